@@ -1,0 +1,198 @@
+/* message: the bodies of protocol v1 as plain structs, and their JSON (docs/protocol.md). One codec for both sides.
+ *
+ * Encoders return malloc'd compact JSON in *out_json (the caller frees it) and 0 or -ENOMEM. Parsers take len bytes (no
+ * NUL needed), ignore unknown members, refuse duplicate ones, and return 0, NP_E_MALFORMED (not a JSON object),
+ * NP_E_MISSING, NP_E_TYPE, NP_E_LIMIT, NP_E_UNKNOWN or -ENOMEM; with an error they name the member in error->member. */
+#ifndef HQ_PROTO_MESSAGE_H
+#define HQ_PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hq/proto/jws.h"
+#include "resolver/base/address.h"
+
+#define NP_NAME_MAX        253         /* characters of a domain name without its final dot */
+#define NP_SERIAL_MAX      64          /* characters of a serial number */
+#define NP_MODEL_MAX       64          /* characters of model and of version */
+#define NP_SAN_MAX         4           /* names in a certificate */
+#define NP_NAMESERVERS_MAX 8           /* name servers of the zone */
+#define NP_WIRE_V4_MAX     8           /* addresses that a message may carry; HQ publishes at most 2 */
+#define NP_WIRE_V6_MAX     8           /* likewise; at most 4 */
+#define NP_CSR_MAX         1024        /* bytes of DER; a P-256 CSR with one name has about 250 */
+#define NP_CHAIN_MAX       20000       /* bytes of PEM: a leaf and a few intermediates */
+#define NP_PACKAGE_MAX     (32 * 1024) /* bytes of the package answer */
+#define NP_TOKEN_LEN       32          /* bytes of a poll token and of an auth token */
+#define NP_EPOCH_LEN       16          /* bytes */
+#define NP_WHY_MAX         96          /* characters of one reason */
+
+/* Where a parser stopped. */
+struct np_message_error {
+    char member[48];
+};
+
+/* LAN addresses as a device states them. */
+struct np_addresses {
+    struct np_addr v4[NP_WIRE_V4_MAX];
+    size_t v4_count;
+    struct np_addr v6[NP_WIRE_V6_MAX];
+    size_t v6_count;
+};
+
+/* Same addresses in the same order? */
+bool np_addresses_equal(const struct np_addresses *a, const struct np_addresses *b);
+
+enum np_credential_type { NP_CREDENTIAL_OPEN, NP_CREDENTIAL_FACTORY_SECRET };
+
+/* How a device proves that the vendor made it. serial and mac are set for factory-secret; serial may be empty for open.
+ */
+struct np_credential {
+    enum np_credential_type type;
+    char serial[NP_SERIAL_MAX + 1];
+    uint8_t mac[32];
+};
+
+enum np_publish { NP_PUBLISH_PUBLIC, NP_PUBLISH_LOCAL_ONLY };
+
+/* POST /v1/devices (signed payload). */
+struct np_enrol_request {
+    uint8_t epoch[NP_EPOCH_LEN];
+    uint8_t token[NP_TOKEN_LEN];
+    struct np_credential credential;
+    char grant[NP_GRANT_MAX + 1]; /* empty: none */
+    struct np_addresses addresses;
+    char model[NP_MODEL_MAX + 1];
+    char version[NP_MODEL_MAX + 1];
+    enum np_publish publish;
+};
+
+/* Its answer, 201 or 200. Times in seconds. */
+struct np_enrol_answer {
+    char device[NP_DEVICE_ID_MAX + 1];
+    char name[NP_NAME_MAX + 1];
+    char san[NP_SAN_MAX][NP_NAME_MAX + 1];
+    size_t san_count;
+    int64_t ttl_s;
+    int64_t seq; /* the highest address sequence that HQ has */
+    uint8_t seed[32];
+    char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1];
+    size_t nameserver_count;
+    char grant[NP_GRANT_MAX + 1];
+    int64_t poll_s, checkin_s, boot_jitter_s; /* intervals */
+    int64_t time_s;
+};
+
+/* POST /v1/devices/{id}/csr (signed payload). */
+struct np_csr_request {
+    uint8_t csr[NP_CSR_MAX];
+    size_t csr_len;
+};
+
+/* Its answer, 202. */
+struct np_csr_answer {
+    char order[NP_DEVICE_ID_MAX + 1];
+    int64_t eta_s;
+    int64_t position;
+    int64_t time_s;
+};
+
+/* GET /v1/devices/{id}/package, 202: still under way. state is the order's ("queued", "issued", ...). */
+struct np_pending_answer {
+    char state[24];
+    int64_t eta_s;
+    int64_t time_s;
+};
+
+/* GET /v1/devices/{id}/package, 200. */
+struct np_package_answer {
+    char chain[NP_CHAIN_MAX + 1]; /* PEM, leaf first */
+    uint8_t auth_token[NP_TOKEN_LEN];
+    int64_t n;
+    int64_t time_s;
+};
+
+/* PUT /v1/devices/{id}/addresses. */
+struct np_addresses_request {
+    int64_t seq; /* 1 or more */
+    struct np_addresses addresses;
+    bool withdraw; /* empty lists are meant */
+};
+
+/* Its answer, 200, and the extra members of the 409 problem (seq and what is stored). */
+struct np_addresses_answer {
+    int64_t seq;
+    int64_t serial; /* of the zone */
+    struct np_addresses published;
+    char rejected[NP_WIRE_V4_MAX + NP_WIRE_V6_MAX][NP_WHY_MAX + 1]; /* "10.0.0.1: why" */
+    size_t rejected_count;
+    int64_t time_s;
+};
+
+/* POST /v1/session (signed with kid; payload {}). Its answer, 200. */
+struct np_session_answer {
+    char device[NP_DEVICE_ID_MAX + 1];
+    char name[NP_NAME_MAX + 1];
+    uint8_t auth_token[NP_TOKEN_LEN];
+    int64_t n;
+    int64_t seq;
+    int64_t time_s;
+};
+
+/* Every error answer: RFC 9457, media type application/problem+json. type is "urn:nameplate:problem:" and one word. */
+struct np_problem {
+    char type[64]; /* the word alone: "bad-nonce" */
+    int status;
+    char detail[256];
+    int64_t time_s; /* 0: not given */
+    bool has_seq;   /* stale-seq: what HQ has */
+    int64_t seq;
+};
+
+/* JSON of a message; see the head of this file. */
+int np_enrol_request_encode(const struct np_enrol_request *message, char **out_json);
+/* See the head of this file. */
+int np_enrol_request_parse(const char *json, size_t len, struct np_enrol_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_enrol_answer_encode(const struct np_enrol_answer *message, char **out_json);
+/* See the head of this file. */
+int np_enrol_answer_parse(const char *json, size_t len, struct np_enrol_answer *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_csr_request_encode(const struct np_csr_request *message, char **out_json);
+/* See the head of this file. */
+int np_csr_request_parse(const char *json, size_t len, struct np_csr_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_csr_answer_encode(const struct np_csr_answer *message, char **out_json);
+/* See the head of this file. */
+int np_csr_answer_parse(const char *json, size_t len, struct np_csr_answer *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_pending_answer_encode(const struct np_pending_answer *message, char **out_json);
+/* See the head of this file. */
+int np_pending_answer_parse(const char *json, size_t len, struct np_pending_answer *out,
+                            struct np_message_error *error);
+/* See the head of this file. */
+int np_package_answer_encode(const struct np_package_answer *message, char **out_json);
+/* See the head of this file. */
+int np_package_answer_parse(const char *json, size_t len, struct np_package_answer *out,
+                            struct np_message_error *error);
+/* See the head of this file. */
+int np_addresses_request_encode(const struct np_addresses_request *message, char **out_json);
+/* See the head of this file. */
+int np_addresses_request_parse(const char *json, size_t len, struct np_addresses_request *out,
+                               struct np_message_error *error);
+/* See the head of this file. */
+int np_addresses_answer_encode(const struct np_addresses_answer *message, char **out_json);
+/* See the head of this file. */
+int np_addresses_answer_parse(const char *json, size_t len, struct np_addresses_answer *out,
+                              struct np_message_error *error);
+/* See the head of this file. */
+int np_session_answer_encode(const struct np_session_answer *message, char **out_json);
+/* See the head of this file. */
+int np_session_answer_parse(const char *json, size_t len, struct np_session_answer *out,
+                            struct np_message_error *error);
+/* See the head of this file. */
+int np_problem_encode(const struct np_problem *message, char **out_json);
+/* See the head of this file. A type outside our URN space gives the word "other". */
+int np_problem_parse(const char *json, size_t len, struct np_problem *out, struct np_message_error *error);
+
+#endif

@@ -1,0 +1,37 @@
+#include "resolver/base/error.h"
+
+#include <string.h>
+
+const char *np_strerror(int err)
+{
+    switch (err) {
+    case 0:
+        return "success";
+#define NP_ERR_TEXT(name, number, text)                                                                                \
+    case number:                                                                                                       \
+        return text;
+        NP_ERR_MAP(NP_ERR_TEXT)
+#undef NP_ERR_TEXT
+    default:
+        break;
+    }
+    const char *text = err < 0 && err > -1000 ? strerrordesc_np(-err) : NULL;
+    return text ? text : "unknown error";
+}
+
+const char *np_err_name(int err)
+{
+    switch (err) {
+    case 0:
+        return "NP_OK";
+#define NP_ERR_NAME(name, number, text)                                                                                \
+    case number:                                                                                                       \
+        return #name;
+        NP_ERR_MAP(NP_ERR_NAME)
+#undef NP_ERR_NAME
+    default:
+        break;
+    }
+    const char *name = err < 0 && err > -1000 ? strerrorname_np(-err) : NULL;
+    return name ? name : "unknown";
+}
