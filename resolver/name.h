@@ -58,7 +58,6 @@ void np_name_lower(struct np_name *name);
 
 /* The reverse name of an address under in-addr.arpa or ip6.arpa (RFC 1035 section 3.5, RFC 3596 section 2.5).
  * addr.family must be AF_INET or AF_INET6. */
-
 void np_name_reverse(const struct np_addr *addr, struct np_name *out_name);
 
 #endif
