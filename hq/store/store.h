@@ -1,0 +1,297 @@
+/* store: everything that HQ remembers, in one SQLite file (WAL, synchronous=FULL). No SQL outside hq/store, no sqlite
+ * type in this header.
+ *
+ * Lifecycle: np_store_open, any of the functions below from one thread, np_store_close (which commits).
+ *
+ * Group commit. Each writing function is atomic by itself (a savepoint) and sees all earlier ones, but is not on disk
+ * when it returns: it joins the transaction of the current loop turn, which np_store_commit ends. The server calls
+ * np_store_commit once in every loop turn (and before any answer leaves), so that fifty requests share one fsync. Who
+ * must not act before his write is durable (issuance before a network step) queues a np_store_waiter or calls
+ * np_store_commit himself. When a commit fails, all writes since the last one are gone, waiters are called with the
+ * error, and nobody may have told the outside that they happened.
+ *
+ * Names are full domain names, lower case, without final dot. Times are Unix times in the unit of their suffix. Errors
+ * of the database are NP_E_STORE, with np_store_error for the log; a full disk or a lock held too long is -EAGAIN. */
+#ifndef HQ_STORE_STORE_H
+#define HQ_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hq/proto/message.h"
+
+#define NP_STORE_SCHEMA      1     /* a database with a higher number is refused */
+#define NP_STORE_V4_MAX      2     /* IPv4 addresses published for a name */
+#define NP_STORE_V6_MAX      4     /* IPv6 addresses published for a name */
+#define NP_STORE_NETWORK_MAX 48    /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
+#define NP_ORDER_ERROR_MAX   256   /* characters of an order's last error */
+#define NP_TXT_VALUE_MAX     64    /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
+#define NP_STORE_BATCH_MAX   65536 /* writes in one transaction before it is committed whatever the loop does */
+
+struct np_store;
+
+/* Opens (and unless read_only makes) the database at path and brings its schema up to date. Returns 0, NP_E_VERSION for
+ * a schema newer than NP_STORE_SCHEMA, NP_E_NOT_FOUND (read_only, no such file), or NP_E_STORE; error (size bytes) then
+ * holds a sentence for a person. */
+int np_store_open(const char *path, bool read_only, struct np_store **out_store, char *error, size_t size);
+
+/* Commits and closes; NULL is fine. Waiters are called. */
+void np_store_close(struct np_store *store);
+
+/* Ends the running transaction: 0 when all writes so far are on disk (or there were none), else -EAGAIN or NP_E_STORE
+ * and they are gone. Calls the waiters. */
+int np_store_commit(struct np_store *store);
+
+/* Called once the writes before its queueing are on disk (rc 0) or lost (rc < 0). May write and queue again. */
+struct np_store_waiter {
+    void (*done)(void *ctx, int rc);
+    void *ctx;
+    struct np_store_waiter *next; /* the store's, while queued */
+    bool queued;                  /* likewise */
+};
+
+/* Queues waiter (the caller's memory, kept until done was called or the waiter was cancelled). done is never called
+ * from inside this function. */
+void np_store_after_commit(struct np_store *store, struct np_store_waiter *waiter);
+
+/* Takes waiter out of the queue; harmless when it is not in it. */
+void np_store_waiter_cancel(struct np_store *store, struct np_store_waiter *waiter);
+
+enum np_store_event {
+    NP_STORE_NAMES_CHANGED = 1, /* a name became dirty: wake the zone publisher */
+    NP_STORE_ORDERS_CHANGED = 2 /* an order was queued: wake issuance */
+};
+
+/* What was committed since the last call: a set of np_store_event bits. The server asks after each commit. */
+unsigned np_store_take_events(struct np_store *store);
+
+/* The database library's own text about the last NP_E_STORE, for the log. Borrowed until the next call. */
+const char *np_store_error(const struct np_store *store);
+
+/* ---- Devices ---- */
+
+enum np_device_state {
+    NP_DEVICE_ACTIVE,
+    NP_DEVICE_BLOCKED, /* by the operator: stops asking, serves until notAfter */
+    NP_DEVICE_RETIRED  /* left, or replaced */
+};
+
+/* A device: an identity key in an epoch. id, identity, thumbprint, epoch, name, serial, credential and created_s never
+ * change. */
+struct np_device {
+    char id[NP_DEVICE_ID_MAX + 1];
+    struct np_public_key identity;
+    uint8_t thumbprint[32]; /* of identity, RFC 7638; unique together with the epoch */
+    uint8_t epoch[NP_EPOCH_LEN];
+    uint8_t token_hash[32]; /* SHA-256 of the poll token */
+    int64_t auth_n;         /* the newest auth token's number, 0: none yet */
+    int64_t auth_n_used;    /* the highest number that the device has used since it enrolled, 0: none */
+    char name[NP_NAME_MAX + 1];
+    char serial[NP_SERIAL_MAX + 1]; /* empty: none (open) */
+    enum np_credential_type credential;
+    enum np_device_state state;
+    char network[NP_STORE_NETWORK_MAX]; /* where it enrolled from: for the quotas of open enrolment */
+    int64_t nonce_us;                   /* issue time of the last accepted nonce */
+    int64_t seq;                        /* of the last accepted address statement, 0: none but the enrolment's */
+    struct np_addresses stated;
+    struct np_addresses published; /* at most NP_STORE_V4_MAX and NP_STORE_V6_MAX */
+    enum np_publish publish;
+    char model[NP_MODEL_MAX + 1];
+    char version[NP_MODEL_MAX + 1];
+    int64_t created_s;
+    int64_t last_seen_s;
+};
+
+/* Stores a new device, its name, and the name's dirty mark. Returns 0, NP_E_CONFLICT when the name is taken or
+ * tombstoned (try another), -EEXIST when identity and epoch are there already, or a database error. */
+int np_store_device_add(struct np_store *store, const struct np_device *device);
+
+/* Writes everything of a known device that may change; marks its name dirty where published or state differ from what
+ * is stored. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_device_update(struct np_store *store, const struct np_device *device);
+
+/* By id. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_device_get(struct np_store *store, const char *id, struct np_device *out_device);
+
+/* By identity key and epoch. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_device_find(struct np_store *store, const uint8_t thumbprint[32], const uint8_t epoch[NP_EPOCH_LEN],
+                         struct np_device *out_device);
+
+/* Return other than 0 to stop; np_store_devices_each then returns that number. */
+typedef int np_store_device_fn(void *ctx, const struct np_device *device);
+
+/* Every device, by name. The callback must not write. */
+int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx);
+
+/* For the limits of enrolment. */
+struct np_store_counts {
+    int64_t live;   /* active devices */
+    int64_t recent; /* enrolments at or after since_s, whatever became of them */
+};
+
+/* Counts the devices of a serial number. */
+int np_store_count_serial(struct np_store *store, const char *serial, int64_t since_s,
+                          struct np_store_counts *out_counts);
+
+/* Counts the devices that enrolled with `open` from a network. */
+int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
+                           struct np_store_counts *out_counts);
+
+/* ---- Keys that were seen ---- */
+
+/* Was the key with this thumbprint (RFC 7638) ever anybody's identity? 1, 0, or a database error. */
+int np_store_key_is_identity(struct np_store *store, const uint8_t thumbprint[32]);
+
+/* Whose TLS key is it? Returns 0 with the device's id, NP_E_NOT_FOUND when it was never seen, or a database error. */
+int np_store_key_owner(struct np_store *store, const uint8_t thumbprint[32], char out_device[NP_DEVICE_ID_MAX + 1]);
+
+/* How many new TLS keys device has brought at or after since_s, and when the oldest of those was (0: none)? */
+int np_store_key_count(struct np_store *store, const char *device, int64_t since_s, int64_t *out_count,
+                       int64_t *out_oldest_s);
+
+/* ---- Orders and packages ---- */
+
+/* Each state is stored (and committed) before the network step that leads to the next one, so that a crash resumes at
+ * the URL that is stored. */
+#define NP_ORDER_STATE_MAP(X)                                                                                          \
+    X(QUEUED, "queued")           /* CSR stored; next: newOrder */                                                     \
+    X(ORDERED, "ordered")         /* order_url stored; next: fetch the authorizations */                               \
+    X(TXT_QUEUED, "txt-queued")   /* txt values stored; next: hand them to the zone */                                 \
+    X(TXT_VISIBLE, "txt-visible") /* every name server shows them; next: answer the challenges */                      \
+    X(CHALLENGED, "challenged")   /* challenges answered; next: poll the authorizations */                             \
+    X(READY, "ready")             /* order ready; next: finalize */                                                    \
+    X(FINALIZING, "finalizing")   /* CSR sent; next: poll the order, download the chain */                             \
+    X(ISSUED, "issued")           /* chain stored; next: take the TXT away */                                          \
+    X(DONE, "done")               /* nothing more to do */                                                             \
+    X(BACKOFF, "backoff")         /* failed; from next_try_ms on: as queued */                                         \
+    X(DEAD, "dead")               /* gave up: error says why */
+
+enum np_order_state {
+#define NP_ORDER_STATE_ENUM(name, text) NP_ORDER_##name,
+    NP_ORDER_STATE_MAP(NP_ORDER_STATE_ENUM)
+#undef NP_ORDER_STATE_ENUM
+};
+
+/* The state's word, as in the map above. Static storage; "?" for a number that is none. */
+const char *np_order_state_name(enum np_order_state state);
+
+/* Who goes first. */
+enum np_order_priority {
+    NP_PRIORITY_URGENT,  /* a certificate in its last quarter */
+    NP_PRIORITY_NEW,     /* a device without certificate */
+    NP_PRIORITY_ROUTINE, /* renewal in good time */
+    NP_PRIORITY_OPEN     /* devices that enrolled with `open` */
+};
+
+/* One authorization of an order: one name of the certificate. */
+struct np_order_authorization {
+    char name[NP_NAME_MAX + 1];     /* as in the CSR; "*." for a wildcard */
+    char url[NP_URL_MAX + 1];       /* empty until ordered */
+    char challenge[NP_URL_MAX + 1]; /* the dns-01 challenge's URL; empty until known */
+    char txt[NP_TXT_VALUE_MAX + 1]; /* what _acme-challenge must show; empty until known */
+};
+
+/* An order. id, device, key, csr, names and created_ms never change; the rest is issuance's. */
+struct np_order {
+    char id[NP_DEVICE_ID_MAX + 1];
+    char device[NP_DEVICE_ID_MAX + 1];
+    uint8_t key[32]; /* thumbprint of the CSR's public key */
+    uint8_t csr[NP_CSR_MAX];
+    size_t csr_len;
+    struct np_order_authorization authorizations[NP_SAN_MAX];
+    size_t authorization_count;
+    enum np_order_state state;
+    char order_url[NP_URL_MAX + 1];
+    char finalize_url[NP_URL_MAX + 1];
+    char certificate_url[NP_URL_MAX + 1];
+    char error[NP_ORDER_ERROR_MAX + 1];
+    int64_t attempts; /* how often it came to backoff */
+    int64_t next_try_ms;
+    enum np_order_priority priority;
+    int64_t created_ms;
+    int64_t updated_ms; /* set by the caller of np_store_order_update */
+};
+
+/* Stores a new order (state queued) and its TLS key as seen. A key seen before for the same device is fine. Returns 0,
+ * NP_E_CONFLICT when the key belongs to another device or is an identity, or a database error. */
+int np_store_order_add(struct np_store *store, const struct np_order *order);
+
+/* Writes state, urls, txt values, error, attempts, next_try_ms, priority and updated_ms. Returns 0, NP_E_NOT_FOUND, or
+ * a database error. */
+int np_store_order_update(struct np_store *store, const struct np_order *order);
+
+/* By id. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_order_get(struct np_store *store, const char *id, struct np_order *out_order);
+
+/* The device's newest order. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_order_newest(struct np_store *store, const char *device, struct np_order *out_order);
+
+/* Return other than 0 to stop; np_store_orders_* then return that number. */
+typedef int np_store_order_fn(void *ctx, const struct np_order *order);
+
+/* Orders to begin: queued, or in backoff with next_try_ms at or before now_ms; by priority, then age; at most limit.
+ * The callback must not write: copy, and write afterwards. */
+int np_store_orders_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_order_fn *each, void *ctx);
+
+/* Orders that a crash left under way: ordered to issued. For issuance's start. The callback must not write. */
+int np_store_orders_under_way(struct np_store *store, np_store_order_fn *each, void *ctx);
+
+/* When the next order in backoff becomes due; INT64_MAX: none. Returns 0 or a database error. */
+int np_store_orders_next_try(struct np_store *store, int64_t *out_ms);
+
+/* How many orders stand before this one (by priority, then age), for the answer's position. Returns 0 or a database
+ * error. */
+int np_store_order_position(struct np_store *store, const struct np_order *order, int64_t *out_position);
+
+/* A certificate as the device fetches it. n counts the device's packages from 1 and is the number of its auth token. */
+struct np_package {
+    char device[NP_DEVICE_ID_MAX + 1];
+    char order[NP_DEVICE_ID_MAX + 1];
+    int64_t n;
+    char chain[NP_CHAIN_MAX + 1]; /* PEM, leaf first */
+    int64_t not_before_s, not_after_s;
+    int64_t created_ms;
+};
+
+/* Stores the order's result in one step: the package with the next n, the device's auth_n, and the order as issued (its
+ * other fields as in order). package->n is ignored; device and order are taken from order. Returns 0, NP_E_NOT_FOUND,
+ * or a database error. */
+int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
+                         int64_t *out_n);
+
+/* The device's newest package. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_package_newest(struct np_store *store, const char *device, struct np_package *out_package);
+
+/* ---- Names: what the zone shows ---- */
+
+/* A name and what is to be published for it now. present false: the name is gone, or shows nothing. version tells one
+ * dirty mark from the next. */
+struct np_zone_name {
+    char name[NP_NAME_MAX + 1];
+    bool present; /* an active device holds it: the name exists, even without addresses (NODATA, not NXDOMAIN) */
+    struct np_addresses published;
+    int64_t version;
+};
+
+/* Return other than 0 to stop; np_store_names_each and np_store_dirty_each then return that number. */
+typedef int np_store_name_fn(void *ctx, const struct np_zone_name *name);
+
+/* Every present name, for the snapshot at the publisher's start. The callback must not write. */
+int np_store_names_each(struct np_store *store, np_store_name_fn *each, void *ctx);
+
+/* Dirty names with their current state, oldest mark first, at most limit. The callback must not write. */
+int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx);
+
+/* The publisher has confirmed the state it read with this version: the mark goes, unless the name was marked again
+ * meanwhile. Returns 0 or a database error. */
+int np_store_dirty_done(struct np_store *store, const char *name, int64_t version);
+
+/* Never give this name to anybody again (a label that left). Returns 0 or a database error. */
+int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now_s);
+
+/* The zone's serial: grows with every change of a name, never goes back as long as the clock does not (it is at least
+ * the Unix time of the last change). Returns 0 or a database error. */
+int np_store_zone_serial(struct np_store *store, int64_t *out_serial);
+
+#endif
