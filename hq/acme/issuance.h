@@ -1,0 +1,65 @@
+/* issuance: from stored CSRs to stored certificate chains, over ACME with DNS-01 (RFC 8555).
+ *
+ * The shell around the pure state machine of acme/order.h. It takes the orders that wait in the store, at most
+ * NP_ISSUANCE_IN_FLIGHT at once, stores every state before the network step that follows it, and after a crash goes on
+ * from the stored URLs without a second order at the CA. The challenge's TXT is published through the zone and the
+ * challenge answered once every name server shows it (zone/check). The issued chain is checked (acme/chain.h) and
+ * becomes the device's package n+1 in the same transaction that makes the order `done`.
+ *
+ * Lifecycle: np_issuance_config_load, np_issuance_new, np_issuance_start (makes or reads the account key: before the
+ * secrets folder becomes unreadable), np_issuance_wake after each stored CSR, np_issuance_close; after its callback the
+ * zone, the store and the loop may go. One thread: the loop's. */
+#ifndef HQ_ACME_ISSUANCE_H
+#define HQ_ACME_ISSUANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "hq/proto/jws.h"
+#include "resolver/base/config.h"
+
+#define NP_ISSUANCE_IN_FLIGHT 64 /* orders worked on at once: a CA's patience, not ours, is the limit */
+#define NP_ISSUANCE_PATH_MAX  512
+#define NP_ISSUANCE_TEXT_MAX  256
+
+struct np_issuance;
+struct np_store;
+struct np_zone;
+
+/* How to reach the CA and as whom. A plain value. */
+struct np_issuance_config {
+    char directory[NP_URL_MAX + 1];          /* acme-directory */
+    char anchors[NP_ISSUANCE_PATH_MAX];      /* acme-anchors: PEM file; empty: the system's */
+    char secrets[NP_ISSUANCE_PATH_MAX];      /* secrets: the folder where acme-account.pem lives */
+    char contact[NP_ISSUANCE_TEXT_MAX];      /* acme-contact: "mailto:..." or empty */
+    bool terms_agreed;                       /* acme-terms-agreed */
+    char eab_kid[NP_ISSUANCE_TEXT_MAX];      /* acme-eab-kid; empty: no external account binding */
+    char eab_hmac_key[NP_ISSUANCE_PATH_MAX]; /* acme-eab-key-file: file with the base64url HMAC key */
+};
+
+/* Reads the keys acme-directory, acme-anchors, acme-contact, acme-terms-agreed, acme-eab-kid, acme-eab-key-file and
+ * secrets. Returns 0, or NP_E_CONFIG with a text in error. */
+int np_issuance_config_load(const struct np_config *config, struct np_issuance_config *out_issuance,
+                            char error[NP_CONFIG_ERROR_MAX]);
+
+/* Allocates. config is copied; store and zone are borrowed and outlive the issuance. Returns 0 or -ENOMEM. */
+int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, struct np_store *store,
+                    struct np_zone *zone, struct np_issuance **out_issuance);
+
+/* Reads the account key or makes it, and begins with what the store holds. An unreachable CA is no error: it is tried
+ * again with backoff. Returns 0, -errno or NP_E_KEY. */
+int np_issuance_start(struct np_issuance *issuance);
+
+/* There are orders in the store that are due (or may be). Cheap; call it after a CSR was stored. */
+void np_issuance_wake(struct np_issuance *issuance);
+
+/* Orders being worked on right now. For `status`, the poll's position and tests. */
+size_t np_issuance_in_flight(const struct np_issuance *issuance);
+
+/* Stops where it is (the store knows how to go on) and closes everything; done(ctx) is called from the loop when the
+ * memory has been freed. */
+void np_issuance_close(struct np_issuance *issuance, void (*done)(void *ctx), void *ctx);
+
+#endif
