@@ -1,0 +1,43 @@
+"""Fixtures of the namespace tests. They need root; `sudo tests/lab test -k EXPR` runs them with everything built."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
+
+from lab.paths import find_bin_dir  # noqa: E402
+from lab.waiting import wait_until  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that hold the world come last: what needs only a namespace or loopback says first what is wrong."""
+    if os.getuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason='network namespaces need root'))
+    items.sort(key=lambda item: 'world' in getattr(item, 'fixturenames', ()))
+
+
+@pytest.fixture(scope='session')
+def bin_dir():
+    """The folder with the programs under test: $NAMEPLATE_BIN, build/release/bin or build/dev/bin."""
+    folder = find_bin_dir()
+    if not (folder / 'nameplate').exists():
+        pytest.fail(f'nothing is built in {folder}: run sudo tests/lab build')
+    return folder
+
+
+@pytest.fixture(name='wait_until', scope='session')
+def wait_until_fixture():
+    """wait_until(condition, deadline=10.0, what=None): the only way to wait."""
+    return wait_until
+
+
+@pytest.fixture(scope='session')
+def world(bin_dir):
+    """The whole lab, up with the box enrolled and served (see lab.world.World); down at the end of the session."""
+    from lab.world import World
+    with World(bin_dir) as running:
+        running.boot()
+        yield running

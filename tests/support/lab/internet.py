@@ -1,0 +1,159 @@
+"""The Internet of the lab: one switch, and on it the root and TLD servers, a public resolver, a CA, and HQ's machine."""
+from lab.certs import LabCa
+from lab.namespaces import bridge, link
+from lab.nodes import Node
+from lab.paths import STATE
+
+HQ, CA, RESOLVER, ROOT, WWW, ISP = (f'198.51.100.{n}' for n in (10, 20, 53, 54, 80, 1))
+HQ6, CA6, RESOLVER6, ROOT6, WWW6, ISP6 = (f'2001:db8:1::{n}' for n in (10, 20, 53, 54, 80, 1))
+HOME_NET, HOME_NET6 = '203.0.113.0/24', '2001:db8:2::/64'
+DEVICE_ZONE = 'devices.example'
+ACME_DIRECTORY = 'https://ca.example:14000/dir'
+
+ROOT_ZONE = f"""\
+$ORIGIN .
+$TTL 3600
+@ SOA a.root. hostmaster.example. 1 7200 900 86400 60
+@ NS a.root.
+a.root. A {ROOT}
+a.root. AAAA {ROOT6}
+example. NS ns.example.
+ns.example. A {ROOT}
+ns.example. AAAA {ROOT6}
+"""
+
+EXAMPLE_ZONE = f"""\
+$ORIGIN example.
+$TTL 300
+@ SOA ns.example. hostmaster.example. 1 7200 900 86400 60
+@ NS ns
+ns A {ROOT}
+ns AAAA {ROOT6}
+ca A {CA}
+ca AAAA {CA6}
+www A {WWW}
+www AAAA {WWW6}
+www HTTPS 1 . alpn=h2
+www TXT "an ordinary name of the Internet"
+www MX 10 mail.example.
+mail A {WWW}
+devices NS ns1.devices
+ns1.devices A {HQ}
+"""
+
+KNOT_CONF = """\
+server:
+    rundir: {state}/run
+    listen: [ {v4}@53, {v6}@53, {www}@53 ]
+log:
+  - target: stderr
+    any: info
+database:
+    storage: {state}/db
+zone:
+  - domain: .
+    file: {state}/root.zone
+  - domain: example.
+    file: {state}/example.zone
+"""
+
+UNBOUND_CONF = """\
+server:
+    interface: {v4}
+    interface: {v6}
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
+    root-hints: "{state}/root.hints"
+    module-config: "iterator"
+    do-daemonize: no
+    username: ""
+    chroot: ""
+    directory: "{state}"
+    pidfile: ""
+    use-syslog: no
+    logfile: ""
+    verbosity: 1
+    num-threads: 1
+    outgoing-range: 256
+remote-control:
+    control-enable: no
+"""
+
+PEBBLE_CONF = """\
+{{"pebble": {{"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
+  "certificate": "{state}/ca.example.pem", "privateKey": "{state}/ca.example.key",
+  "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "", "externalAccountBindingRequired": false}}}}
+"""
+
+
+class Internet:
+    """Nodes by attribute: switch, root, dns, ca, hq. `anchors` is what clients of the CA's own API trust."""
+
+    def __init__(self):
+        self.switch = Node('inet', 'the switch between all of them')
+        self.root = Node('root', 'name servers of "." and "example.", and www.example')
+        self.dns = Node('dns', 'public recursive resolver (unbound)')
+        self.ca = Node('ca', 'ACME CA (pebble) at ' + ACME_DIRECTORY)
+        self.hq = Node('hq', 'the manufacturer: nameplate-hq')
+        self.nodes = [self.switch, self.root, self.dns, self.ca, self.hq]
+        self.anchors = STATE / 'lab-ca.pem'
+
+    def up(self):
+        for node in self.nodes:
+            node.create()
+        bridge(self.switch, 'br0')
+        self.plug(self.root, (ROOT, WWW), (ROOT6, WWW6))
+        self.plug(self.dns, (RESOLVER,), (RESOLVER6,))
+        self.plug(self.ca, (CA,), (CA6,))
+        self.plug(self.hq, (HQ,), (HQ6,))
+        self._start_root()
+        self._start_resolver()
+        self._start_ca()
+
+    def plug(self, node, v4, v6, interface='eth0'):
+        """Connects a node to the switch. Homes are reached through the ISP."""
+        link(node, interface, self.switch, f'p-{node.label}')
+        self.switch.ip('link', 'set', f'p-{node.label}', 'master', 'br0')
+        node.address(interface, *(f'{a}/24' for a in v4), *(f'{a}/64' for a in v6))
+        if node.label != 'isp':
+            node.ip('route', 'add', HOME_NET, 'via', ISP)
+            node.ip('-6', 'route', 'add', HOME_NET6, 'via', ISP6)
+            node.resolvers(RESOLVER)
+
+    def _start_root(self):
+        node = self.root
+        node.write('root.zone', ROOT_ZONE)
+        node.write('example.zone', EXAMPLE_ZONE)
+        for folder in ('run', 'db'):
+            (node.state / folder).mkdir(exist_ok=True)
+        conf = node.write('knot.conf', KNOT_CONF.format(state=node.state, v4=ROOT, v6=ROOT6, www=WWW))
+        node.daemon('knotd', 'knotd', '-c', conf, ready=lambda: node.ask('www.example', 'A', ROOT, timeout=0.3).answer)
+
+    def _start_resolver(self):
+        node = self.dns
+        node.write('root.hints', f'. 3600 NS a.root.\na.root. 3600 A {ROOT}\na.root. 3600 AAAA {ROOT6}\n')
+        conf = node.write('unbound.conf', UNBOUND_CONF.format(state=node.state, v4=RESOLVER, v6=RESOLVER6))
+        node.daemon('unbound', 'unbound', '-d', '-p', '-c', conf,
+                    ready=lambda: node.ask('www.example', 'A', RESOLVER, timeout=1.0).answer)
+
+    def _start_ca(self):
+        node = self.ca
+        authority = LabCa('nameplate lab: the CA\'s own API')
+        authority.write_anchors(self.anchors)
+        authority.issue(['ca.example'], node.state / 'ca.example.pem', node.state / 'ca.example.key')
+        conf = node.write('pebble.json', PEBBLE_CONF.format(state=node.state))
+        node.daemon('pebble', 'pebble', '-config', conf, '-dnsserver', f'{RESOLVER}:53', env={'PEBBLE_VA_NOSLEEP': '1'},
+                    ready=lambda: node.reaches(CA, 14000) and node.reaches(CA, 15000))
+
+    # What the CA knows
+
+    def acme_root(self):
+        """Pebble's root, as PEM: what a browser of this world trusts."""
+        status, _, body = self.ca.get(CA, 'ca.example', '/roots/0', port=15000, tls_name='ca.example', anchors=self.anchors)
+        if status != 200:
+            raise OSError(f'the CA answered {status} for its root')
+        return body.decode()
+
+    def orders(self):
+        """How many orders the CA has ever taken, from its log."""
+        return self.ca.log('pebble').read_text(errors='replace').count('Added order ')
