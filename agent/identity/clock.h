@@ -1,0 +1,36 @@
+/* clock: by which time certificates are judged.
+ *
+ * The floor is a time that has certainly passed: when this program was built, or a time that HQ gave over an
+ * authenticated connection. The system clock is believed while it is at or after the floor; before it (a box without a
+ * battery-backed clock just after power on), the floor is used instead. The system clock is never set. Pure: the
+ * caller brings the system's time. All times are Unix seconds. */
+#ifndef AGENT_IDENTITY_CLOCK_H
+#define AGENT_IDENTITY_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NP_CLOCK_YEAR_S (366LL * 86400) /* an HQ time further ahead than ten of these is a broken HQ, not a clock */
+
+/* The floor. */
+struct np_clock {
+    int64_t floor_s;
+};
+
+/* The floor is the build's time, or stored_s (from the state folder; 0: none) where that is later. */
+void np_clock_init(struct np_clock *clock, int64_t stored_s);
+
+/* Raises the floor to an authenticated time; an earlier time, or one beyond ten years after the build, is ignored.
+ * True when the floor moved. */
+bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s);
+
+/* The time to judge by: system_s, or the floor where the system clock lies before it. */
+int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s);
+
+/* Is the system clock believed? */
+bool np_clock_believed(const struct np_clock *clock, int64_t system_s);
+
+/* Seconds since 1970 of the build. */
+int64_t np_clock_build_s(void);
+
+#endif
