@@ -93,6 +93,9 @@ enum np_query_verdict {
  * be read. */
 enum np_query_verdict np_query_parse(const uint8_t *packet, size_t len, struct np_query *out);
 
+/* The largest answer that the client takes: 65535 over TCP, over UDP what it offered, capped by NP_DNS_UDP_MAX. */
+size_t np_query_limit(const struct np_query *query, bool tcp);
+
 /* An answer under construction. Sections must be written in order: answer, authority, additional. */
 struct np_answer {
     struct np_writer writer;
@@ -109,15 +112,16 @@ struct np_answer {
 
 enum np_section { NP_SECTION_ANSWER = 1, NP_SECTION_AUTHORITY = 2, NP_SECTION_ADDITIONAL = 3 };
 
-/* Starts an answer to query in buffer: header and question. limit is query->udp_size capped by NP_DNS_UDP_MAX for UDP,
- * or NP_DNS_MESSAGE_MAX for TCP; buffer must have limit bytes. flags: AA, RA, AD as the caller decides; QR, and RD and
- * CD of the query are added. query must outlive the answer. */
+/* Starts an answer to query in buffer: header and question. limit is np_query_limit; buffer must have limit bytes.
+ * flags: AA, RA, AD as the caller decides; QR, and opcode, RD and CD of the query are added. query must outlive the
+ * answer. */
 void np_answer_start(struct np_answer *answer, const struct np_query *query, uint8_t *buffer, size_t limit,
                      uint16_t flags);
 
-/* Appends a record of class IN. owner is written as a pointer to the question where it equals the qname (or an ancestor
- * of it), else whole. rdata is in wire form, uncompressed. A record that does not fit is left out; in the answer
- * section this sets TC and later records are ignored too. */
+/* Appends a record of class IN. What the end of owner has in common with the qname is written as a pointer to the
+ * question (and so has the question's case). rdata is in wire form, uncompressed. A record that does not fit is left
+ * out; in the answer section, and in the authority section of an answer without answer records (a negative answer's
+ * SOA), this sets TC and later records are ignored too. */
 void np_answer_rr(struct np_answer *answer, enum np_section section, const struct np_name *owner, uint16_t type,
                   uint32_t ttl, const void *rdata, size_t rdata_len);
 
@@ -144,6 +148,7 @@ int np_query_write(uint8_t *buffer, size_t size, uint16_t id, uint16_t flags, co
 
 /* One record while walking a message. */
 struct np_rr {
+    size_t pos; /* where the record begins in the message */
     struct np_name owner;
     uint16_t type, class;
     uint32_t ttl;

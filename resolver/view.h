@@ -1,0 +1,109 @@
+/* view: everything the agent tells the resolver and the front, as one snapshot: own names, addresses by interface, who
+ * is served, upstreams, zones that are sent elsewhere.
+ *
+ * A snapshot replaces the one before as a whole. struct np_view is a plain value without pointers (about 36 KiB: keep
+ * it in your top struct, not on a stack); the agent fills one and encodes it, the children parse it. In JSON:
+ *
+ *   {"version":1, "role":"router", "own":[{"name":"nifty-babbage.devices.example","wildcard":false,"https":true}],
+ *    "zone":"devices.example", "ttl":10, "serial":17,
+ *    "interfaces":[{"index":3,"name":"br-lan","lan":true,"v4":["192.168.1.1/24"],"v6":["fd42::1/64","fe80::1/64"]}],
+ *    "primary":{"v4":["192.168.1.1"],"v6":["fd42::1"]}, "allow":["10.9.0.0/16"],
+ *    "upstreams":["198.51.100.53","[2001:db8::53]:53"], "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}]}
+ *
+ * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
+ * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
+#ifndef RESOLVER_VIEW_H
+#define RESOLVER_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "resolver/base/address.h"
+#include "resolver/base/admit.h"
+#include "resolver/name.h"
+
+#define NP_VIEW_VERSION        1
+#define NP_VIEW_TEXT_MAX       (120 * 1024) /* bytes of JSON: fits a channel frame */
+#define NP_VIEW_ERROR_MAX      160          /* bytes of an error text */
+#define NP_VIEW_OWN_MAX        8            /* the name, aliases, the name before a move */
+#define NP_VIEW_INTERFACES_MAX 32
+#define NP_VIEW_ADDRESSES_MAX  12 /* of one family on one interface: two delegated prefixes old and new, ULA, fe80 */
+#define NP_VIEW_PRIMARY_MAX    4  /* of one family */
+#define NP_VIEW_UPSTREAMS_MAX  8
+#define NP_VIEW_FORWARDS_MAX   32
+#define NP_VIEW_FORWARD_TO_MAX 4
+#define NP_VIEW_IFNAME_MAX     16 /* IFNAMSIZ */
+#define NP_VIEW_TTL_DEFAULT    10
+#define NP_VIEW_TTL_MAX        3600
+#define NP_VIEW_UPSTREAM_PORT  53
+
+enum np_role { NP_ROLE_HOST, NP_ROLE_ROUTER };
+
+/* A name of this device. */
+struct np_view_own {
+    struct np_name name;
+    bool wildcard; /* the certificate has *.name, so names below it have the same addresses */
+    bool https;    /* the served leaf is valid now: the HTTPS record may be given */
+};
+
+/* An interface. addr of an entry is the interface's address with its host bits, length the connected subnet's. */
+struct np_view_interface {
+    uint32_t index;
+    char name[NP_VIEW_IFNAME_MAX]; /* for messages only; may be empty */
+    bool lan;
+    size_t v4_count, v6_count;
+    struct np_prefix v4[NP_VIEW_ADDRESSES_MAX], v6[NP_VIEW_ADDRESSES_MAX];
+};
+
+/* A zone that goes to servers of its own. */
+struct np_view_forward {
+    struct np_name zone;
+    size_t to_count;
+    struct np_endpoint to[NP_VIEW_FORWARD_TO_MAX];
+};
+
+/* A snapshot. np_view_init gives an empty one. */
+struct np_view {
+    enum np_role role;
+    size_t own_count;
+    struct np_view_own own[NP_VIEW_OWN_MAX];
+    struct np_name zone; /* the device zone; len 0 when unknown */
+    uint32_t ttl;        /* seconds, of local answers and negatives */
+    uint32_t serial;     /* of the SOA that we make up */
+    size_t interface_count;
+    struct np_view_interface interfaces[NP_VIEW_INTERFACES_MAX];
+    size_t primary_v4_count, primary_v6_count;
+    struct np_addr primary_v4[NP_VIEW_PRIMARY_MAX], primary_v6[NP_VIEW_PRIMARY_MAX];
+    size_t allow_count;
+    struct np_prefix allow[NP_ADMIT_ALLOW_MAX];
+    size_t upstream_count;
+    struct np_endpoint upstreams[NP_VIEW_UPSTREAMS_MAX];
+    size_t forward_count;
+    struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
+};
+
+/* An empty view: role host, no names, no addresses, TTL 10. It admits loopback alone. */
+void np_view_init(struct np_view *view);
+
+/* Parses len bytes of JSON. On success *out_view is the whole snapshot; on an error it is untouched and error says
+ * which member is wrong ("interfaces[0].v4[1]: malformed input"). Returns 0, NP_E_MALFORMED, NP_E_TYPE, NP_E_MISSING,
+ * NP_E_VERSION, NP_E_LIMIT or -ENOMEM. */
+int np_view_parse(const char *text, size_t len, struct np_view *out_view, char error[NP_VIEW_ERROR_MAX]);
+
+/* Writes the snapshot as compact JSON. *out_json is malloc'd (the caller frees it) and ends with a NUL. Returns 0,
+ * -ENOMEM, or NP_E_LIMIT when it has more than NP_VIEW_TEXT_MAX bytes. */
+int np_view_encode(const struct np_view *view, char **out_json);
+
+/* Fills out_admit with who is served: the subnets connected on LAN interfaces (each once) and the allow entries.
+ * Returns 0, or NP_E_LIMIT when there are more subnets than np_admit holds (the rest is then not served). */
+int np_view_admit(const struct np_view *view, struct np_admit *out_admit);
+
+/* The interface of that index, NULL when the view has none. Borrowed. */
+const struct np_view_interface *np_view_interface(const struct np_view *view, uint32_t index);
+
+/* May an interface's address be answered for the own name? Loopback, link-local (IPv6 needs a zone that an AAAA record
+ * cannot carry; 169.254/16 likewise says nothing), unspecified and multicast may not. */
+bool np_view_usable(const struct np_addr *addr);
+
+#endif
