@@ -21,13 +21,12 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      1     /* a database with a higher number is refused */
-#define NP_STORE_V4_MAX      2     /* IPv4 addresses published for a name */
-#define NP_STORE_V6_MAX      4     /* IPv6 addresses published for a name */
-#define NP_STORE_NETWORK_MAX 48    /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
-#define NP_ORDER_ERROR_MAX   256   /* characters of an order's last error */
-#define NP_TXT_VALUE_MAX     64    /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
-#define NP_STORE_BATCH_MAX   65536 /* writes in one transaction before it is committed whatever the loop does */
+#define NP_STORE_SCHEMA      1   /* a database with a higher number is refused */
+#define NP_STORE_V4_MAX      2   /* IPv4 addresses published for a name */
+#define NP_STORE_V6_MAX      4   /* IPv6 addresses published for a name */
+#define NP_STORE_NETWORK_MAX 48  /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
+#define NP_ORDER_ERROR_MAX   256 /* characters of an order's last error */
+#define NP_TXT_VALUE_MAX     64  /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
 
 struct np_store;
 
@@ -47,8 +46,9 @@ int np_store_commit(struct np_store *store);
 struct np_store_waiter {
     void (*done)(void *ctx, int rc);
     void *ctx;
-    struct np_store_waiter *next; /* the store's, while queued */
-    bool queued;                  /* likewise */
+    struct np_store_waiter *next; /* this and the rest are the store's */
+    bool queued;
+    int rc;
 };
 
 /* Queues waiter (the caller's memory, kept until done was called or the waiter was cancelled). done is never called
@@ -65,6 +65,9 @@ enum np_store_event {
 
 /* What was committed since the last call: a set of np_store_event bits. The server asks after each commit. */
 unsigned np_store_take_events(struct np_store *store);
+
+/* How long a write waits for another program that holds the database's lock (5 s unless told otherwise). */
+void np_store_set_patience(struct np_store *store, int ms);
 
 /* The database library's own text about the last NP_E_STORE, for the log. Borrowed until the next call. */
 const char *np_store_error(const struct np_store *store);

@@ -1,0 +1,272 @@
+#include <errno.h>
+#include <string.h>
+
+#include "hq/store/sql.h"
+#include "resolver/base/error.h"
+
+#define DEVICE_COLUMNS                                                                                                 \
+    "id, x, y, thumbprint, epoch, token_hash, auth_n, auth_n_used, name, serial, credential, state, network, "         \
+    "nonce_us, "                                                                                                       \
+    "seq, stated, published, publish, model, version, created_s, last_seen_s"
+
+static void read_device(struct np_sql *q, struct np_device *d)
+{
+    np_sql_get_text(q, d->id, sizeof d->id);
+    np_sql_get_bytes(q, d->identity.x, sizeof d->identity.x);
+    np_sql_get_bytes(q, d->identity.y, sizeof d->identity.y);
+    np_sql_get_bytes(q, d->thumbprint, sizeof d->thumbprint);
+    np_sql_get_bytes(q, d->epoch, sizeof d->epoch);
+    np_sql_get_bytes(q, d->token_hash, sizeof d->token_hash);
+    d->auth_n = np_sql_get_int(q);
+    d->auth_n_used = np_sql_get_int(q);
+    np_sql_get_text(q, d->name, sizeof d->name);
+    np_sql_get_text(q, d->serial, sizeof d->serial);
+    d->credential = (enum np_credential_type)np_sql_get_int(q);
+    d->state = (enum np_device_state)np_sql_get_int(q);
+    np_sql_get_text(q, d->network, sizeof d->network);
+    d->nonce_us = np_sql_get_int(q);
+    d->seq = np_sql_get_int(q);
+    np_sql_get_addresses(q, &d->stated);
+    np_sql_get_addresses(q, &d->published);
+    d->publish = (enum np_publish)np_sql_get_int(q);
+    np_sql_get_text(q, d->model, sizeof d->model);
+    np_sql_get_text(q, d->version, sizeof d->version);
+    d->created_s = np_sql_get_int(q);
+    d->last_seen_s = np_sql_get_int(q);
+}
+
+static int read_one(struct np_sql *q, struct np_device *out_device)
+{
+    struct np_device device = {0};
+    bool found = np_sql_next(q);
+    if (found)
+        read_device(q, &device);
+    int rc = np_sql_finish(q);
+    if (rc)
+        return rc;
+    if (!found)
+        return NP_E_NOT_FOUND;
+    *out_device = device;
+    return 0;
+}
+
+/* 0 when the name was never taken out of use, NP_E_CONFLICT when it was. */
+static int check_tombstone(struct np_store *store, const char *name)
+{
+    static const char text[] = "SELECT 1 FROM tombstone WHERE name = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, name);
+    bool found = np_sql_next(&q);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found ? NP_E_CONFLICT : 0;
+}
+
+static int insert_device(struct np_store *store, const struct np_device *d)
+{
+    static const char text[] =
+        "INSERT INTO device(" DEVICE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    char stated[NP_SQL_ADDRESSES_MAX], published[NP_SQL_ADDRESSES_MAX];
+    np_sql_addresses_format(&d->stated, stated);
+    np_sql_addresses_format(&d->published, published);
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, d->id);
+    np_sql_blob(&q, d->identity.x, sizeof d->identity.x);
+    np_sql_blob(&q, d->identity.y, sizeof d->identity.y);
+    np_sql_blob(&q, d->thumbprint, sizeof d->thumbprint);
+    np_sql_blob(&q, d->epoch, sizeof d->epoch);
+    np_sql_blob(&q, d->token_hash, sizeof d->token_hash);
+    np_sql_int(&q, d->auth_n);
+    np_sql_int(&q, d->auth_n_used);
+    np_sql_text(&q, d->name);
+    np_sql_text(&q, d->serial);
+    np_sql_int(&q, d->credential);
+    np_sql_int(&q, d->state);
+    np_sql_text(&q, d->network);
+    np_sql_int(&q, d->nonce_us);
+    np_sql_int(&q, d->seq);
+    np_sql_text(&q, stated);
+    np_sql_text(&q, published);
+    np_sql_int(&q, d->publish);
+    np_sql_text(&q, d->model);
+    np_sql_text(&q, d->version);
+    np_sql_int(&q, d->created_s);
+    np_sql_int(&q, d->last_seen_s);
+    return np_sql_run(&q);
+}
+
+int np_store_device_add(struct np_store *store, const struct np_device *device)
+{
+    struct np_device other;
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    rc = np_store_device_find(store, device->thumbprint, device->epoch, &other);
+    if (rc == 0)
+        rc = -EEXIST;
+    if (rc == NP_E_NOT_FOUND)
+        rc = check_tombstone(store, device->name);
+    if (rc == 0) {
+        rc = insert_device(store, device);
+        if (rc == -EEXIST)
+            rc = NP_E_CONFLICT; /* the identity was looked at under the same lock: it is the name */
+    }
+    if (rc == 0)
+        rc = np_sql_mark_dirty(store, device->name);
+    return np_sql_end(store, rc);
+}
+
+static int update_device(struct np_store *store, const struct np_device *d)
+{
+    static const char text[] =
+        "UPDATE device SET token_hash=?, auth_n=?, auth_n_used=?, state=?, nonce_us=?, seq=?, stated=?, published=?,"
+        " publish=?, model=?, version=?, last_seen_s=? WHERE id=?";
+    char stated[NP_SQL_ADDRESSES_MAX], published[NP_SQL_ADDRESSES_MAX];
+    np_sql_addresses_format(&d->stated, stated);
+    np_sql_addresses_format(&d->published, published);
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_blob(&q, d->token_hash, sizeof d->token_hash);
+    np_sql_int(&q, d->auth_n);
+    np_sql_int(&q, d->auth_n_used);
+    np_sql_int(&q, d->state);
+    np_sql_int(&q, d->nonce_us);
+    np_sql_int(&q, d->seq);
+    np_sql_text(&q, stated);
+    np_sql_text(&q, published);
+    np_sql_int(&q, d->publish);
+    np_sql_text(&q, d->model);
+    np_sql_text(&q, d->version);
+    np_sql_int(&q, d->last_seen_s);
+    np_sql_text(&q, d->id);
+    return np_sql_run(&q);
+}
+
+int np_store_device_update(struct np_store *store, const struct np_device *device)
+{
+    struct np_device old;
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    rc = np_store_device_get(store, device->id, &old);
+    if (rc == 0)
+        rc = update_device(store, device);
+    if (rc == 0 && (old.state != device->state || !np_addresses_equal(&old.published, &device->published)))
+        rc = np_sql_mark_dirty(store, old.name);
+    return np_sql_end(store, rc);
+}
+
+int np_store_device_get(struct np_store *store, const char *id, struct np_device *out_device)
+{
+    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE id = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, id);
+    return read_one(&q, out_device);
+}
+
+int np_store_device_find(struct np_store *store, const uint8_t thumbprint[32], const uint8_t epoch[NP_EPOCH_LEN],
+                         struct np_device *out_device)
+{
+    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE thumbprint = ? AND epoch = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_blob(&q, thumbprint, 32);
+    np_sql_blob(&q, epoch, NP_EPOCH_LEN);
+    return read_one(&q, out_device);
+}
+
+int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx)
+{
+    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device ORDER BY name";
+    struct np_sql q = np_sql_start(store, text);
+    int stopped = 0;
+    while (!stopped && np_sql_next(&q)) {
+        struct np_device device = {0};
+        read_device(&q, &device);
+        if (!q.rc)
+            stopped = each(ctx, &device);
+    }
+    int rc = np_sql_finish(&q);
+    return rc ? rc : stopped;
+}
+
+static int count(struct np_sql *q, struct np_store_counts *out_counts)
+{
+    struct np_store_counts counts = {0};
+    if (np_sql_next(q)) {
+        counts.live = np_sql_get_int(q);
+        counts.recent = np_sql_get_int(q);
+    }
+    int rc = np_sql_finish(q);
+    if (rc == 0)
+        *out_counts = counts;
+    return rc;
+}
+
+int np_store_count_serial(struct np_store *store, const char *serial, int64_t since_s,
+                          struct np_store_counts *out_counts)
+{
+    static const char text[] = "SELECT coalesce(sum(state = 0), 0), coalesce(sum(created_s >= ?), 0) FROM device"
+                               " WHERE serial = ? AND serial <> ''";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, since_s);
+    np_sql_text(&q, serial);
+    return count(&q, out_counts);
+}
+
+int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
+                           struct np_store_counts *out_counts)
+{
+    static const char text[] = "SELECT coalesce(sum(state = 0), 0), coalesce(sum(created_s >= ?), 0) FROM device"
+                               " WHERE network = ? AND credential = 0";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, since_s);
+    np_sql_text(&q, network);
+    return count(&q, out_counts);
+}
+
+int np_store_key_is_identity(struct np_store *store, const uint8_t thumbprint[32])
+{
+    static const char text[] = "SELECT 1 FROM device WHERE thumbprint = ? LIMIT 1";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_blob(&q, thumbprint, 32);
+    bool found = np_sql_next(&q);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found;
+}
+
+int np_store_key_owner(struct np_store *store, const uint8_t thumbprint[32], char out_device[NP_DEVICE_ID_MAX + 1])
+{
+    static const char text[] = "SELECT device FROM used_key WHERE thumbprint = ?";
+    char device[NP_DEVICE_ID_MAX + 1] = "";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_blob(&q, thumbprint, 32);
+    bool found = np_sql_next(&q);
+    if (found)
+        np_sql_get_text(&q, device, sizeof device);
+    int rc = np_sql_finish(&q);
+    if (rc)
+        return rc;
+    if (!found)
+        return NP_E_NOT_FOUND;
+    memcpy(out_device, device, sizeof device);
+    return 0;
+}
+
+int np_store_key_count(struct np_store *store, const char *device, int64_t since_s, int64_t *out_count,
+                       int64_t *out_oldest_s)
+{
+    static const char text[] =
+        "SELECT count(*), coalesce(min(seen_s), 0) FROM used_key WHERE device = ? AND seen_s >= ?";
+    int64_t values[2] = {0, 0};
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, device);
+    np_sql_int(&q, since_s);
+    if (np_sql_next(&q)) {
+        values[0] = np_sql_get_int(&q);
+        values[1] = np_sql_get_int(&q);
+    }
+    int rc = np_sql_finish(&q);
+    if (rc == 0) {
+        *out_count = values[0];
+        *out_oldest_s = values[1];
+    }
+    return rc;
+}

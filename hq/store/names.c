@@ -1,0 +1,90 @@
+#include <string.h>
+
+#include "hq/store/sql.h"
+#include "resolver/base/error.h"
+
+int np_sql_mark_dirty(struct np_store *store, const char *name)
+{
+    /* One number is the zone's serial and the mark's version: both only have to grow. */
+    static const char step[] = "UPDATE meta SET value = max(value + 1, unixepoch()) WHERE key = 'zone_serial'";
+    static const char mark[] = "INSERT INTO dirty(name, version) SELECT ?, value FROM meta WHERE key = 'zone_serial'"
+                               " ON CONFLICT(name) DO UPDATE SET version = excluded.version";
+    struct np_sql q = np_sql_start(store, step);
+    int rc = np_sql_run(&q);
+    if (rc)
+        return rc;
+    q = np_sql_start(store, mark);
+    np_sql_text(&q, name);
+    rc = np_sql_run(&q);
+    if (rc == 0)
+        store->pending |= NP_STORE_NAMES_CHANGED;
+    return rc;
+}
+
+static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
+{
+    int stopped = 0;
+    while (!stopped && np_sql_next(q)) {
+        struct np_zone_name name = {0};
+        np_sql_get_text(q, name.name, sizeof name.name);
+        name.present = np_sql_get_int(q) != 0;
+        np_sql_get_addresses(q, &name.published);
+        name.version = np_sql_get_int(q);
+        if (!q->rc)
+            stopped = each(ctx, &name);
+    }
+    int rc = np_sql_finish(q);
+    return rc ? rc : stopped;
+}
+
+int np_store_names_each(struct np_store *store, np_store_name_fn *each, void *ctx)
+{
+    static const char text[] = "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
+                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.state <> 2 ORDER BY d.name";
+    struct np_sql q = np_sql_start(store, text);
+    return each_name(&q, each, ctx);
+}
+
+int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx)
+{
+    static const char text[] = "SELECT m.name, coalesce(d.state <> 2, 0), coalesce(d.published, ''), m.version"
+                               " FROM dirty m LEFT JOIN device d ON d.name = m.name ORDER BY m.version LIMIT ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, (int64_t)limit);
+    return each_name(&q, each, ctx);
+}
+
+int np_store_dirty_done(struct np_store *store, const char *name, int64_t version)
+{
+    static const char text[] = "DELETE FROM dirty WHERE name = ? AND version = ?";
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, name);
+    np_sql_int(&q, version);
+    return np_sql_end(store, np_sql_run(&q));
+}
+
+int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now_s)
+{
+    static const char text[] = "INSERT INTO tombstone(name, since_s) VALUES(?, ?) ON CONFLICT DO NOTHING";
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, name);
+    np_sql_int(&q, now_s);
+    return np_sql_end(store, np_sql_run(&q));
+}
+
+int np_store_zone_serial(struct np_store *store, int64_t *out_serial)
+{
+    static const char text[] = "SELECT value FROM meta WHERE key = 'zone_serial'";
+    struct np_sql q = np_sql_start(store, text);
+    int64_t serial = np_sql_next(&q) ? np_sql_get_int(&q) : 0;
+    int rc = np_sql_finish(&q);
+    if (rc == 0)
+        *out_serial = serial;
+    return rc;
+}

@@ -1,0 +1,495 @@
+/* The store: what is written is read back, unique names hold between programs, a newer schema is refused, and commits
+ * tell their waiters the truth. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hq/store/store.h"
+#include "resolver/base/error.h"
+
+#define NOW_S INT64_C(1790000000)
+
+struct fixture {
+    char folder[64];
+    char path[96];
+    struct np_store *store;
+};
+
+static struct np_store *open_store(const char *path)
+{
+    struct np_store *store = NULL;
+    char error[256] = "";
+    int rc = np_store_open(path, false, &store, error, sizeof error);
+    if (rc)
+        fail_msg("%s", error);
+    return store;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    snprintf(f->folder, sizeof f->folder, "/tmp/np-store-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->path, sizeof f->path, "%s/hq.db", f->folder);
+    f->store = open_store(f->path);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    np_store_close(f->store);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", f->path, (const char *[]){"", "-wal", "-shm"}[i]);
+        unlink(path);
+    }
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static struct np_addr addr(const char *text)
+{
+    struct np_addr a;
+    assert_int_equal(np_addr_parse(text, &a), 0);
+    return a;
+}
+
+static struct np_device make_device(unsigned n, const char *name)
+{
+    struct np_device d = {.state = NP_DEVICE_ACTIVE, .credential = NP_CREDENTIAL_FACTORY_SECRET};
+    snprintf(d.id, sizeof d.id, "device-%u", n);
+    snprintf(d.name, sizeof d.name, "%s", name);
+    snprintf(d.serial, sizeof d.serial, "NP-%04u", n);
+    snprintf(d.network, sizeof d.network, "192.0.2.0/24");
+    snprintf(d.model, sizeof d.model, "model");
+    snprintf(d.version, sizeof d.version, "0.1.0");
+    memset(d.identity.x, (int)n, 32);
+    memset(d.identity.y, (int)n + 1, 32);
+    memset(d.thumbprint, (int)n + 2, 32);
+    memset(d.epoch, (int)n + 3, sizeof d.epoch);
+    memset(d.token_hash, (int)n + 4, 32);
+    d.nonce_us = NOW_S * 1000000;
+    d.stated.v4[d.stated.v4_count++] = addr("192.168.1.10");
+    d.stated.v4[d.stated.v4_count++] = addr("203.0.113.9");
+    d.stated.v6[d.stated.v6_count++] = addr("fd00::1");
+    d.published.v4[d.published.v4_count++] = addr("192.168.1.10");
+    d.published.v6[d.published.v6_count++] = addr("fd00::1");
+    d.created_s = d.last_seen_s = NOW_S;
+    return d;
+}
+
+static struct np_order make_order(unsigned n, const struct np_device *device, enum np_order_priority priority)
+{
+    struct np_order o = {.state = NP_ORDER_QUEUED, .priority = priority, .csr_len = 5, .authorization_count = 1};
+    snprintf(o.id, sizeof o.id, "order-%u", n);
+    memcpy(o.device, device->id, sizeof o.device);
+    memset(o.key, 0x80 + (int)n, 32);
+    memcpy(o.csr, "\x30\x03\x02\x01\x00", 5);
+    memcpy(o.authorizations[0].name, device->name, sizeof device->name);
+    o.created_ms = o.updated_ms = NOW_S * 1000 + n;
+    return o;
+}
+
+/* Every member, member by member: struct padding is not compared. */
+static void assert_device_equal(const struct np_device *a, const struct np_device *b)
+{
+    assert_string_equal(a->id, b->id);
+    assert_memory_equal(&a->identity, &b->identity, sizeof a->identity);
+    assert_memory_equal(a->thumbprint, b->thumbprint, 32);
+    assert_memory_equal(a->epoch, b->epoch, sizeof a->epoch);
+    assert_memory_equal(a->token_hash, b->token_hash, 32);
+    assert_int_equal(a->auth_n, b->auth_n);
+    assert_int_equal(a->auth_n_used, b->auth_n_used);
+    assert_string_equal(a->name, b->name);
+    assert_string_equal(a->serial, b->serial);
+    assert_int_equal(a->credential, b->credential);
+    assert_int_equal(a->state, b->state);
+    assert_string_equal(a->network, b->network);
+    assert_int_equal(a->nonce_us, b->nonce_us);
+    assert_int_equal(a->seq, b->seq);
+    assert_true(np_addresses_equal(&a->stated, &b->stated));
+    assert_true(np_addresses_equal(&a->published, &b->published));
+    assert_int_equal(a->publish, b->publish);
+    assert_string_equal(a->model, b->model);
+    assert_string_equal(a->version, b->version);
+    assert_int_equal(a->created_s, b->created_s);
+    assert_int_equal(a->last_seen_s, b->last_seen_s);
+}
+
+static void test_device_round_trip(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device d = make_device(1, "nifty-babbage.devices.example"), got;
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_device_get(f->store, d.id, &got), 0);
+    assert_device_equal(&d, &got);
+    d.auth_n = 3;
+    d.auth_n_used = 2;
+    d.seq = 9;
+    d.nonce_us++;
+    d.state = NP_DEVICE_BLOCKED;
+    d.publish = NP_PUBLISH_LOCAL_ONLY;
+    d.published = (struct np_addresses){0};
+    d.stated = (struct np_addresses){0};
+    d.last_seen_s++;
+    memset(d.token_hash, 0xee, 32);
+    snprintf(d.version, sizeof d.version, "0.2.0");
+    assert_int_equal(np_store_device_update(f->store, &d), 0);
+    /* After a restart as well. */
+    np_store_close(f->store);
+    f->store = open_store(f->path);
+    assert_int_equal(np_store_device_find(f->store, d.thumbprint, d.epoch, &got), 0);
+    assert_device_equal(&d, &got);
+    assert_int_equal(np_store_device_get(f->store, "nobody", &got), NP_E_NOT_FOUND);
+    snprintf(d.id, sizeof d.id, "nobody");
+    assert_int_equal(np_store_device_update(f->store, &d), NP_E_NOT_FOUND);
+}
+
+static void test_names_are_unique(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store *second = open_store(f->path); /* another HQ process on the same file */
+    struct np_device a = make_device(1, "nifty-babbage.devices.example"), b = make_device(2, a.name), got;
+    assert_int_equal(np_store_device_add(f->store, &a), 0);
+    assert_int_equal(np_store_device_add(f->store, &b), NP_E_CONFLICT);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(np_store_device_add(second, &b), NP_E_CONFLICT);
+    snprintf(b.name, sizeof b.name, "Nifty-BABBAGE.devices.example");
+    assert_int_equal(np_store_device_add(second, &b), NP_E_CONFLICT);
+    snprintf(b.name, sizeof b.name, "calm-noether.devices.example");
+    assert_int_equal(np_store_device_add(second, &b), 0);
+    np_store_close(second);
+    assert_int_equal(np_store_device_get(f->store, b.id, &got), 0);
+    /* The same identity in the same epoch is a repetition, in another epoch a device of its own. */
+    b = make_device(3, "bold-curie.devices.example");
+    memcpy(b.thumbprint, a.thumbprint, 32);
+    memcpy(b.epoch, a.epoch, sizeof b.epoch);
+    assert_int_equal(np_store_device_add(f->store, &b), -EEXIST);
+    b.epoch[0] ^= 1;
+    assert_int_equal(np_store_device_add(f->store, &b), 0);
+    /* A tombstone keeps a name for ever. */
+    b = make_device(4, "gone-lovelace.devices.example");
+    assert_int_equal(np_store_tombstone_add(f->store, b.name, NOW_S), 0);
+    assert_int_equal(np_store_device_add(f->store, &b), NP_E_CONFLICT);
+}
+
+static void test_newer_schema_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store *store = NULL;
+    char error[256], other[128];
+    sqlite3 *db;
+    np_store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(np_store_open(f->path, false, &store, error, sizeof error), NP_E_VERSION);
+    assert_non_null(strstr(error, "schema 2"));
+    assert_null(store);
+    /* Nor is somebody else's database taken for ours, or made by who only reads. */
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    sqlite3_exec(db, "PRAGMA user_version = 1; PRAGMA application_id = 7", NULL, NULL, NULL);
+    sqlite3_close(db);
+    assert_int_equal(np_store_open(f->path, false, &store, error, sizeof error), NP_E_STORE);
+    snprintf(other, sizeof other, "%s/other.db", f->folder);
+    assert_int_equal(np_store_open(other, true, &store, error, sizeof error), NP_E_NOT_FOUND);
+    assert_int_not_equal(access(other, F_OK), 0);
+}
+
+static void test_no_database_at_all(void **state)
+{
+    (void)state;
+    struct np_store *store = NULL;
+    char error[256] = "";
+    assert_int_equal(np_store_open("/nowhere/hq.db", false, &store, error, sizeof error), NP_E_STORE);
+    assert_non_null(strstr(error, "/nowhere/hq.db"));
+}
+
+static void test_keys(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device a = make_device(1, "a-a.devices.example"), b = make_device(2, "b-b.devices.example");
+    char owner[NP_DEVICE_ID_MAX + 1];
+    int64_t count, oldest;
+    assert_int_equal(np_store_device_add(f->store, &a), 0);
+    assert_int_equal(np_store_device_add(f->store, &b), 0);
+    struct np_order first = make_order(1, &a, NP_PRIORITY_NEW), second = make_order(2, &b, NP_PRIORITY_NEW);
+    assert_int_equal(np_store_order_add(f->store, &first), 0);
+    memcpy(second.key, first.key, 32);
+    assert_int_equal(np_store_order_add(f->store, &second), NP_E_CONFLICT); /* another device's */
+    memcpy(second.key, a.thumbprint, 32);
+    assert_int_equal(np_store_order_add(f->store, &second), NP_E_CONFLICT); /* somebody's identity */
+    assert_int_equal(np_store_key_owner(f->store, a.thumbprint, owner), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_key_is_identity(f->store, a.thumbprint), 1);
+    assert_int_equal(np_store_key_is_identity(f->store, first.key), 0);
+    assert_int_equal(np_store_key_owner(f->store, first.key, owner), 0);
+    assert_string_equal(owner, a.id);
+    struct np_order again = make_order(3, &a, NP_PRIORITY_NEW);
+    memcpy(again.key, first.key, 32);
+    assert_int_equal(np_store_order_add(f->store, &again), 0); /* its own, again */
+    assert_int_equal(np_store_key_count(f->store, a.id, NOW_S - 10, &count, &oldest), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(oldest, NOW_S);
+    assert_int_equal(np_store_key_count(f->store, a.id, NOW_S + 10, &count, &oldest), 0);
+    assert_int_equal(count, 0);
+}
+
+static int remember_ids(void *ctx, const struct np_order *order)
+{
+    char *text = ctx;
+    size_t used = strlen(text);
+    snprintf(text + used, 256 - used, "%s ", order->id);
+    return 0;
+}
+
+static void test_orders(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device d = make_device(1, "a-a.devices.example");
+    struct np_order got, o[5];
+    int64_t position, next;
+    char ids[256] = "";
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    static const enum np_order_priority priorities[] = {NP_PRIORITY_OPEN, NP_PRIORITY_NEW, NP_PRIORITY_URGENT,
+                                                        NP_PRIORITY_NEW, NP_PRIORITY_NEW};
+    for (unsigned i = 0; i < 5; i++) {
+        o[i] = make_order(i, &d, priorities[i]);
+        assert_int_equal(np_store_order_add(f->store, &o[i]), 0);
+    }
+    assert_int_equal(np_store_orders_next_try(f->store, &next), 0);
+    assert_true(next == INT64_MAX);
+    o[3].state = NP_ORDER_BACKOFF;
+    o[3].next_try_ms = 5000;
+    o[3].attempts = 2;
+    snprintf(o[3].error, sizeof o[3].error, "the CA said no");
+    assert_int_equal(np_store_order_update(f->store, &o[3]), 0);
+    o[4].state = NP_ORDER_TXT_QUEUED;
+    snprintf(o[4].order_url, sizeof o[4].order_url, "https://ca.example/order/1");
+    snprintf(o[4].authorizations[0].txt, sizeof o[4].authorizations[0].txt, "value");
+    snprintf(o[4].authorizations[0].url, sizeof o[4].authorizations[0].url, "https://ca.example/authz/1");
+    assert_int_equal(np_store_order_update(f->store, &o[4]), 0);
+
+    assert_int_equal(np_store_orders_due(f->store, 4999, 10, remember_ids, ids), 0);
+    assert_string_equal(ids, "order-2 order-1 order-0 ");
+    ids[0] = 0;
+    assert_int_equal(np_store_orders_due(f->store, 5000, 3, remember_ids, ids), 0);
+    assert_string_equal(ids, "order-2 order-1 order-3 ");
+    ids[0] = 0;
+    assert_int_equal(np_store_orders_under_way(f->store, remember_ids, ids), 0);
+    assert_string_equal(ids, "order-4 ");
+    assert_int_equal(np_store_orders_next_try(f->store, &next), 0);
+    assert_int_equal(next, 5000);
+    assert_int_equal(np_store_order_position(f->store, &o[0], &position), 0);
+    assert_int_equal(position, 3);
+
+    np_store_close(f->store);
+    f->store = open_store(f->path);
+    assert_int_equal(np_store_order_get(f->store, "order-4", &got), 0);
+    assert_int_equal(got.state, NP_ORDER_TXT_QUEUED);
+    assert_string_equal(got.order_url, o[4].order_url);
+    assert_int_equal(got.authorization_count, 1);
+    assert_string_equal(got.authorizations[0].name, d.name);
+    assert_string_equal(got.authorizations[0].txt, "value");
+    assert_string_equal(got.authorizations[0].url, "https://ca.example/authz/1");
+    assert_int_equal(got.csr_len, 5);
+    assert_memory_equal(got.csr, o[4].csr, 5);
+    assert_int_equal(np_store_order_get(f->store, "order-3", &got), 0);
+    assert_string_equal(got.error, "the CA said no");
+    assert_int_equal(got.attempts, 2);
+    assert_int_equal(np_store_order_newest(f->store, d.id, &got), 0);
+    assert_string_equal(got.id, "order-4");
+    snprintf(got.id, sizeof got.id, "none");
+    assert_int_equal(np_store_order_update(f->store, &got), NP_E_NOT_FOUND);
+}
+
+static void test_packages_count_up(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device d = make_device(1, "a-a.devices.example"), got;
+    struct np_order o = make_order(1, &d, NP_PRIORITY_NEW);
+    struct np_package p = {.not_before_s = 1, .not_after_s = 2, .created_ms = 3}, read;
+    int64_t n = 0;
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_order_add(f->store, &o), 0);
+    assert_int_equal(np_store_package_newest(f->store, d.id, &read), NP_E_NOT_FOUND);
+    for (int i = 1; i <= 2; i++) {
+        snprintf(p.chain, sizeof p.chain, "-----BEGIN CERTIFICATE----- %d", i);
+        assert_int_equal(np_store_package_add(f->store, &o, &p, &n), 0);
+        assert_int_equal(n, i);
+        assert_int_equal(np_store_package_newest(f->store, d.id, &read), 0);
+        assert_int_equal(read.n, i);
+        assert_string_equal(read.chain, p.chain);
+        assert_string_equal(read.order, o.id);
+        assert_int_equal(np_store_device_get(f->store, d.id, &got), 0);
+        assert_int_equal(got.auth_n, i);
+    }
+    assert_int_equal(np_store_order_get(f->store, o.id, &o), 0);
+    assert_int_equal(o.state, NP_ORDER_ISSUED);
+    /* An order without its device changes nothing at all. */
+    struct np_order stray = make_order(9, &d, NP_PRIORITY_NEW);
+    assert_int_equal(np_store_order_add(f->store, &stray), 0);
+    snprintf(stray.device, sizeof stray.device, "nobody");
+    assert_int_equal(np_store_package_add(f->store, &stray, &p, &n), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_order_get(f->store, stray.id, &stray), 0);
+    assert_int_equal(stray.state, NP_ORDER_QUEUED);
+}
+
+static int remember_name(void *ctx, const struct np_zone_name *name)
+{
+    *(struct np_zone_name *)ctx = *name;
+    return 1;
+}
+
+static void test_dirty_names(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device d = make_device(1, "a-a.devices.example");
+    struct np_zone_name name;
+    int64_t before, serial;
+    assert_int_equal(np_store_zone_serial(f->store, &before), 0);
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_take_events(f->store), 0); /* not committed yet */
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(np_store_take_events(f->store), NP_STORE_NAMES_CHANGED);
+    assert_int_equal(np_store_take_events(f->store), 0);
+    assert_int_equal(np_store_zone_serial(f->store, &serial), 0);
+    assert_true(serial > before);
+    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_string_equal(name.name, d.name);
+    assert_true(name.present);
+    assert_true(np_addresses_equal(&name.published, &d.published));
+    /* Marked again while it was being published: the older confirmation must not take the mark away. */
+    d.published.v4[0] = addr("192.168.1.11");
+    assert_int_equal(np_store_device_update(f->store, &d), 0);
+    assert_int_equal(np_store_dirty_done(f->store, d.name, name.version), 0);
+    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_true(np_addr_equal(&name.published.v4[0], &d.published.v4[0]));
+    assert_int_equal(np_store_dirty_done(f->store, d.name, name.version), 0);
+    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 0);
+    /* What the zone does not show makes nothing dirty. */
+    d.seq = 12;
+    assert_int_equal(np_store_device_update(f->store, &d), 0);
+    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 0);
+    assert_int_equal(np_store_names_each(f->store, remember_name, &name), 1);
+    d.state = NP_DEVICE_RETIRED;
+    assert_int_equal(np_store_device_update(f->store, &d), 0);
+    assert_int_equal(np_store_names_each(f->store, remember_name, &name), 0);
+    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_false(name.present);
+}
+
+static void test_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store_counts counts;
+    for (unsigned i = 1; i <= 4; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "n-%u.devices.example", i);
+        struct np_device d = make_device(i, name);
+        snprintf(d.serial, sizeof d.serial, "NP-1");
+        d.created_s = NOW_S + i;
+        d.credential = i == 4 ? NP_CREDENTIAL_OPEN : NP_CREDENTIAL_FACTORY_SECRET;
+        d.state = i == 1 ? NP_DEVICE_RETIRED : NP_DEVICE_ACTIVE;
+        assert_int_equal(np_store_device_add(f->store, &d), 0);
+    }
+    assert_int_equal(np_store_count_serial(f->store, "NP-1", NOW_S + 3, &counts), 0);
+    assert_int_equal(counts.live, 3);
+    assert_int_equal(counts.recent, 2);
+    assert_int_equal(np_store_count_serial(f->store, "", 0, &counts), 0);
+    assert_int_equal(counts.live, 0);
+    assert_int_equal(np_store_count_network(f->store, "192.0.2.0/24", 0, &counts), 0);
+    assert_int_equal(counts.recent, 1);
+}
+
+struct heard {
+    struct np_store *store;
+    struct np_store_waiter *other;
+    int rc, calls;
+};
+
+static void on_commit(void *ctx, int rc)
+{
+    struct heard *heard = ctx;
+    heard->rc = rc;
+    heard->calls++;
+    if (heard->other)
+        np_store_waiter_cancel(heard->store, heard->other);
+}
+
+static void test_waiters(void **state)
+{
+    struct fixture *f = *state;
+    struct heard a = {.store = f->store, .rc = 1}, b = {.store = f->store, .rc = 1};
+    struct np_store_waiter wait_a = {.done = on_commit, .ctx = &a}, wait_b = {.done = on_commit, .ctx = &b};
+    struct np_device d = make_device(1, "a-a.devices.example");
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    np_store_after_commit(f->store, &wait_a);
+    np_store_after_commit(f->store, &wait_a); /* once is enough */
+    np_store_after_commit(f->store, &wait_b);
+    assert_int_equal(a.calls, 0);
+    a.other = &wait_b; /* one object of a connection may go because of the other's news */
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(a.calls, 1);
+    assert_int_equal(a.rc, 0);
+    assert_int_equal(b.calls, 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(a.calls, 1);
+}
+
+static void test_busy_database(void **state)
+{
+    struct fixture *f = *state;
+    struct heard heard = {.rc = 1};
+    struct np_store_waiter waiter = {.done = on_commit, .ctx = &heard};
+    struct np_device first = make_device(1, "a-a.devices.example"), got;
+    assert_int_equal(np_store_device_add(f->store, &first), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    np_store_take_events(f->store);
+    /* A second program holds the write lock: nothing can be written, and that is said at once after the busy time. */
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    np_store_set_patience(f->store, 10);
+    struct np_device second = make_device(2, "b-b.devices.example");
+    np_store_after_commit(f->store, &waiter);
+    assert_int_equal(np_store_device_add(f->store, &second), -EAGAIN);
+    assert_int_equal(np_store_commit(f->store), 0); /* nothing was written, nothing lost */
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(db);
+    assert_int_equal(np_store_device_get(f->store, second.id, &got), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_device_add(f->store, &second), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(np_store_take_events(f->store), NP_STORE_NAMES_CHANGED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_device_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
+        cmocka_unit_test(test_no_database_at_all),
+        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_packages_count_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_busy_database, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
