@@ -20,6 +20,7 @@
 #define NP_SERVER_TCP_PER_CLIENT 16    /* connections of one address at once */
 #define NP_SERVER_TCP_IDLE_MS    10000 /* RFC 7766 section 6.2.3 */
 #define NP_SERVER_TCP_PIPELINE   64    /* unanswered queries on one connection */
+#define NP_SERVER_TCP_QUERY_MAX  4096  /* bytes of one query: a longer one ends its connection */
 
 struct np_server;
 
@@ -61,11 +62,12 @@ int np_server_new(uv_loop_t *loop, np_serve_fn *serve, np_serve_admit_fn *admit,
  * -errno. */
 int np_server_add(struct np_server *server, int fd, bool tcp);
 
-/* Closes the listener on that local endpoint and transport; open connections of it end after their answers.
- * NP_E_NOT_FOUND. */
+/* Closes the listener on that local endpoint and transport; open connections of it end after their answers. A
+ * link-local endpoint without a scope matches the first of its kind. 0 or NP_E_NOT_FOUND. */
 int np_server_remove(struct np_server *server, const struct np_endpoint *local, bool tcp);
 
-/* Sends a late answer. Ignored when the connection has gone. */
+/* Sends a late answer; len 0 gives the query up. Ignored when the connection or the listener has gone. Not to be called
+ * from inside serve, which answers by its own return value. */
 void np_server_reply(struct np_server *server, const struct np_ticket *ticket, const uint8_t *message, size_t len);
 
 /* The counters, borrowed. */
@@ -74,8 +76,9 @@ const struct np_server_stats *np_server_stats(const struct np_server *server);
 /* Closes everything; done(ctx) is called from the loop when the memory has been freed. done may be NULL. */
 void np_server_close(struct np_server *server, void (*done)(void *ctx), void *ctx);
 
-/* Opens a non-blocking UDP socket, or a listening TCP one, bound to local, with the options that this server needs
- * (packet info, SO_REUSEADDR, IPV6_V6ONLY, IP_FREEBIND off). Returns the descriptor or -errno. */
+/* Opens a non-blocking UDP socket, or a listening TCP one, bound to local (port 0: any), with the options that this
+ * server needs (packet info, IPV6_V6ONLY; SO_REUSEADDR on TCP alone, since on UDP it would share the port silently).
+ * Returns the descriptor or -errno. */
 int np_server_open(const struct np_endpoint *local, bool tcp);
 
 #endif

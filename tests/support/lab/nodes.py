@@ -7,7 +7,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-import dns.flags
+import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
@@ -107,11 +107,14 @@ class Node(Namespace):
     # What a tester does on a machine
 
     def ask(self, name, rdtype, server, *, port=53, tcp=False, timeout=2.0, source=None, **options):
-        """One DNS question from this node. Returns dnspython's message; OSError or dns.exception.Timeout when none came."""
+        """One DNS question from this node. Returns dnspython's message; OSError (TimeoutError) when none came."""
         query = dns.message.make_query(name, rdtype, **options)
         with self.inside():
             exchange = dns.query.tcp if tcp else dns.query.udp
-            return exchange(query, server, timeout=timeout, port=port, source=source)
+            try:
+                return exchange(query, server, timeout=timeout, port=port, source=source)
+            except dns.exception.Timeout:
+                raise TimeoutError(f'{server} did not answer {name} {rdtype}') from None
 
     def connect(self, address, port, timeout=2.0, source=None):
         """A TCP socket of this node, connected. It stays in the node when the caller goes elsewhere."""

@@ -1,0 +1,131 @@
+"""What a person types after tests/lab."""
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from lab import paths
+from lab.namespaces import Failed
+
+# tests/lab prints the same file before Python is installed.
+HELP = Path(__file__).with_name('help.txt').read_text()
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog='tests/lab', description=HELP, add_help=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('-h', '--help', action='store_true', help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND')
+    commands.add_parser('help', add_help=False)
+    commands.add_parser('demo')
+    test = commands.add_parser('test')
+    test.add_argument('--long', action='store_true', help='also run every fuzz target for a minute')
+    test.add_argument('-k', metavar='EXPR', help='only tests whose name matches')
+    up = commands.add_parser('up')
+    up.add_argument('--bare', action='store_true', help='the machines without nameplate: no HQ, no agent')
+    shell = commands.add_parser('shell')
+    shell.add_argument('node')
+    shell.add_argument('cmd', nargs=argparse.REMAINDER, default=[])
+    commands.add_parser('nodes')
+    commands.add_parser('down')
+    commands.add_parser('build').add_argument('preset', nargs='?', default='release')
+    commands.add_parser('bench')
+    arguments = parser.parse_args(argv)
+    if arguments.help or arguments.command in (None, 'help'):
+        print(HELP, end='')
+        return 0
+    if arguments.command == 'bench':
+        print('lab: bench comes with issue 4 (the resolver); there is nothing to measure by it yet', file=sys.stderr)
+        return 2
+    if os.getuid() != 0:
+        print(f'lab: network namespaces need root: sudo tests/lab {" ".join(argv)}', file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, _terminate)
+    try:
+        return RUN[arguments.command](arguments)
+    except Failed as error:
+        print(f'lab: {error}', file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f'lab: {error.name} is missing: sudo tests/lab install', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('lab: stopped; everything it made is removed', file=sys.stderr)
+        return 130
+    finally:
+        paths.give_back()
+
+
+def _terminate(_number, _frame):
+    raise KeyboardInterrupt
+
+
+def _demo(_arguments):
+    from lab import build, demo
+    build.build('release', targets=('nameplate', 'nameplate-hq'))
+    return demo.run(paths.BUILD / 'release' / 'bin')
+
+
+def _test(arguments):
+    from lab import runner
+    return runner.run(arguments.long, arguments.k)
+
+
+def _up(arguments):
+    from lab import build
+    from lab.world import World
+    if not arguments.bare:
+        build.build('release', targets=('nameplate', 'nameplate-hq'))
+    with World(paths.BUILD / 'release' / 'bin', keep=True, programs=not arguments.bare) as world:
+        if not arguments.bare:
+            seen = world.boot()
+            print(f'The box is https://{seen["name"]}/ (to the laptop).')
+    return _nodes(arguments)
+
+
+def _nodes(_arguments):
+    from lab.world import World, namespaces
+    present = namespaces()
+    if not present:
+        print('lab: no lab is up', file=sys.stderr)
+        return 1
+    for node in World('').nodes:
+        if node.name in present:
+            print(f'{node.label:8} {node.about}')
+    print('A shell on one: sudo tests/lab shell NODE [CMD...]')
+    return 0
+
+
+def _shell(arguments):
+    from lab.world import World
+    nodes = {node.label: node for node in World('').nodes}
+    node = nodes.get(arguments.node)
+    if node is None:
+        raise Failed(f'there is no node {arguments.node}: {", ".join(nodes)}')
+    if not node.exists():
+        raise Failed('no lab is up: start one with sudo tests/lab up')
+    argv = node.argv(*(arguments.cmd or [os.environ.get('SHELL', '/bin/bash')]))
+    environment = {**os.environ, 'PS1': f'{node.label}# ', 'PATH': f'{paths.STATE / "bin"}:{os.environ["PATH"]}'}
+    os.execvpe(argv[0], argv, environment)
+
+
+def _down(_arguments):
+    from lab import world
+    lock = world.take_lock()
+    with lock:
+        world.clean()
+    left = world.leftovers()
+    if left:
+        raise Failed('still there: ' + ', '.join(left))
+    return 0
+
+
+def _build(arguments):
+    from lab import build
+    build.build(arguments.preset)
+    return 0
+
+
+RUN = {'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down, 'build': _build}

@@ -1,0 +1,161 @@
+"""The ISP's router and a home: the box (router of the home) and a laptop."""
+from pathlib import Path
+
+from lab.internet import HOME_NET, ISP, ISP6, RESOLVER
+from lab.namespaces import bridge, link
+from lab.nodes import Node
+
+ISP_LINE, ISP_LINE6 = '203.0.113.1', '2001:db8:2::1'
+LAN4, LAN6 = '192.168.1.1', 'fd42:6e61:6d65:1::1'
+LAN_NET, LAN_NET6 = '192.168.1.0/24', 'fd42:6e61:6d65:1::/64'
+LAN_ZONE, LAN_DNS_PORT = 'home.arpa', 5353
+UDHCPC_SCRIPT = Path(__file__).with_name('udhcpc.script')
+
+ISP_DNSMASQ = f"""\
+port=0
+interface=line0
+bind-interfaces
+dhcp-range=203.0.113.50,203.0.113.99,255.255.255.0,1h
+dhcp-option=option:dns-server,{RESOLVER}
+dhcp-hostsfile={{state}}/dhcp-hosts
+dhcp-range=::,constructor:line0,slaac
+enable-ra
+dhcp-authoritative
+no-ping
+log-dhcp
+dhcp-leasefile={{state}}/leases
+"""
+
+# The vendor's dnsmasq: DHCP and router advertisements on the LAN (no default route: the LAN has ULA only), and the
+# names of what it leases. Its DNS is for the box's resolver alone (the firewall keeps the LAN away from it).
+BOX_DNSMASQ = f"""\
+port={LAN_DNS_PORT}
+interface=br-lan
+listen-address=127.0.0.1
+bind-interfaces
+no-resolv
+no-hosts
+domain={LAN_ZONE}
+local=/{LAN_ZONE}/
+dhcp-fqdn
+dhcp-range=192.168.1.100,192.168.1.199,255.255.255.0,1h
+dhcp-option=option:router,{LAN4}
+dhcp-option=option:dns-server,{LAN4}
+dhcp-range=::,constructor:br-lan,slaac
+dhcp-option=option6:dns-server,[{LAN6}]
+enable-ra
+ra-param=br-lan,60,0
+dhcp-authoritative
+no-ping
+dhcp-leasefile={{state}}/leases
+"""
+
+BOX_NFT = f"""\
+flush ruleset
+table inet firewall {{
+    chain input {{
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        iif lo accept
+        iifname "br-lan" meta l4proto {{ tcp, udp }} th dport {LAN_DNS_PORT} drop
+        iifname "br-lan" accept
+        iifname "wan" udp dport 68 accept
+        meta l4proto {{ icmp, ipv6-icmp }} accept
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+        iifname "br-lan" oifname "wan" accept
+    }}
+}}
+table ip nat {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat;
+        oifname "wan" masquerade
+    }}
+}}
+"""
+
+
+class Home:
+    """Nodes by attribute: isp, box, laptop. Needs the Internet's switch to be up."""
+
+    def __init__(self, internet):
+        self.internet = internet
+        self.isp = Node('isp', 'the ISP\'s router: DHCP and RA on the line to the box')
+        self.box = Node('box', 'the home\'s router: dnsmasq for DHCP, nftables, nameplate')
+        self.laptop = Node('laptop', 'a computer in the home, by DHCP and SLAAC')
+        self.nodes = [self.isp, self.box, self.laptop]
+
+    def up(self):
+        for node in self.nodes:
+            node.create()
+        self._start_isp()
+        self._start_box()
+        self._start_laptop()
+
+    def _start_isp(self):
+        node = self.isp
+        _forwards(node)
+        self.internet.plug(node, (ISP,), (ISP6,))
+        link(node, 'line0', self.box, 'wan')
+        node.sysctl('ipv6.conf.line0.keep_addr_on_down', 1)
+        node.address('line0', f'{ISP_LINE}/24', f'{ISP_LINE6}/64')
+        node.write('dhcp-hosts', '')
+        conf = node.write('dnsmasq.conf', ISP_DNSMASQ.format(state=node.state))
+        _dnsmasq(node, conf, 67)
+
+    def _start_box(self):
+        node = self.box
+        _forwards(node)
+        node.sysctl('ipv6.conf.wan.accept_ra', 2)
+        bridge(node, 'br-lan')
+        link(node, 'lan1', self.laptop, 'eth0')
+        node.ip('link', 'set', 'lan1', 'master', 'br-lan')
+        node.address('br-lan', f'{LAN4}/24', f'{LAN6}/64')
+        self.firewall(True)
+        conf = node.write('dnsmasq.conf', BOX_DNSMASQ.format(state=node.state))
+        _dnsmasq(node, conf, 67)
+        _udhcpc(node, 'wan', 'box')
+
+    def _start_laptop(self):
+        _udhcpc(self.laptop, 'eth0', 'laptop')
+
+    def firewall(self, on):
+        """The box's firewall. Off: only what nameplate itself refuses keeps the WAN out; NAT stays."""
+        rules = BOX_NFT if on else BOX_NFT.replace('policy drop', 'policy accept')
+        self.box.run('nft', '-f', '-', input=rules)
+
+    def cut_line(self):
+        """The cable between ISP and box is out."""
+        self.isp.ip('link', 'set', 'line0', 'down')
+
+    def mend_line(self):
+        self.isp.ip('link', 'set', 'line0', 'up')
+
+    def wan_address(self):
+        """The box's IPv4 address on the line, or None."""
+        return _address(self.box, 'wan')
+
+    def laptop_address(self):
+        return _address(self.laptop, 'eth0')
+
+
+def _forwards(node):
+    node.sysctl('ipv4.ip_forward', 1)
+    node.sysctl('ipv6.conf.all.forwarding', 1)
+
+
+def _dnsmasq(node, conf, port):
+    node.daemon('dnsmasq', 'dnsmasq', '--keep-in-foreground', '--user=root', '--log-facility=-', '--pid-file=',
+                f'--conf-file={conf}', ready=lambda: node.listens(port, 'udp'))
+
+
+def _udhcpc(node, interface, hostname):
+    node.daemon('udhcpc', 'udhcpc', '-f', '-i', interface, '-s', UDHCPC_SCRIPT, '-x', f'hostname:{hostname}',
+                '-t', '20', '-T', '1', ready=lambda: _address(node, interface) and 'default' in node.ip('-4', 'route'))
+
+
+def _address(node, interface):
+    words = node.ip('-4', '-o', 'address', 'show', 'dev', interface, 'scope', 'global').split()
+    return words[3].partition('/')[0] if len(words) > 3 else None

@@ -1,0 +1,197 @@
+"""All of the lab together: up, down, and the promise that nothing stays behind on the machine."""
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import paths
+from lab.home import Home
+from lab.internet import Internet
+from lab.namespaces import Failed, Namespace, command
+from lab.paths import LOCK, LOGS, NETNS_ETC, PREFIX, STATE
+from lab.programs import Box, Hq
+from lab.waiting import wait_until
+
+KEPT = STATE / 'kept'
+NETNS = Path('/run/netns')
+
+
+class World:
+    """A running lab. `with World(bin_dir) as world:` brings it up and always takes it down again.
+
+    After __enter__ the machines run and HQ serves; the box runs, but its agent does not: world.box.start() is its
+    first boot, world.boot() waits until it is served. Attributes: internet, home, and the nodes by name (hq, ca, dns,
+    root, isp, box_node, laptop).
+    """
+
+    def __init__(self, bin_dir, keep=False, programs=True):
+        self.bin_dir = Path(bin_dir)
+        self.keep = keep
+        self.programs = programs
+        self.host_before = None
+        self.internet = Internet()
+        self.home = Home(self.internet)
+        self.nodes = self.internet.nodes + self.home.nodes
+        self.hq_node, self.ca, self.dns, self.isp = self.internet.hq, self.internet.ca, self.internet.dns, self.home.isp
+        self.laptop = self.home.laptop
+        self.hq = Hq(self.internet, STATE / 'bin')
+        self.box = Box(self.home, self.hq, STATE / 'bin')
+        self._lock = None
+
+    def __enter__(self):
+        self._lock = take_lock()
+        try:
+            if KEPT.exists():
+                raise Failed('a lab is up (tests/lab nodes shows it): take it down first with tests/lab down')
+            clean()
+            self.host_before = host_state()
+            self._up()
+        except BaseException:
+            if not KEPT.exists():
+                self.down()
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if self.keep and kind is None:
+                KEPT.write_text('')
+            else:
+                self.down()
+        finally:
+            self._lock.close()
+
+    def _up(self):
+        shutil.rmtree(LOGS, ignore_errors=True)
+        LOGS.mkdir(parents=True)
+        STATE.mkdir(parents=True)
+        self.internet.up()
+        self.home.up()
+        if self.programs:
+            _copy_programs(self.bin_dir)
+            self.hq.start()
+            self.box.prepare()
+
+    def boot(self):
+        """First boot of the box, to the served certificate. Returns what was seen (see Box.first_boot)."""
+        return self.box.first_boot()
+
+    def down(self):
+        clean()
+
+
+def take_lock():
+    """One lab at a time under one name; Failed when another one runs."""
+    handle = open(LOCK, 'a+')
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or 'unknown'
+        handle.close()
+        raise Failed(f'another lab is running on this machine (process {holder}): wait for it, or end it') from None
+    handle.truncate(0)
+    handle.write(f'{os.getpid()}')
+    handle.flush()
+    return handle
+
+
+def clean():
+    """Removes all that a lab of this name made, also one that was killed: processes, namespaces, mounts, files."""
+    with _uninterrupted():
+        for name in namespaces():
+            Namespace(name).delete()
+        for folder in NETNS_ETC.glob(PREFIX + '*'):
+            shutil.rmtree(folder, ignore_errors=True)
+        _kill_users({paths.BOX_UID, paths.LAPTOP_UID, paths.HQ_UID})
+        _remove_if_empty(NETNS_ETC)
+        if NETNS.exists() and not any(NETNS.iterdir()):
+            # iproute2 mounts /run/netns over itself with the first namespace.
+            subprocess.run(['umount', str(NETNS)], stderr=subprocess.DEVNULL, check=False)
+            _remove_if_empty(NETNS)
+        shutil.rmtree(STATE, ignore_errors=True)
+
+
+def namespaces():
+    """Names of the lab's namespaces that exist now."""
+    return sorted(p.name for p in NETNS.glob(PREFIX + '*'))
+
+
+def host_state():
+    """What must be the same on the host before, during and after: sockets, resolv.conf, interfaces, routes."""
+    return {
+        'listening': sorted(' '.join(line.split()[:1] + line.split()[4:5])
+                            for line in command('ss', '-Hlntu').splitlines()),
+        'resolv.conf': Path('/etc/resolv.conf').read_text() if Path('/etc/resolv.conf').exists() else None,
+        'interfaces': sorted(os.listdir('/sys/class/net')),
+        'routes': command('ip', 'route') + command('ip', '-6', 'route', 'show', 'default'),
+        'forwarding': Path('/proc/sys/net/ipv4/ip_forward').read_text(),
+        'nft': subprocess.run(['nft', 'list', 'ruleset'], capture_output=True, text=True, check=False).stdout,
+    }
+
+
+def leftovers():
+    """What of a lab is still on the machine: empty after down."""
+    found = namespaces() + [str(p) for p in NETNS_ETC.glob(PREFIX + '*')]
+    found += [str(p) for p in (STATE,) if p.exists()]
+    found += [f'process {pid}' for pid in _pids_of({paths.BOX_UID, paths.LAPTOP_UID, paths.HQ_UID})]
+    found += [line for line in Path('/proc/mounts').read_text().splitlines() if f'/{PREFIX}' in line or str(STATE) in line]
+    return found
+
+
+def _copy_programs(bin_dir):
+    """The box's user may not be able to read the clone, so the programs run from a copy."""
+    target = STATE / 'bin'
+    target.mkdir()
+    for name in ('nameplate', 'nameplate-hq'):
+        if not (bin_dir / name).exists():
+            raise Failed(f'{bin_dir / name} is not built: run sudo tests/lab build')
+        shutil.copy(bin_dir / name, target / name)
+
+
+def _pids_of(uids):
+    found = []
+    for entry in Path('/proc').iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and entry.stat().st_uid in uids:
+                found.append(int(entry.name))
+    return found
+
+
+def _kill_users(uids):
+    """Helpers of a killed browser may live in namespaces of their own; the lab's users own nothing else."""
+    def gone():
+        pids = _pids_of(uids)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not pids
+    wait_until(gone, 10, 'processes of the lab\'s users ended')
+
+
+def _remove_if_empty(path):
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+    """A second Ctrl-C must not leave half of the lab behind. Only the main thread may set handlers."""
+    try:
+        before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def warn(text):
+    print(f'lab: {text}', file=sys.stderr)
