@@ -31,14 +31,23 @@ ns A {ROOT}
 ns AAAA {ROOT6}
 ca A {CA}
 ca AAAA {CA6}
-www A {WWW}
-www AAAA {WWW6}
-www HTTPS 1 . alpn=h2
-www TXT "an ordinary name of the Internet"
-www MX 10 mail.example.
+www NS ns
 mail A {WWW}
 devices NS ns1.devices
 ns1.devices A {HQ}
+"""
+
+# A zone of its own, so that every type of this name has an answer.
+WWW_ZONE = f"""\
+$ORIGIN www.example.
+$TTL 300
+@ SOA ns.example. hostmaster.example. 1 7200 900 86400 60
+@ NS ns.example.
+@ A {WWW}
+@ AAAA {WWW6}
+@ HTTPS 1 . alpn=h2
+@ TXT "an ordinary name of the Internet"
+@ MX 10 mail.example.
 """
 
 KNOT_CONF = """\
@@ -55,6 +64,8 @@ zone:
     file: {state}/root.zone
   - domain: example.
     file: {state}/example.zone
+  - domain: www.example.
+    file: {state}/www.example.zone
 """
 
 UNBOUND_CONF = """\
@@ -124,6 +135,7 @@ class Internet:
         node = self.root
         node.write('root.zone', ROOT_ZONE)
         node.write('example.zone', EXAMPLE_ZONE)
+        node.write('www.example.zone', WWW_ZONE)
         for folder in ('run', 'db'):
             (node.state / folder).mkdir(exist_ok=True)
         conf = node.write('knot.conf', KNOT_CONF.format(state=node.state, v4=ROOT, v6=ROOT6, www=WWW))

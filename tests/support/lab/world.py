@@ -158,7 +158,8 @@ def _pids_of(uids):
     found = []
     for entry in Path('/proc').iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and entry.stat().st_uid in uids:
+            # Not the folder's owner: that is root for a process that is not dumpable.
+            if entry.name.isdigit() and int((entry / 'status').read_text().split('\nUid:\t')[1].split()[0]) in uids:
                 found.append(int(entry.name))
     return found
 
