@@ -1,4 +1,4 @@
-/* json: jansson with the checks that every message needs, inside hq/proto only.
+/* json: jansson with the checks that every message needs, for the codecs in hq/proto and hq/acme.
  *
  * A struct np_json_in walks one JSON object: getters for required and optional members set the sticky rc and the
  * member's name on the first error, so that a parser is a straight list of getters and one check at the end. */

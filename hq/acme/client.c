@@ -1,0 +1,456 @@
+#include "hq/acme/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "hq/proto/json.h"
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+#include "resolver/base/jobs.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+#define EAB_KEY_FILE_MAX 1024
+#define EAB_KEY_MAX      512 /* bytes: CAs hand out 32 to 64 */
+#define MEDIA_JSON       "application/json"
+
+/* What the client itself is at. */
+enum stage {
+    STAGE_OFF,
+    STAGE_DIRECTORY, /* the directory is being fetched */
+    STAGE_ACCOUNT,   /* newAccount is under way */
+    STAGE_READY,
+    STAGE_PAUSED /* a failure: the timer begins again */
+};
+
+/* A signed request, from np_acme_post to its callback. */
+struct post {
+    struct np_acme *acme;
+    struct post *next, **link;
+    char *url; /* NULL: newOrder */
+    char *accept, *payload;
+    bool with_jwk; /* newAccount */
+    bool sent;
+    unsigned nonce_failures, requests;
+    int64_t network_ms;
+    np_acme_reply_fn *done;
+    void *ctx;
+};
+
+struct np_acme {
+    uv_loop_t *loop;
+    struct np_issuance_config config;
+    const struct np_acme_key *key;
+    uint8_t eab_key[EAB_KEY_MAX];
+    size_t eab_key_len;
+    np_acme_ready_fn *ready;
+    void *ctx;
+    struct np_http *http;
+    uv_timer_t timer;
+    struct np_backoff backoff;
+    enum stage stage;
+    struct np_acme_directory directory;
+    char account_url[NP_URL_MAX + 1], orders_url[NP_URL_MAX + 1];
+    char nonces[NP_ACME_NONCES_MAX][NP_ACME_NONCE_MAX + 1];
+    size_t nonce_count;
+    unsigned nonce_fetches; /* HEAD newNonce under way */
+    struct post *posts;     /* newest first */
+    size_t post_count;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void pump(struct np_acme *acme);
+
+static uint32_t below(void *ctx, uint32_t bound)
+{
+    (void)ctx;
+    return np_random_below(bound);
+}
+
+static void keep_nonce(struct np_acme *acme, const struct np_http_response *response)
+{
+    if (!response->nonce[0])
+        return;
+    if (acme->nonce_count == NP_ACME_NONCES_MAX) {
+        /* The oldest goes: CAs forget old nonces first. */
+        memmove(acme->nonces[0], acme->nonces[1], sizeof acme->nonces - sizeof acme->nonces[0]);
+        acme->nonce_count--;
+    }
+    memcpy(acme->nonces[acme->nonce_count++], response->nonce, sizeof response->nonce);
+}
+
+static void post_free(struct post *post)
+{
+    *post->link = post->next;
+    if (post->next)
+        post->next->link = post->link;
+    post->acme->post_count--;
+    free(post->url);
+    free(post->accept);
+    free(post->payload);
+    free(post);
+}
+
+static struct post *post_new(struct np_acme *acme, const char *url, const char *accept, const char *payload,
+                             np_acme_reply_fn *done, void *ctx)
+{
+    struct post *post = calloc(1, sizeof *post);
+    if (!post)
+        return NULL;
+    post->acme = acme;
+    post->done = done;
+    post->ctx = ctx;
+    post->next = acme->posts;
+    post->link = &acme->posts;
+    if (post->next)
+        post->next->link = &post->next;
+    acme->posts = post;
+    acme->post_count++;
+    post->url = url ? strdup(url) : NULL;
+    post->accept = strdup(accept ? accept : MEDIA_JSON);
+    post->payload = payload ? strdup(payload) : NULL;
+    if ((url && !post->url) || !post->accept || (payload && !post->payload)) {
+        post_free(post);
+        return NULL;
+    }
+    return post;
+}
+
+/* Ends post: its callback, then its memory. */
+static void post_finish(struct post *post, const struct np_acme_reply *reply)
+{
+    np_acme_reply_fn *done = post->done;
+    void *ctx = post->ctx;
+    struct np_acme_reply copy = *reply;
+    copy.network_ms = post->network_ms;
+    copy.requests = post->requests;
+    post_free(post);
+    done(ctx, &copy);
+}
+
+static void begin(uv_timer_t *timer);
+
+/* The client's own step failed: say so and begin again later. */
+static void pause_client(struct np_acme *acme, const char *what, const struct np_acme_reply *reply)
+{
+    int64_t delay_ms = np_backoff_fail(&acme->backoff, reply->retry_after_ms, below, NULL);
+    acme->stage = STAGE_PAUSED;
+    if (reply->rc == NP_E_ACME)
+        np_warning("acme: %s of %s refused: %s (%d): %s; again in %lld s", what, acme->config.directory,
+                   reply->problem.type, reply->status, reply->problem.detail, (long long)(delay_ms + 999) / 1000);
+    else
+        np_warning("acme: %s of %s failed: %s%s%s; again in %lld s", what, acme->config.directory,
+                   np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "", reply->why ? reply->why : "",
+                   (long long)(delay_ms + 999) / 1000);
+    uv_timer_start(&acme->timer, begin, (uint64_t)delay_ms, 0);
+}
+
+/* The HTTP answer as a reply: 2xx is good, the rest a problem. */
+static struct np_acme_reply make_reply(const struct np_http_response *response)
+{
+    struct np_acme_reply reply = {.rc = response->rc,
+                                  .why = response->why,
+                                  .status = response->status,
+                                  .body = response->body,
+                                  .len = response->len,
+                                  .location = response->location,
+                                  .retry_after_ms = response->retry_after_ms};
+    if (reply.rc == 0 && (reply.status < 200 || reply.status > 299)) {
+        reply.rc = NP_E_ACME;
+        np_acme_problem_parse(response->body, response->len, &reply.problem);
+    }
+    return reply;
+}
+
+static void on_nonce(void *ctx, const struct np_http_response *response)
+{
+    struct np_acme *acme = ctx;
+    struct np_acme_reply reply = make_reply(response);
+    acme->nonce_fetches--;
+    keep_nonce(acme, response);
+    if (reply.rc == 0 && !response->nonce[0])
+        reply.rc = NP_E_MISSING;
+    if (reply.rc && acme->nonce_count == 0 && acme->stage != STAGE_PAUSED)
+        pause_client(acme, "newNonce", &reply);
+    pump(acme);
+}
+
+static const char *post_url(const struct post *post)
+{
+    if (post->with_jwk)
+        return post->acme->directory.new_account;
+    return post->url ? post->url : post->acme->directory.new_order;
+}
+
+static void on_answer(void *ctx, const struct np_http_response *response)
+{
+    struct post *post = ctx;
+    struct np_acme *acme = post->acme;
+    struct np_acme_reply reply = make_reply(response);
+    post->network_ms += response->took_ms;
+    keep_nonce(acme, response);
+    if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "badNonce") == 0 &&
+        ++post->nonce_failures < NP_ACME_NONCE_TRIES) {
+        post->sent = false;
+        pump(acme);
+        return;
+    }
+    if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "accountDoesNotExist") == 0 && !post->with_jwk &&
+        acme->stage == STAGE_READY) {
+        np_warning("acme: the CA does not know account %s any more: making it again", acme->account_url);
+        acme->stage = STAGE_PAUSED;
+        uv_timer_start(&acme->timer, begin, 0, 0);
+    }
+    post_finish(post, &reply);
+    pump(acme);
+}
+
+/* Sends post with a nonce from the pool. */
+static void transmit(struct post *post)
+{
+    struct np_acme *acme = post->acme;
+    const char *url = post_url(post);
+    char *body = NULL;
+    post->sent = true;
+    post->requests++;
+    /* The newest nonce first: it is the least likely to be forgotten by the CA. */
+    int rc = np_acme_jws_sign(acme->key, post->with_jwk ? NULL : acme->account_url, acme->nonces[--acme->nonce_count],
+                              url, post->payload, &body);
+    if (rc == 0)
+        rc = np_http_send(acme->http, NP_HTTP_POST_JOSE, url, post->accept, body, on_answer, post);
+    free(body);
+    if (rc) {
+        /* Out of memory. Never call back from inside np_acme_post: try again a little later. */
+        post->sent = false;
+        uv_timer_start(&acme->timer, begin, NP_ACME_RETRY_MIN_MS, 0);
+    }
+}
+
+/* Sends what may be sent: everything in the ready stage, only newAccount before. Oldest first. */
+static void pump(struct np_acme *acme)
+{
+    unsigned wanting = 0;
+    struct post *last = NULL;
+    if (acme->stage != STAGE_READY && acme->stage != STAGE_ACCOUNT)
+        return;
+    for (;;) {
+        last = NULL;
+        wanting = 0;
+        for (struct post *post = acme->posts; post; post = post->next) {
+            if (!post->sent && (acme->stage == STAGE_READY || post->with_jwk)) {
+                last = post;
+                wanting++;
+            }
+        }
+        if (!last || acme->nonce_count == 0)
+            break;
+        transmit(last);
+        if (!last->sent)
+            return;
+    }
+    /* Enough nonces for all who wait, a few at a time: each answer brings another one. */
+    while (wanting > acme->nonce_fetches && acme->nonce_fetches < NP_HTTP_CONNECTIONS_MAX) {
+        if (np_http_send(acme->http, NP_HTTP_HEAD, acme->directory.new_nonce, NULL, NULL, on_nonce, acme))
+            break;
+        acme->nonce_fetches++;
+    }
+}
+
+static void on_account(void *ctx, const struct np_acme_reply *reply)
+{
+    struct np_acme *acme = ctx;
+    struct np_acme_account account;
+    struct np_acme_reply failed = *reply;
+    if (failed.rc == 0)
+        failed.rc = np_acme_account_parse(reply->body, reply->len, &account);
+    if (failed.rc == 0 && !reply->location[0])
+        failed.rc = NP_E_MISSING;
+    if (failed.rc == 0 && account.status != NP_ACME_VALID)
+        failed.rc = NP_E_REFUSED;
+    if (failed.rc) {
+        pause_client(acme, "newAccount", &failed);
+        return;
+    }
+    snprintf(acme->account_url, sizeof acme->account_url, "%s", reply->location);
+    snprintf(acme->orders_url, sizeof acme->orders_url, "%s", account.orders);
+    acme->stage = STAGE_READY;
+    np_backoff_reset(&acme->backoff);
+    np_info("acme: account %s %s", acme->account_url, reply->status == 201 ? "made" : "found");
+    acme->ready(acme->ctx, acme->account_url);
+    pump(acme);
+}
+
+static int account_payload(const struct np_acme *acme, char **out_payload)
+{
+    json_t *object = json_object();
+    if (acme->config.terms_agreed)
+        json_object_set_new(object, "termsOfServiceAgreed", json_true());
+    if (acme->config.contact[0])
+        json_object_set_new(object, "contact", json_pack("[s]", acme->config.contact));
+    if (acme->config.eab_kid[0]) {
+        char *binding;
+        int rc = np_acme_eab_sign(acme->key, acme->config.eab_kid, acme->eab_key, acme->eab_key_len,
+                                  acme->directory.new_account, &binding);
+        if (rc) {
+            json_decref(object);
+            return rc;
+        }
+        json_object_set_new(object, "externalAccountBinding", json_loads(binding, 0, NULL));
+        free(binding);
+    }
+    return np_json_dump_take(object, out_payload);
+}
+
+static void make_account(struct np_acme *acme)
+{
+    struct np_acme_reply failed = {0};
+    struct post *post = NULL;
+    char *payload = NULL;
+    failed.rc = account_payload(acme, &payload);
+    if (failed.rc == 0) {
+        post = post_new(acme, NULL, NULL, payload, on_account, acme);
+        failed.rc = post ? 0 : -ENOMEM;
+    }
+    free(payload);
+    if (failed.rc) {
+        pause_client(acme, "newAccount", &failed);
+        return;
+    }
+    post->with_jwk = true;
+    acme->stage = STAGE_ACCOUNT;
+    pump(acme);
+}
+
+static void on_directory(void *ctx, const struct np_http_response *response)
+{
+    struct np_acme *acme = ctx;
+    struct np_acme_reply reply = make_reply(response);
+    keep_nonce(acme, response);
+    if (reply.rc == 0)
+        reply.rc = np_acme_directory_parse(response->body, response->len, &acme->directory);
+    if (reply.rc == 0 && acme->directory.eab_required && !acme->config.eab_kid[0]) {
+        reply.rc = NP_E_CONFIG;
+        reply.why = "the CA wants an external account binding: set acme-eab-kid and acme-eab-key-file";
+    }
+    if (reply.rc)
+        pause_client(acme, "directory", &reply);
+    else
+        make_account(acme);
+}
+
+static void begin(uv_timer_t *timer)
+{
+    struct np_acme *acme = timer->data;
+    struct np_acme_reply failed = {0};
+    if (acme->stage == STAGE_READY) { /* transmit was short of memory */
+        pump(acme);
+        return;
+    }
+    for (struct post *post = acme->posts, *next; post; post = next) {
+        next = post->next;
+        if (post->with_jwk && !post->sent)
+            post_free(post); /* of the attempt before */
+    }
+    acme->stage = STAGE_DIRECTORY;
+    failed.rc = np_http_send(acme->http, NP_HTTP_GET, acme->config.directory, MEDIA_JSON, NULL, on_directory, acme);
+    if (failed.rc)
+        pause_client(acme, "directory", &failed);
+}
+
+static int read_eab_key(struct np_acme *acme)
+{
+    uint8_t *text;
+    size_t len;
+    if (!acme->config.eab_kid[0])
+        return 0;
+    int rc = np_file_read(acme->config.eab_hmac_key, EAB_KEY_FILE_MAX, &text, &len);
+    if (rc)
+        return rc;
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r' || text[len - 1] == '='))
+        len--;
+    long n = np_base64url_decode((const char *)text, len, acme->eab_key, sizeof acme->eab_key);
+    np_wipe(text, len);
+    free(text);
+    if (n <= 0)
+        return NP_E_KEY;
+    acme->eab_key_len = (size_t)n;
+    return 0;
+}
+
+int np_acme_new(uv_loop_t *loop, const struct np_issuance_config *config, const struct np_acme_key *key,
+                np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme)
+{
+    struct np_acme *acme = calloc(1, sizeof *acme);
+    if (!acme)
+        return -ENOMEM;
+    acme->loop = loop;
+    acme->config = *config;
+    acme->key = key;
+    acme->ready = ready;
+    acme->ctx = ctx;
+    acme->backoff = (struct np_backoff){NP_ACME_RETRY_MIN_MS, NP_ACME_RETRY_MAX_MS, 0};
+    int rc = read_eab_key(acme);
+    if (rc == 0)
+        rc = np_http_new(loop, config->anchors, &acme->http);
+    if (rc) {
+        free(acme);
+        return rc;
+    }
+    uv_timer_init(loop, &acme->timer);
+    acme->timer.data = acme;
+    *out_acme = acme;
+    return 0;
+}
+
+void np_acme_start(struct np_acme *acme)
+{
+    begin(&acme->timer);
+}
+
+int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
+                 void *ctx)
+{
+    if (acme->post_count >= NP_ACME_WAITING_MAX)
+        return NP_E_LIMIT;
+    if (!post_new(acme, url, accept, payload, done, ctx))
+        return -ENOMEM;
+    pump(acme);
+    return 0;
+}
+
+const char *np_acme_orders_url(const struct np_acme *acme)
+{
+    return acme->orders_url;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct np_acme *acme = handle->data;
+    void (*closed)(void *ctx) = acme->closed;
+    void *ctx = acme->closed_ctx;
+    np_wipe(acme->eab_key, sizeof acme->eab_key);
+    free(acme);
+    if (closed)
+        closed(ctx);
+}
+
+static void on_http_closed(void *ctx)
+{
+    struct np_acme *acme = ctx;
+    uv_close((uv_handle_t *)&acme->timer, on_timer_closed);
+}
+
+void np_acme_close(struct np_acme *acme, void (*done)(void *ctx), void *ctx)
+{
+    acme->closed = done;
+    acme->closed_ctx = ctx;
+    uv_timer_stop(&acme->timer);
+    while (acme->posts)
+        post_free(acme->posts);
+    np_http_close(acme->http, on_http_closed, acme);
+}

@@ -1,0 +1,68 @@
+/* client: an ACME account's conversation with its CA (RFC 8555): directory, nonces, the account, signed requests.
+ *
+ * The client brings itself up (directory, newAccount) and keeps itself up: after a failure it tries again with backoff;
+ * requests made meanwhile wait. A badNonce answer is repeated with the fresh nonce up to NP_ACME_NONCE_TRIES times
+ * (section 6.5); when the CA says that it does not know the account, the account is made again.
+ *
+ * Lifecycle: np_acme_new, np_acme_start, any number of np_acme_post, np_acme_close. Callbacks come from the loop, never
+ * from inside a call. */
+#ifndef HQ_ACME_CLIENT_H
+#define HQ_ACME_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "hq/acme/http.h"
+#include "hq/acme/issuance.h"
+#include "hq/acme/key.h"
+#include "hq/acme/resource.h"
+
+#define NP_ACME_NONCE_TRIES  10   /* Pebble refuses 5 % of the good nonces by default, to test clients */
+#define NP_ACME_NONCES_MAX   64   /* kept for later requests */
+#define NP_ACME_WAITING_MAX  1024 /* requests that wait for the account: far above the orders in flight */
+#define NP_ACME_RETRY_MIN_MS 500
+#define NP_ACME_RETRY_MAX_MS (5 * 60 * 1000)
+
+struct np_acme;
+
+/* The end of a request; borrowed, valid inside the callback. */
+struct np_acme_reply {
+    int rc;           /* 0: a 2xx answer; NP_E_ACME: a problem, below; else why there was no answer */
+    const char *why;  /* for the log when rc is neither; sanitised */
+    int status;       /* HTTP status */
+    const char *body; /* len bytes and a NUL */
+    size_t len;
+    const char *location;
+    int64_t retry_after_ms;
+    struct np_acme_problem problem; /* of NP_E_ACME */
+    int64_t network_ms;             /* time in the CA's and the network's hands, all tries together */
+    unsigned requests;              /* how many tries */
+};
+
+/* Called once for each np_acme_post, unless the client is closed before. */
+typedef void np_acme_reply_fn(void *ctx, const struct np_acme_reply *reply);
+
+/* Called whenever the account has become known (again). */
+typedef void np_acme_ready_fn(void *ctx, const char *account_url);
+
+/* Allocates. config is copied, key borrowed. Returns 0, -errno, or NP_E_KEY for an EAB key file that is no base64url.
+ */
+int np_acme_new(uv_loop_t *loop, const struct np_issuance_config *config, const struct np_acme_key *key,
+                np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme);
+
+/* Begins with the directory. */
+void np_acme_start(struct np_acme *acme);
+
+/* POSTs payload (JSON; NULL: POST-as-GET) to url, signed with the account; url NULL means newOrder. accept NULL: JSON.
+ * Returns 0, NP_E_LIMIT or -ENOMEM; then, and only then, done is called later. */
+int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
+                 void *ctx);
+
+/* URL of the account's list of orders; empty when the CA keeps none or the account is not known yet. Borrowed. */
+const char *np_acme_orders_url(const struct np_acme *acme);
+
+/* Drops everything without calling back; done(ctx) comes from the loop when the memory has been freed. */
+void np_acme_close(struct np_acme *acme, void (*done)(void *ctx), void *ctx);
+
+#endif

@@ -1,0 +1,105 @@
+/* resource: the JSON that an ACME server sends (RFC 8555 section 7.1, problems RFC 7807), as plain structs.
+ *
+ * Pure and fuzzed (tests/fuzz/fuzz_acme_json.c): the CA is verified by TLS but its bytes are still checked. Every URL
+ * is https, printable and at most NP_URL_MAX characters; every text that may reach a log is sanitised. Parsers return
+ * 0, NP_E_MALFORMED, NP_E_MISSING, NP_E_TYPE, NP_E_LIMIT or NP_E_UNKNOWN, and write out only on success. */
+#ifndef HQ_ACME_RESOURCE_H
+#define HQ_ACME_RESOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "hq/proto/message.h"
+
+#define NP_ACME_BODY_MAX   (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
+#define NP_ACME_TOKEN_MAX  128         /* characters of a challenge token: CAs use 43 */
+#define NP_ACME_DETAIL_MAX 200         /* characters of a problem's detail that are kept */
+#define NP_ACME_LIST_MAX   256         /* orders of an account's list that are looked at after a crash */
+
+/* A problem document, or the error member of an order or a challenge. */
+struct np_acme_problem {
+    char type[48]; /* the last part of "urn:ietf:params:acme:error:badNonce"; "other" outside that space; empty: none */
+    char detail[NP_ACME_DETAIL_MAX + 1];
+    int status;
+};
+
+/* The directory (section 7.1.1). */
+struct np_acme_directory {
+    char new_nonce[NP_URL_MAX + 1];
+    char new_account[NP_URL_MAX + 1];
+    char new_order[NP_URL_MAX + 1];
+    bool eab_required;
+};
+
+enum np_acme_status {
+    NP_ACME_PENDING,
+    NP_ACME_READY,
+    NP_ACME_PROCESSING,
+    NP_ACME_VALID,
+    NP_ACME_INVALID /* and revoked, deactivated, expired: no longer of use */
+};
+
+/* An order (section 7.1.3). */
+struct np_acme_order {
+    enum np_acme_status status;
+    char identifiers[NP_SAN_MAX][NP_NAME_MAX + 1];
+    size_t identifier_count;
+    char authorizations[NP_SAN_MAX][NP_URL_MAX + 1];
+    size_t authorization_count;
+    char finalize[NP_URL_MAX + 1];
+    char certificate[NP_URL_MAX + 1]; /* empty unless valid */
+    struct np_acme_problem error;
+};
+
+/* An authorization (section 7.1.4) with its dns-01 challenge. */
+struct np_acme_authorization {
+    enum np_acme_status status;
+    char name[NP_NAME_MAX + 1]; /* "*." put before it where `wildcard` is set */
+    bool has_challenge;
+    enum np_acme_status challenge_status;
+    char challenge_url[NP_URL_MAX + 1];
+    char token[NP_ACME_TOKEN_MAX + 1];
+    struct np_acme_problem error; /* the challenge's */
+};
+
+/* What is of interest in an account (section 7.1.2). */
+struct np_acme_account {
+    enum np_acme_status status;
+    char orders[NP_URL_MAX + 1]; /* empty: the CA keeps no list (Boulder does not) */
+};
+
+/* A list of order URLs (section 7.1.2.1). */
+struct np_acme_list {
+    char (*urls)[NP_URL_MAX + 1]; /* malloc'd, at most NP_ACME_LIST_MAX */
+    size_t count;
+};
+
+/* Parses a directory. */
+int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directory *out);
+
+/* Parses an order. */
+int np_acme_order_parse(const char *json, size_t len, struct np_acme_order *out);
+
+/* Parses an authorization. A pending one without dns-01 has has_challenge false. */
+int np_acme_authorization_parse(const char *json, size_t len, struct np_acme_authorization *out);
+
+/* Parses an account. */
+int np_acme_account_parse(const char *json, size_t len, struct np_acme_account *out);
+
+/* Parses a list of orders; the last NP_ACME_LIST_MAX are kept. The caller frees out->urls. */
+int np_acme_list_parse(const char *json, size_t len, struct np_acme_list *out);
+
+/* Parses a problem document. Never fails: a body that is none gives type "other" and an empty detail. */
+void np_acme_problem_parse(const char *body, size_t len, struct np_acme_problem *out);
+
+/* Is text a URL as this client follows them: "https://", printable, no quotes, not too long? */
+bool np_acme_is_url(const char *text);
+
+/* Is text 1 to NP_ACME_NONCE_MAX base64url characters (section 6.5.1)? */
+bool np_acme_is_nonce(const char *text);
+
+/* Retry-After (RFC 9110 section 10.2.3) in ms from now: delta seconds or an HTTP date, 0 when absent or senseless,
+ * capped at a week. now_s is the Unix time that a date is compared with. */
+long long np_acme_retry_after_ms(const char *value, long long now_s);
+
+#endif
