@@ -91,7 +91,7 @@ static void report_unknown(struct np_config *config, unsigned line, const char *
     report(config, line, text);
 }
 
-static void on_error(cfg_t *cfg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *format, va_list args)
 {
     char text[NP_CONFIG_ERROR_MAX], name[64];
     vsnprintf(text, sizeof text, format, args);
