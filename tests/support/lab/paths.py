@@ -1,6 +1,7 @@
 """Where things are, and under which names. NAMEPLATE_LAB=other gives a second lab its own names on the same machine."""
 import os
 import re
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -18,10 +19,8 @@ LOCK = Path(f'/run/nameplate-lab-{LAB}.lock')
 NETNS_ETC = Path('/etc/netns')
 LOGS = BUILD / ('lab' if LAB == 'np' else f'lab-{LAB}') / 'logs'
 
-# Users without a name: nobody on the machine owns anything under these.
-BOX_UID = 68410
-LAPTOP_UID = 68411
-HQ_UID = 68412
+# Users without a name, which own nothing else on the machine: down ends every process of theirs.
+BOX_UID, LAPTOP_UID, HQ_UID = (684100 + zlib.crc32(LAB.encode()) % 1000 * 10 + n for n in range(3))
 
 
 def find_bin_dir():
