@@ -1,13 +1,11 @@
 /* sandbox: what a child process gives up for good at its start, before it reads a byte from outside.
  *
- * Everything is best effort where a kernel lacks it, and reported: no_new_privs, no core dumps, not dumpable (no
- * ptrace, no /proc/PID/mem by the same user), no capabilities. The resolver's role, moreover: Landlock without any rule
- * (no file can be opened, made, removed or executed) and a seccomp filter under which execve, opening files, ptrace,
- * reading another process's memory, sockets other than inet stream and dgram (and their relatives: io_uring, bpf,
- * namespaces, modules, new processes) fail with EPERM. No thread must have been started. Descriptors that are open stay
- * usable.
- *
- * In builds with AddressSanitizer the process stays dumpable (the leak checker needs ptrace on itself). */
+ * Both roles: no_new_privs, no core dumps, not dumpable (no ptrace and no /proc/PID/mem by the same user), no
+ * capabilities. The resolver's role, moreover: Landlock without any rule (no file can be opened, made, removed or
+ * executed) and a seccomp filter under which new programs and processes, files by name, ptrace and its relatives,
+ * signals to others, sockets other than inet stream and dgram, io_uring, bpf, namespaces and modules fail with EPERM.
+ * Landlock and seccomp are best effort: a kernel without them is reported, not refused. Descriptors that are open stay
+ * usable. Call it while there is one thread. */
 #ifndef AGENT_CHILD_SANDBOX_H
 #define AGENT_CHILD_SANDBOX_H
 
@@ -16,7 +14,7 @@
 
 enum np_sandbox_role { NP_SANDBOX_RESOLVER, NP_SANDBOX_FRONT };
 
-#define NP_SANDBOX_TEXT_MAX 160
+#define NP_SANDBOX_TEXT_MAX 200
 
 /* What took hold. */
 struct np_sandbox_report {
@@ -25,9 +23,13 @@ struct np_sandbox_report {
     int seccomp;  /* 1: in force; 0: the role does not want it; -errno: not to be had */
 };
 
-/* Enters the role. Returns 0 when all that the kernel has is in force (report tells what it lacks), or -errno where one
- * of the first four failed: then the child must not go on. */
+/* Enters the role. Returns 0 when all that the kernel has is in force (the report tells what it lacks), or -errno where
+ * one of the first four failed: then the child must not go on. */
 int np_sandbox_enter(enum np_sandbox_role role, struct np_sandbox_report *out_report);
+
+/* Clears the effective, permitted, inheritable and ambient capabilities. Makes system calls only, so that it can be
+ * called between fork and exec. Returns 0 or -errno. */
+int np_sandbox_drop_capabilities(void);
 
 /* "no_new_privs, no core, not dumpable, no capabilities, landlock 4, seccomp" for one log line. Returns buffer. */
 const char *np_sandbox_format(const struct np_sandbox_report *report, char buffer[NP_SANDBOX_TEXT_MAX]);

@@ -28,6 +28,7 @@
 #include "agent/network/network.h"
 #include "hq/proto/message.h"
 #include "resolver/base/admit.h"
+#include "resolver/view.h"
 
 #define NP_LAN_MAX               16 /* `lan =` entries */
 #define NP_PUBLISH_V4_MAX        2  /* DESIGN: what HQ publishes */
@@ -35,8 +36,6 @@
 #define NP_CHOICE_INTERFACES_MAX NP_NETWORK_LINKS_MAX
 #define NP_CHOICE_V4_MAX         8 /* answered addresses of one interface: the published 2, and room for old ones */
 #define NP_CHOICE_V6_MAX         8
-
-enum np_role { NP_ROLE_HOST, NP_ROLE_ROUTER };
 
 /* What the configuration says. Zero-initialised: a host whose LAN is found by its default route. */
 struct np_address_policy {
@@ -109,6 +108,10 @@ struct np_address_choice {
 /* Chooses. *out_choice is written whole. */
 void np_addresses_choose(const struct np_address_policy *policy, const struct np_network *network,
                          struct np_address_choice *out_choice);
+
+/* Puts the choice into a view: interfaces (answered addresses, and the link-local one for admit) and primary set, which
+ * are replaced; everything else in the view is left as it is. */
+void np_address_choice_to_view(const struct np_address_choice *choice, struct np_view *view);
 
 /* The reason as a phrase for a person. Never NULL; static storage. */
 const char *np_address_reason_text(enum np_address_reason reason);

@@ -35,7 +35,7 @@ struct np_link {
     uint32_t index;
     char name[NP_LINK_NAME_MAX];
     bool up;      /* IFF_UP: switched on */
-    bool running; /* IFF_LOWER_UP: it has a carrier; a pulled cable leaves up and clears this */
+    bool running; /* IFF_RUNNING: it carries packets; a pulled cable leaves up and clears this */
     bool loopback;
     bool point_to_point;
     bool bridge_port; /* enslaved to a bridge: its addresses are the bridge's */
@@ -54,7 +54,7 @@ struct np_link_address {
     bool secondary;          /* IPv4: not the first of its subnet */
     bool temporary;          /* IPv6: RFC 8981 privacy address */
     bool deprecated;         /* preferred lifetime is over: still valid, not for new uses */
-    bool tentative;          /* IPv6: duplicate address detection has not ended (never set for optimistic ones) */
+    bool tentative;          /* IPv6: duplicate address detection has not ended (optimistic ones too) */
     bool dad_failed;         /* IPv6: somebody else has it */
     uint32_t preferred_s;    /* lifetimes at the time of the dump; NP_LIFETIME_FOREVER */
     uint32_t valid_s;

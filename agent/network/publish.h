@@ -29,16 +29,18 @@
 
 /* The planner of pushes. All members are private. */
 struct np_publisher {
-    struct np_addresses wanted;    /* the last non-empty set, or empty when withdraw */
-    struct np_addresses confirmed; /* what HQ said yes to last */
-    struct np_addresses inflight;
-    bool has_wanted, has_confirmed, sending, known;
-    bool withdraw, inflight_withdraw, confirmed_withdraw;
-    int64_t seq;        /* highest known, ours or HQ's */
-    int64_t changed_ms; /* when wanted first differed: the debounce runs from here; NP_JOB_NEVER: it does not */
-    int64_t retry_ms;   /* not before; 0: at once */
-    int64_t tokens_ms;  /* burst bucket in ms of credit */
-    int64_t tokens_at_ms;
+    struct np_addresses wanted;    /* empty: withdraw */
+    struct np_addresses confirmed; /* what HQ is known to have */
+    struct np_addresses inflight;  /* the last that was sent */
+    bool has_wanted, has_confirmed, known, sending;
+    bool unanswered; /* the last request failed: HQ may or may not have taken it */
+    int64_t seq;     /* highest known, ours or HQ's */
+    int64_t inflight_seq;
+    int64_t changed_ms;   /* when wanted was set: the debounce runs from here; NP_JOB_NEVER: it does not run */
+    int64_t retry_ms;     /* not before: backoff, ends with a new wanted set */
+    int64_t hold_ms;      /* not before: the server's Retry-After, stands */
+    int64_t tokens_ms;    /* the burst's bucket, in ms of credit at tokens_at_ms */
+    int64_t tokens_at_ms; /* NP_JOB_NEVER: full */
     struct np_backoff backoff;
 };
 
