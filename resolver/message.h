@@ -24,6 +24,7 @@ enum np_rr_type {
     NP_RR_CNAME = 5,
     NP_RR_SOA = 6,
     NP_RR_PTR = 12,
+    NP_RR_HINFO = 13,
     NP_RR_MX = 15,
     NP_RR_TXT = 16,
     NP_RR_AAAA = 28,
@@ -32,9 +33,12 @@ enum np_rr_type {
     NP_RR_DS = 43,
     NP_RR_SVCB = 64,
     NP_RR_HTTPS = 65,
+    NP_RR_TKEY = 249,
     NP_RR_TSIG = 250,
     NP_RR_IXFR = 251,
     NP_RR_AXFR = 252,
+    NP_RR_MAILB = 253,
+    NP_RR_MAILA = 254,
     NP_RR_ANY = 255,
     NP_RR_CAA = 257
 };
@@ -49,6 +53,7 @@ enum np_rcode {
     NP_RCODE_BADVERS = 16
 };
 enum np_ede { /* RFC 8914 and the IANA registry; NP_EDE_NONE: none */
+              NP_EDE_OTHER = 0,
               NP_EDE_STALE = 3,
               NP_EDE_BLOCKED = 15,
               NP_EDE_PROHIBITED = 18,

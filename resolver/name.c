@@ -171,10 +171,13 @@ bool np_name_within(const struct np_name *name, const struct np_name *zone)
 {
     if (zone->len > name->len)
         return false;
+    /* The bytes first: they differ at once for nearly every pair, and need no walk over the labels. */
     size_t start = (size_t)(name->len - zone->len), pos = 0;
+    if (!bytes_equal(name->wire + start, zone->wire, zone->len))
+        return false;
     while (pos < start)
         pos += name->wire[pos] + 1u;
-    return pos == start && bytes_equal(name->wire + start, zone->wire, zone->len);
+    return pos == start;
 }
 
 unsigned np_name_labels(const struct np_name *name)

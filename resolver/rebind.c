@@ -1,0 +1,106 @@
+#include "resolver/rebind.h"
+
+#include "resolver/base/error.h"
+
+#define SVC_IPV4HINT 4 /* RFC 9460 section 14.3.2 */
+#define SVC_IPV6HINT 6
+
+/* The judgement of one message. */
+struct judge {
+    const struct np_view *view;
+    bool zone_asked; /* the question lies in the device zone */
+    struct np_addr found;
+};
+
+static bool is_connected(const struct np_view *view, const struct np_addr *addr)
+{
+    for (size_t i = 0; i < view->interface_count; i++) {
+        const struct np_view_interface *interface = &view->interfaces[i];
+        if (!interface->lan)
+            continue;
+        for (size_t k = 0; k < interface->v4_count; k++) {
+            if (np_prefix_contains(&interface->v4[k], addr))
+                return true;
+        }
+        for (size_t k = 0; k < interface->v6_count; k++) {
+            if (np_prefix_contains(&interface->v6[k], addr))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_bad_address(struct judge *judge, const struct np_rr *rr, const struct np_addr *addr)
+{
+    if (!np_addr_is_private_form(addr))
+        return false;
+    enum np_addr_class class = np_addr_classify(addr);
+    bool plain = class == NP_ADDR_PRIVATE || class == NP_ADDR_SHARED || class == NP_ADDR_ULA;
+    if (plain && judge->zone_asked && np_name_within(&rr->owner, &judge->view->zone) && is_connected(judge->view, addr))
+        return false;
+    judge->found = *addr;
+    return true;
+}
+
+/* rdata of SVCB and HTTPS; anything malformed in it is bad. */
+static bool is_bad_svcb(struct judge *judge, const struct np_rr *rr, struct np_reader message)
+{
+    struct np_name target;
+    size_t end = rr->rdata_pos + rr->rdata_len;
+    np_read_seek(&message, rr->rdata_pos);
+    np_read_skip(&message, 2);
+    np_name_read(&message, &target);
+    if (message.error || message.pos > end)
+        return true;
+    struct np_reader params = np_read_sub(&message, end - message.pos);
+    while (np_reader_left(&params) > 0) {
+        uint16_t key = np_read_u16(&params);
+        struct np_reader value = np_read_sub(&params, np_read_u16(&params));
+        size_t size = key == SVC_IPV4HINT ? 4 : key == SVC_IPV6HINT ? 16 : 0;
+        while (size && np_reader_left(&value) >= size) {
+            struct np_addr addr = np_addr_from_bytes(np_read_bytes(&value, size), size);
+            if (is_bad_address(judge, rr, &addr))
+                return true;
+        }
+        if (size && np_reader_left(&value) > 0)
+            return true;
+    }
+    return params.error != 0;
+}
+
+static bool is_bad_record(struct judge *judge, const struct np_rr *rr, struct np_reader message)
+{
+    if (rr->type == NP_RR_SVCB || rr->type == NP_RR_HTTPS)
+        return is_bad_svcb(judge, rr, message);
+    size_t size = rr->type == NP_RR_A ? 4 : rr->type == NP_RR_AAAA ? 16 : 0;
+    if (size == 0 || rr->class != NP_CLASS_IN)
+        return false;
+    np_read_seek(&message, rr->rdata_pos);
+    const uint8_t *bytes = np_read_bytes(&message, rr->rdata_len);
+    if (!bytes || rr->rdata_len != size)
+        return true;
+    struct np_addr addr = np_addr_from_bytes(bytes, size);
+    return is_bad_address(judge, rr, &addr);
+}
+
+enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *message, size_t len, struct np_addr *out_addr)
+{
+    struct judge judge = {.view = view};
+    struct np_walk walk;
+    struct np_rr rr;
+    enum np_rebind verdict = NP_REBIND_PASS;
+    int more;
+    if (view->role != NP_ROLE_ROUTER)
+        return NP_REBIND_PASS;
+    if (np_walk_start(&walk, message, len))
+        return NP_REBIND_BLOCK;
+    judge.zone_asked = view->zone.len > 1 && np_name_within(&walk.qname, &view->zone);
+    while ((more = np_walk_next(&walk, &rr)) > 0 && verdict != NP_REBIND_BLOCK) {
+        if (rr.section == NP_SECTION_AUTHORITY || !is_bad_record(&judge, &rr, np_reader_make(message, len)))
+            continue;
+        verdict = rr.section == NP_SECTION_ANSWER ? NP_REBIND_BLOCK : NP_REBIND_STRIP;
+        if (out_addr)
+            *out_addr = judge.found;
+    }
+    return more < 0 ? NP_REBIND_BLOCK : verdict;
+}
