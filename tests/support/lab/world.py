@@ -5,12 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from lab import paths
 from lab.home import Home
-from lab.internet import Internet
+from lab.internet import RESOLVER, Internet
 from lab.namespaces import Failed, Namespace, command
 from lab.paths import LOCK, LOGS, NETNS_ETC, PREFIX, STATE
 from lab.programs import Box, Hq
@@ -25,7 +24,7 @@ class World:
 
     After __enter__ the machines run and HQ serves; the box runs, but its agent does not: world.box.start() is its
     first boot, world.boot() waits until it is served. Attributes: internet, home, and the nodes by name (hq, ca, dns,
-    root, isp, box_node, laptop).
+    isp, laptop; home.box is the box's machine, box its programs).
     """
 
     def __init__(self, bin_dir, keep=False, programs=True):
@@ -80,6 +79,10 @@ class World:
     def boot(self):
         """First boot of the box, to the served certificate. Returns what was seen (see Box.first_boot)."""
         return self.box.first_boot()
+
+    def wait_for_internet(self):
+        """After the line was cut: the box reaches the public resolver again."""
+        wait_until(lambda: self.home.box.ask('www.example', 'A', RESOLVER, timeout=0.5).answer, 20, 'the Internet is back')
 
     def down(self):
         clean()
@@ -193,6 +196,3 @@ def _uninterrupted():
         for number, handler in before.items():
             signal.signal(number, handler)
 
-
-def warn(text):
-    print(f'lab: {text}', file=sys.stderr)
