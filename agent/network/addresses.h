@@ -28,6 +28,7 @@
 #include "agent/network/network.h"
 #include "hq/proto/message.h"
 #include "resolver/base/admit.h"
+#include "resolver/view.h" /* enum np_role */
 #include "resolver/view.h"
 
 #define NP_LAN_MAX               16 /* `lan =` entries */

@@ -1,0 +1,333 @@
+#include "agent/certificate/enrol.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/certificate/enrol_private.h"
+#include "agent/certificate/pem.h"
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+const char *np_enrol_state_name(enum np_enrol_state state)
+{
+    static const char *const names[] = {
+#define NP_ENROL_STATE_NAME(name, text) text,
+        NP_ENROL_STATE_MAP(NP_ENROL_STATE_NAME)
+#undef NP_ENROL_STATE_NAME
+    };
+    return (size_t)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+const char *np_request_name(enum np_request request)
+{
+    switch (request) {
+    case NP_REQUEST_NONCE:
+        return "HEAD nonce";
+    case NP_REQUEST_ENROL:
+        return "POST devices";
+    case NP_REQUEST_CSR:
+        return "POST csr";
+    case NP_REQUEST_PACKAGE:
+        return "GET package";
+    case NP_REQUEST_ADDRESSES:
+        return "PUT addresses";
+    case NP_REQUEST_SESSION:
+        return "POST session";
+    case NP_REQUEST_NONE:
+        break;
+    }
+    return "nothing";
+}
+
+void np_enrol_set_state(struct np_enrol *e, struct np_enrol_action *out, enum np_enrol_state state, const char *format,
+                        ...)
+{
+    va_list args;
+    char reason[NP_ENROL_REASON_MAX];
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    if (state == e->state)
+        return;
+    if (out->transition_count < NP_ENROL_TRANSITIONS_MAX) {
+        struct np_enrol_transition *t = &out->transitions[out->transition_count++];
+        t->from = e->state;
+        t->to = state;
+        memcpy(t->reason, reason, sizeof reason);
+    }
+    e->state = state;
+    memcpy(e->reason, reason, sizeof reason);
+}
+
+int np_enrol_leaf(const struct np_state *device, struct np_x509 *out_leaf)
+{
+    uint8_t der[NP_PACKAGE_DER_MAX];
+    struct np_pem pem = {device->chain, strlen(device->chain), 0};
+    if (!device->has_chain)
+        return NP_E_NOT_FOUND;
+    long n = np_pem_next(&pem, "CERTIFICATE", der, sizeof der);
+    return n > 0 ? np_x509_parse(der, (size_t)n, out_leaf) : n < 0 ? (int)n : NP_E_MALFORMED;
+}
+
+void np_enrol_read_installed(struct np_enrol *e)
+{
+    struct np_x509 leaf;
+    e->covered = false;
+    e->not_before_s = e->not_after_s = 0;
+    if (np_enrol_leaf(e->device, &leaf))
+        return;
+    e->not_before_s = leaf.not_before_s;
+    e->not_after_s = leaf.not_after_s;
+    e->covered = e->device->device[0] && leaf.name_count == e->device->san_count;
+    for (size_t i = 0; i < e->device->san_count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < leaf.name_count; j++)
+            found = found || strcmp(e->device->san[i], leaf.names[j]) == 0;
+        e->covered = e->covered && found;
+    }
+}
+
+void np_enrol_init(struct np_enrol *e, struct np_state *device, bool local_only, np_random_below_fn *below,
+                   void *below_ctx)
+{
+    memset(e, 0, sizeof *e);
+    e->device = device;
+    e->below = below;
+    e->below_ctx = below_ctx;
+    e->local_only = local_only;
+    e->state = NP_ENROL_STARTING;
+    e->backoff = (struct np_backoff){.first_ms = NP_ENROL_RETRY_MS, .cap_ms = NP_ENROL_RETRY_CAP_MS};
+    e->due_ms = NP_JOB_NEVER;
+    np_publisher_init(&e->publisher);
+    np_enrol_read_installed(e);
+}
+
+const uint8_t *np_enrol_bearer(const struct np_enrol *e)
+{
+    if (!e->device->has_identity)
+        return NULL;
+    return e->device->has_auth ? e->device->auth_token : e->device->token;
+}
+
+int64_t np_enrol_due(const struct np_enrol *e)
+{
+    return e->due_ms;
+}
+
+static void due(struct np_enrol *e, int64_t at_ms)
+{
+    if (at_ms < e->due_ms)
+        e->due_ms = at_ms;
+}
+
+static void send_plain(struct np_enrol *e, struct np_enrol_action *out, enum np_request request,
+                       enum np_enrol_state state, const char *reason)
+{
+    np_enrol_set_state(e, out, state, "%s", reason);
+    out->type = NP_ACTION_SEND;
+    out->request = request;
+    e->inflight = request;
+    e->due_ms = NP_JOB_NEVER;
+}
+
+/* Sends a signed request with the nonce at hand, or fetches one first. */
+static void send_signed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                        enum np_request request, enum np_enrol_state state, const char *reason)
+{
+    if (!e->nonce[0] || t->now_ms - e->nonce_ms > NP_ENROL_NONCE_MS) {
+        e->nonce[0] = 0;
+        send_plain(e, out, NP_REQUEST_NONCE, NP_ENROL_NONCE, "a signed request needs one");
+        return;
+    }
+    memcpy(out->nonce, e->nonce, sizeof out->nonce);
+    e->nonce[0] = 0; /* used once */
+    if (request == NP_REQUEST_ENROL) {
+        e->stated = e->wanted;
+        out->addresses.addresses = e->stated;
+    }
+    send_plain(e, out, request, state, reason);
+}
+
+/* Keys, the state folder: what comes before anything is sent. Returns true when there is something to do or wait for.
+ */
+static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    if (e->install) {
+        e->install = false;
+        out->type = NP_ACTION_INSTALL;
+        return true;
+    }
+    if (!e->entropy) {
+        np_enrol_set_state(e, out, NP_ENROL_WAITING_ENTROPY, "the kernel's random pool is not ready");
+        due(e, t->now_ms + NP_ENROL_ENTROPY_MS);
+        return true;
+    }
+    if (!e->device->has_identity) {
+        out->type = NP_ACTION_MAKE_IDENTITY;
+        return true;
+    }
+    if (t->now_ms < e->retry_ms && (e->dirty || !e->blocked)) {
+        due(e, e->retry_ms);
+        return true;
+    }
+    if (e->dirty) {
+        out->type = NP_ACTION_STORE;
+        return true;
+    }
+    if (e->blocked) {
+        np_enrol_set_state(e, out, NP_ENROL_BLOCKED, "%s", e->problem);
+        return true;
+    }
+    return false;
+}
+
+/* Who we are to HQ: enrolment and session. */
+static bool decide_identity(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    const char *name = e->device->name;
+    if (!e->device->device[0] || e->need_enrol) {
+        if (!e->usable)
+            np_enrol_set_state(e, out, NP_ENROL_WAITING_ADDRESS, "no LAN interface has a usable address");
+        else
+            send_signed(e, t, out, NP_REQUEST_ENROL, NP_ENROL_ENROLLING,
+                        name[0] ? "HQ does not know this device any more" : "this device has no name yet");
+        return true;
+    }
+    if (e->need_session) {
+        send_signed(e, t, out, NP_REQUEST_SESSION, NP_ENROL_SESSION, "HQ did not accept the token");
+        return true;
+    }
+    return false;
+}
+
+static bool decide_push(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    int64_t at_ms = np_publisher_due(&e->publisher, t->now_ms);
+    if (at_ms <= t->now_ms && np_publisher_take(&e->publisher, t->now_ms, &out->addresses)) {
+        send_plain(e, out, NP_REQUEST_ADDRESSES, NP_ENROL_PUSHING, "the addresses to publish differ from HQ's");
+        return true;
+    }
+    if (at_ms > t->now_ms)
+        due(e, at_ms);
+    return false;
+}
+
+static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    if (!e->device->has_next) {
+        out->type = NP_ACTION_MAKE_KEY;
+        return;
+    }
+    if (!e->csr_accepted) {
+        send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
+        return;
+    }
+    if (decide_push(e, t, out))
+        return;
+    np_enrol_set_state(e, out, NP_ENROL_WAITING_PACKAGE, "HQ is getting the certificate");
+    if (t->now_ms < e->poll_ms) {
+        due(e, e->poll_ms);
+        return;
+    }
+    send_plain(e, out, NP_REQUEST_PACKAGE, NP_ENROL_WAITING_PACKAGE, "");
+}
+
+/* With a certificate: push addresses, and look for its successor in the last quarter of its life. */
+static void decide_installed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    if (decide_push(e, t, out))
+        return;
+    int64_t fetch_s = e->not_after_s - (e->not_after_s - e->not_before_s) / 4;
+    int64_t wait_ms = t->judged_s < fetch_s ? (fetch_s - t->judged_s) * 1000 : 0;
+    int64_t at_ms = t->now_ms + (wait_ms < NP_ENROL_DAY_MS ? wait_ms : NP_ENROL_DAY_MS);
+    if (at_ms < e->poll_ms)
+        at_ms = e->poll_ms;
+    if (at_ms <= t->now_ms) {
+        send_plain(e, out, NP_REQUEST_PACKAGE, NP_ENROL_FETCHING, "the certificate is in the last quarter of its life");
+        return;
+    }
+    np_enrol_set_state(e, out, NP_ENROL_INSTALLED, "nothing to do");
+    due(e, at_ms);
+}
+
+static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    e->due_ms = NP_JOB_NEVER;
+    if (e->inflight != NP_REQUEST_NONE || e->checking)
+        return;
+    if (decide_local(e, t, out) || decide_identity(e, t, out))
+        return;
+    if (!e->covered || e->want_csr)
+        decide_certificate(e, t, out);
+    else
+        decide_installed(e, t, out);
+}
+
+static void on_addresses(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
+{
+    e->usable = event->usable;
+    e->wanted = *event->addresses;
+    if (!e->local_only)
+        np_publisher_want(&e->publisher, &e->wanted, t->now_ms);
+}
+
+static void on_start(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    if (!e->device->device[0])
+        return;
+    /* What HQ has is not known after a boot: its 409 will tell the sequence number. */
+    np_publisher_known(&e->publisher, 0, NULL);
+    if (e->local_only)
+        np_publisher_withdraw(&e->publisher, t->now_ms);
+}
+
+/* The way out changed: what failed for want of it is tried soon, what HQ asked to wait for is not. */
+static void on_route(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    if (e->state != NP_ENROL_BACKOFF || e->ordered)
+        return;
+    np_backoff_reset(&e->backoff);
+    int64_t soon_ms = t->now_ms + (int64_t)e->below(e->below_ctx, 250);
+    if (soon_ms < e->retry_ms)
+        e->retry_ms = soon_ms;
+}
+
+void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                   struct np_enrol_action *out)
+{
+    memset(out, 0, sizeof *out);
+    switch (event->type) {
+    case NP_EVENT_START:
+        on_start(e, t);
+        break;
+    case NP_EVENT_TIMER:
+        break;
+    case NP_EVENT_ENTROPY:
+        e->entropy = true;
+        break;
+    case NP_EVENT_MADE:
+        e->dirty = true;
+        break;
+    case NP_EVENT_STORED:
+        np_enrol_on_stored(e, t, event, out);
+        break;
+    case NP_EVENT_ADDRESSES:
+        on_addresses(e, t, event);
+        break;
+    case NP_EVENT_ROUTE:
+        on_route(e, t);
+        break;
+    case NP_EVENT_RESPONSE:
+        np_enrol_on_response(e, t, event, out);
+        break;
+    case NP_EVENT_FAILED:
+        np_enrol_on_failed(e, t, event, out);
+        break;
+    case NP_EVENT_CHECKED:
+        np_enrol_on_checked(e, t, event, out);
+        break;
+    }
+    if (out->type == NP_ACTION_NONE)
+        decide(e, t, out);
+}

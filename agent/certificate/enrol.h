@@ -1,0 +1,206 @@
+/* enrol: from a box that nobody knows to one with a name, a certificate and published addresses: the state machine of
+ * protocol v1's device side (docs/protocol.md).
+ *
+ * Pure: no clock, socket, file or allocation. The owner (agent/agent.c) brings events with the time and carries out the
+ * one action that each step returns; actions that are done at once (store, make a key, check a package) are answered by
+ * their own event straight away. What the device remembers is the owner's struct np_state, which the machine changes
+ * and the owner writes when told to store.
+ *
+ *   waiting-entropy -> waiting-address -> nonce -> enrolling -> sending-csr -> waiting-package -> installed
+ *                                                                              installed <-> pushing-address, fetching
+ *   any -> session (the token was not accepted) -> where it was
+ *   any -> backoff (full jitter, doubling, Retry-After kept) -> where it was
+ *   any -> refused (HQ does not take the credential: once a day), blocked (HQ wants no more requests: none until
+ * restart)
+ *
+ * Rules: one request at a time; nothing is sent before what the state holds is stored; no answer of HQ deletes a key, a
+ * name or a certificate that may be valid. A restart with a stored certificate sends nothing but its addresses. */
+#ifndef AGENT_CERTIFICATE_ENROL_H
+#define AGENT_CERTIFICATE_ENROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/certificate/package.h"
+#include "agent/identity/state.h"
+#include "agent/network/publish.h"
+#include "hq/proto/message.h"
+#include "resolver/base/jobs.h"
+
+#define NP_ENROL_REASON_MAX      256
+#define NP_ENROL_TRANSITIONS_MAX 4      /* changes of state in one step */
+#define NP_ENROL_RETRY_MS        1000   /* first retry; doubles to the cap */
+#define NP_ENROL_RETRY_CAP_MS    900000 /* 15 min: HQ was away, people are waiting */
+#define NP_ENROL_REFUSED_MS      86400000
+#define NP_ENROL_NONCE_MS        1800000 /* a nonce is good for an hour; half of it is sure */
+#define NP_ENROL_ENTROPY_MS      250     /* how often getrandom is asked again */
+#define NP_ENROL_NONCE_RETRIES   5       /* badNonce in a row before backing off */
+#define NP_ENROL_POLL_MS         2000    /* where HQ names no pace */
+#define NP_ENROL_POLL_MIN_MS     250
+#define NP_ENROL_POLL_MAX_MS     3600000
+#define NP_ENROL_FETCH_MS        21600000 /* between looks for a renewed certificate, in its last quarter */
+#define NP_ENROL_DAY_MS          86400000
+
+#define NP_ENROL_STATE_MAP(X)                                                                                          \
+    X(NP_ENROL_STARTING, "starting")                                                                                   \
+    X(NP_ENROL_WAITING_ENTROPY, "waiting-entropy")                                                                     \
+    X(NP_ENROL_STORING, "storing")                                                                                     \
+    X(NP_ENROL_WAITING_ADDRESS, "waiting-address")                                                                     \
+    X(NP_ENROL_NONCE, "nonce")                                                                                         \
+    X(NP_ENROL_ENROLLING, "enrolling")                                                                                 \
+    X(NP_ENROL_SENDING_CSR, "sending-csr")                                                                             \
+    X(NP_ENROL_WAITING_PACKAGE, "waiting-package")                                                                     \
+    X(NP_ENROL_INSTALLED, "installed")                                                                                 \
+    X(NP_ENROL_PUSHING, "pushing-address")                                                                             \
+    X(NP_ENROL_FETCHING, "fetching")                                                                                   \
+    X(NP_ENROL_SESSION, "session")                                                                                     \
+    X(NP_ENROL_BACKOFF, "backoff")                                                                                     \
+    X(NP_ENROL_REFUSED, "refused")                                                                                     \
+    X(NP_ENROL_BLOCKED, "blocked")
+
+/* The states. */
+enum np_enrol_state {
+#define NP_ENROL_STATE_ENUM(name, text) name,
+    NP_ENROL_STATE_MAP(NP_ENROL_STATE_ENUM)
+#undef NP_ENROL_STATE_ENUM
+};
+
+/* What can be asked of HQ. */
+enum np_request {
+    NP_REQUEST_NONE,
+    NP_REQUEST_NONCE,
+    NP_REQUEST_ENROL,
+    NP_REQUEST_CSR,
+    NP_REQUEST_PACKAGE,
+    NP_REQUEST_ADDRESSES,
+    NP_REQUEST_SESSION
+};
+
+/* An answer of HQ, parsed (agent/certificate/exchange). Large: one lives in the owner. */
+struct np_response {
+    enum np_request request;
+    int status;
+    int64_t retry_after_ms; /* 0: none */
+    int64_t time_s;         /* 0: none */
+    char nonce[NP_NONCE_MAX + 1];
+    char etag[NP_ETAG_MAX + 1];
+    int rc; /* of parsing the body, where one was expected: not 0 means the answer below is not there */
+    struct np_problem problem; /* status 400 and above; type "other" where the body was no problem document of ours */
+    union {
+        struct np_enrol_answer enrol;
+        struct np_csr_answer csr;
+        struct np_pending_answer pending; /* package, 202 */
+        struct np_package_answer package; /* package, 200 */
+        struct np_addresses_answer addresses;
+        struct np_session_answer session;
+    };
+};
+
+enum np_enrol_event_type {
+    NP_EVENT_START,     /* once, after the state was loaded */
+    NP_EVENT_TIMER,     /* np_enrol_due has come */
+    NP_EVENT_ENTROPY,   /* the generator is seeded */
+    NP_EVENT_MADE,      /* the key that was asked for is in the state */
+    NP_EVENT_STORED,    /* rc: of the write */
+    NP_EVENT_ADDRESSES, /* the choice changed: addresses, usable */
+    NP_EVENT_ROUTE,     /* the way to the Internet changed: what failed may work now */
+    NP_EVENT_RESPONSE,  /* response */
+    NP_EVENT_FAILED,    /* the request did not get an answer: reason */
+    NP_EVENT_CHECKED    /* the package was checked: rc, reason, package, from_next */
+};
+
+/* An event. Pointers are borrowed for the step. */
+struct np_enrol_event {
+    enum np_enrol_event_type type;
+    int rc;
+    const char *reason;
+    const struct np_addresses *addresses; /* what should be published */
+    bool usable;                          /* the box has an address that LAN clients can use */
+    const struct np_response *response;   /* RESPONSE and CHECKED */
+    const struct np_package *package;     /* CHECKED with rc 0 */
+    bool from_next;                       /* CHECKED: it is for state->next, not for state->tls */
+};
+
+enum np_enrol_action_type {
+    NP_ACTION_NONE,          /* wait for an event, or the timer at np_enrol_due */
+    NP_ACTION_MAKE_IDENTITY, /* identity key, epoch and token into the state; then MADE */
+    NP_ACTION_MAKE_KEY,      /* a TLS key into state->next; then MADE */
+    NP_ACTION_STORE,         /* write the state; then STORED */
+    NP_ACTION_SEND,          /* request; then RESPONSE or FAILED */
+    NP_ACTION_CHECK,         /* check the package in the response; then CHECKED with the same response */
+    NP_ACTION_INSTALL        /* serve state->tls and state->chain from now on; then step with TIMER */
+};
+
+/* A change of state, for the log. */
+struct np_enrol_transition {
+    enum np_enrol_state from, to;
+    char reason[NP_ENROL_REASON_MAX];
+};
+
+/* What one step wants. */
+struct np_enrol_action {
+    enum np_enrol_action_type type;
+    enum np_request request;               /* SEND */
+    char nonce[NP_NONCE_MAX + 1];          /* SEND of a signed request */
+    struct np_addresses_request addresses; /* SEND of NP_REQUEST_ADDRESSES; of NP_REQUEST_ENROL: what to state */
+    struct np_enrol_transition transitions[NP_ENROL_TRANSITIONS_MAX];
+    size_t transition_count;
+};
+
+/* The time of a step. */
+struct np_enrol_time {
+    int64_t now_ms;   /* monotonic */
+    int64_t judged_s; /* Unix time to judge certificates by */
+};
+
+/* The machine. All members are private but for state, reason and the ones marked. */
+struct np_enrol {
+    struct np_state *device; /* borrowed */
+    np_random_below_fn *below;
+    void *below_ctx;
+
+    enum np_enrol_state state;         /* readable */
+    char reason[NP_ENROL_REASON_MAX];  /* readable: why it is in that state */
+    int64_t last_contact_ms;           /* readable: of the last answer; 0: none yet */
+    char problem[NP_ENROL_REASON_MAX]; /* readable: the last failure, empty when the last request went well */
+    struct np_publisher publisher;     /* readable */
+
+    bool local_only, entropy, usable, dirty, install, checking;
+    bool csr_accepted, want_csr, need_session, need_enrol, session_fresh, blocked, refused, ordered;
+    enum np_request inflight;
+    struct np_addresses wanted, stated;
+    char nonce[NP_NONCE_MAX + 1];
+    int64_t nonce_ms;
+    unsigned nonce_failures;
+    bool covered;                      /* the installed leaf has the names of the last enrolment */
+    int64_t not_before_s, not_after_s; /* of the installed leaf; 0: none */
+    struct np_backoff backoff;
+    int64_t retry_ms, poll_ms, due_ms;
+};
+
+/* Begins with what was stored. device stays the caller's and must outlive the machine; local_only: addresses that HQ
+ * published earlier are withdrawn; below with its ctx is the source of jitter. */
+void np_enrol_init(struct np_enrol *enrol, struct np_state *device, bool local_only, np_random_below_fn *below,
+                   void *below_ctx);
+
+/* Takes one event and says what to do now. *out_action is written whole. */
+void np_enrol_step(struct np_enrol *enrol, const struct np_enrol_time *time, const struct np_enrol_event *event,
+                   struct np_enrol_action *out_action);
+
+/* The leaf of the stored chain, for the status: 0, NP_E_NOT_FOUND when there is none, or what np_x509_parse says. */
+int np_enrol_leaf(const struct np_state *device, struct np_x509 *out_leaf);
+
+/* When to step with NP_EVENT_TIMER if nothing else happens; NP_JOB_NEVER: not at all. */
+int64_t np_enrol_due(const struct np_enrol *enrol);
+
+/* The token to poll and push with. Borrowed from the state; NULL before there is an identity. */
+const uint8_t *np_enrol_bearer(const struct np_enrol *enrol);
+
+/* "waiting-package" and so on. Never NULL; static storage. */
+const char *np_enrol_state_name(enum np_enrol_state state);
+
+/* "POST /v1/devices" and so on, for the log. Never NULL; static storage. */
+const char *np_request_name(enum np_request request);
+
+#endif

@@ -1,0 +1,336 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/certificate/enrol_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+/* Backs off: nothing is sent before the delay is over. */
+static void fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out, int64_t retry_after_ms,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static void fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out, int64_t retry_after_ms,
+                 const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(e->problem, sizeof e->problem, format, args);
+    va_end(args);
+    int64_t delay_ms = np_backoff_fail(&e->backoff, retry_after_ms, e->below, e->below_ctx);
+    e->retry_ms = t->now_ms + delay_ms;
+    e->ordered = retry_after_ms > 0;
+    np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%.200s; next try in %lld.%lld s", e->problem,
+                       (long long)(delay_ms / 1000), (long long)(delay_ms % 1000 / 100));
+}
+
+/* A step was taken: nothing is waited for. How long the next failure waits is forgotten only when a token was accepted
+ * (np_backoff_reset): enrolments and sessions that lead nowhere must not make a quick circle. */
+static void progress(struct np_enrol *e)
+{
+    e->retry_ms = 0;
+    e->ordered = false;
+    e->problem[0] = 0;
+}
+
+void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                        struct np_enrol_action *out)
+{
+    if (event->rc == 0) {
+        e->dirty = false;
+        return;
+    }
+    fail(e, t, out, 0, "the state folder cannot be written: %s", np_strerror(event->rc));
+}
+
+void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                        struct np_enrol_action *out)
+{
+    if (e->inflight == NP_REQUEST_ADDRESSES)
+        np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
+    e->inflight = NP_REQUEST_NONE;
+    fail(e, t, out, 0, "%s", event->reason ? event->reason : np_strerror(event->rc));
+}
+
+static int64_t clamp_poll(int64_t ms)
+{
+    return ms < NP_ENROL_POLL_MIN_MS ? NP_ENROL_POLL_MIN_MS : ms > NP_ENROL_POLL_MAX_MS ? NP_ENROL_POLL_MAX_MS : ms;
+}
+
+static int64_t poll_pace(const struct np_enrol *e, int64_t retry_after_ms)
+{
+    if (retry_after_ms > 0)
+        return clamp_poll(retry_after_ms);
+    return clamp_poll(e->device->poll_s > 0 ? e->device->poll_s * 1000 : NP_ENROL_POLL_MS);
+}
+
+static void on_enrolled(struct np_enrol *e, const struct np_enrol_answer *answer)
+{
+    struct np_state *d = e->device;
+    if (strcmp(d->device, answer->device) != 0) {
+        /* Another row at HQ: its auth token is not ours yet, the poll token is. */
+        d->has_auth = false;
+        np_wipe(d->auth_token, sizeof d->auth_token);
+        d->n = 0;
+        d->etag[0] = 0;
+    }
+    memcpy(d->device, answer->device, sizeof d->device);
+    memcpy(d->name, answer->name, sizeof d->name);
+    memcpy(d->san, answer->san, sizeof d->san);
+    d->san_count = answer->san_count;
+    memcpy(d->grant, answer->grant, sizeof d->grant);
+    memcpy(d->nameservers, answer->nameservers, sizeof d->nameservers);
+    d->nameserver_count = answer->nameserver_count;
+    d->ttl_s = answer->ttl_s;
+    d->poll_s = answer->poll_s;
+    d->checkin_s = answer->checkin_s;
+    d->boot_jitter_s = answer->boot_jitter_s;
+    e->csr_accepted = e->need_enrol = e->need_session = false;
+    e->dirty = true;
+    np_enrol_read_installed(e);
+    np_publisher_known(&e->publisher, answer->seq, &e->stated);
+    e->session_fresh = true;
+    progress(e);
+}
+
+static void on_csr(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r)
+{
+    /* The first look is when HQ expects to be done; Retry-After is whole seconds and so the floor of later looks only.
+     */
+    int64_t eta_ms = r->csr.eta_s * 1000;
+    e->csr_accepted = true;
+    e->poll_ms = t->now_ms + (eta_ms > 0 ? clamp_poll(eta_ms) : poll_pace(e, r->retry_after_ms));
+    progress(e);
+}
+
+static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r,
+                       struct np_enrol_action *out)
+{
+    bool dead = strcmp(r->pending.state, "dead") == 0;
+    if (dead || strcmp(r->pending.state, "none") == 0) {
+        /* HQ has nothing to work on: a CSR it lost, or an order that failed for good. A key in use is never dropped. */
+        e->csr_accepted = false;
+        e->want_csr = true;
+        if (dead && e->device->has_next) {
+            e->device->has_next = false;
+            np_wipe(&e->device->next, sizeof e->device->next);
+            e->dirty = true;
+        }
+        fail(e, t, out, r->retry_after_ms, "HQ %s",
+             dead ? "gave up this order: another CSR follows" : "has no CSR of this device");
+        return;
+    }
+    np_backoff_reset(&e->backoff);
+    e->poll_ms = t->now_ms + poll_pace(e, r->retry_after_ms);
+    e->problem[0] = 0;
+}
+
+static void on_package(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r,
+                       struct np_enrol_action *out)
+{
+    if (r->status == 202) {
+        on_pending(e, t, r, out);
+    } else if (r->status == 304) {
+        e->poll_ms = t->now_ms + NP_ENROL_FETCH_MS / 2 + (int64_t)e->below(e->below_ctx, NP_ENROL_FETCH_MS / 2);
+        e->problem[0] = 0;
+    } else {
+        e->checking = true;
+        out->type = NP_ACTION_CHECK;
+    }
+}
+
+void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                         struct np_enrol_action *out)
+{
+    struct np_state *d = e->device;
+    const struct np_response *r = event->response;
+    e->checking = false;
+    if (event->rc) {
+        if (event->rc == NP_E_KEY)
+            e->csr_accepted = false; /* of an older CSR: HQ hears the current one again */
+        fail(e, t, out, 0, "HQ's package is refused: %s", event->reason);
+        return;
+    }
+    if (event->from_next) {
+        d->tls = d->next;
+        np_wipe(&d->next, sizeof d->next);
+        d->has_next = false;
+    }
+    memcpy(d->chain, event->package->chain, sizeof d->chain);
+    memcpy(d->etag, r->etag, sizeof d->etag);
+    memcpy(d->auth_token, r->package.auth_token, sizeof d->auth_token);
+    d->n = r->package.n;
+    d->has_auth = d->has_chain = true;
+    e->csr_accepted = e->want_csr = false;
+    e->dirty = e->install = true;
+    e->poll_ms = 0;
+    np_enrol_read_installed(e);
+    np_backoff_reset(&e->backoff);
+    progress(e);
+}
+
+static void on_session(struct np_enrol *e, const struct np_session_answer *answer)
+{
+    struct np_state *d = e->device;
+    e->need_session = false;
+    e->session_fresh = true;
+    e->need_enrol = strcmp(answer->name, d->name) != 0; /* repeated, it tells all that belongs to the name */
+    if (!d->has_auth || d->n != answer->n || memcmp(d->auth_token, answer->auth_token, sizeof d->auth_token) != 0) {
+        memcpy(d->auth_token, answer->auth_token, sizeof d->auth_token);
+        d->n = answer->n;
+        d->has_auth = true;
+        e->dirty = true;
+    }
+    np_publisher_known(&e->publisher, answer->seq, NULL);
+    progress(e);
+}
+
+/* The token or the device is not known. A session that was just opened and did not help is no reason for another one at
+ * once. */
+static void ask_session(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                        const char *text)
+{
+    e->need_session = true;
+    if (e->session_fresh)
+        fail(e, t, out, 0, "%s", text);
+    e->session_fresh = false;
+}
+
+static bool is(const struct np_response *r, const char *type)
+{
+    return strcmp(r->problem.type, type) == 0;
+}
+
+static void on_bad_nonce(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r,
+                         struct np_enrol_action *out, const char *text)
+{
+    if (++e->nonce_failures > NP_ENROL_NONCE_RETRIES) {
+        e->nonce_failures = 0;
+        fail(e, t, out, r->retry_after_ms, "%s", text);
+    }
+}
+
+static void on_refused(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out, const char *text)
+{
+    snprintf(e->problem, sizeof e->problem, "%s", text);
+    e->retry_ms = t->now_ms + NP_ENROL_REFUSED_MS + (int64_t)e->below(e->below_ctx, NP_ENROL_REFUSED_MS / 10);
+    e->ordered = true;
+    np_enrol_set_state(e, out, NP_ENROL_REFUSED, "%s; next try in a day", text);
+}
+
+static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum np_request request,
+                       const struct np_response *r, struct np_enrol_action *out)
+{
+    char text[NP_ENROL_REASON_MAX];
+    snprintf(text, sizeof text, "HQ answered %s with %d %s%s%.160s", np_request_name(request), r->status,
+             r->problem.type, r->problem.detail[0] ? ": " : "", r->problem.detail);
+    snprintf(e->problem, sizeof e->problem, "%s", text);
+    bool bearer = request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES;
+    if (request == NP_REQUEST_ADDRESSES) {
+        if (is(r, "stale-seq") && r->problem.has_seq) {
+            e->problem[0] = 0;
+            np_publisher_stale(&e->publisher, r->problem.seq, t->now_ms);
+            return;
+        }
+        np_publisher_failed(&e->publisher, t->now_ms, r->retry_after_ms, e->below, e->below_ctx);
+    }
+    if (is(r, "bad-nonce")) {
+        on_bad_nonce(e, t, r, out, text);
+    } else if (is(r, "blocked") || is(r, "retired")) {
+        e->blocked = true;
+        np_enrol_set_state(e, out, NP_ENROL_BLOCKED, "%s", text);
+    } else if (is(r, "bad-credential") || is(r, "credential-unsupported")) {
+        on_refused(e, t, out, text);
+    } else if (r->status == 401 && bearer) {
+        ask_session(e, t, out, text);
+    } else if (is(r, "unknown-device") && request == NP_REQUEST_SESSION) {
+        e->need_session = false;
+        e->need_enrol = true;
+    } else if (is(r, "unknown-device") && request != NP_REQUEST_ENROL) {
+        ask_session(e, t, out, text);
+    } else {
+        if (is(r, "key-reused") && e->device->has_next) {
+            e->device->has_next = false; /* never certified: nothing is lost with it */
+            np_wipe(&e->device->next, sizeof e->device->next);
+            e->dirty = true;
+        }
+        if (is(r, "bad-csr"))
+            e->need_enrol = true; /* perhaps the names are others by now */
+        fail(e, t, out, r->retry_after_ms, "%s", text);
+    }
+}
+
+/* Is this status what the request's answer has? */
+static bool expected(enum np_request request, int status)
+{
+    switch (request) {
+    case NP_REQUEST_NONCE:
+        return status == 200 || status == 204;
+    case NP_REQUEST_ENROL:
+        return status == 200 || status == 201;
+    case NP_REQUEST_CSR:
+        return status == 200 || status == 202;
+    case NP_REQUEST_PACKAGE:
+        return status == 200 || status == 202 || status == 304;
+    default:
+        return status == 200;
+    }
+}
+
+static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum np_request request,
+                       const struct np_response *r, struct np_enrol_action *out)
+{
+    switch (request) {
+    case NP_REQUEST_NONCE:
+        if (!e->nonce[0])
+            fail(e, t, out, r->retry_after_ms, "HQ sent no nonce");
+        return;
+    case NP_REQUEST_ENROL:
+        on_enrolled(e, &r->enrol);
+        break;
+    case NP_REQUEST_CSR:
+        on_csr(e, t, r);
+        break;
+    case NP_REQUEST_SESSION:
+        on_session(e, &r->session);
+        break;
+    case NP_REQUEST_PACKAGE:
+        e->session_fresh = false;
+        on_package(e, t, r, out);
+        return;
+    case NP_REQUEST_ADDRESSES:
+        e->session_fresh = false;
+        np_publisher_done(&e->publisher, t->now_ms);
+        np_backoff_reset(&e->backoff);
+        progress(e);
+        return;
+    case NP_REQUEST_NONE:
+        return;
+    }
+    e->nonce_failures = 0; /* a signed request went through */
+}
+
+void np_enrol_on_response(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                          struct np_enrol_action *out)
+{
+    const struct np_response *r = event->response;
+    enum np_request request = e->inflight;
+    if (request == NP_REQUEST_NONE || r->request != request)
+        return; /* of a request that was given up */
+    e->inflight = NP_REQUEST_NONE;
+    e->last_contact_ms = t->now_ms;
+    if (r->nonce[0]) {
+        memcpy(e->nonce, r->nonce, sizeof e->nonce);
+        e->nonce_ms = t->now_ms;
+    }
+    if (r->status >= 400) {
+        on_problem(e, t, request, r, out);
+    } else if (r->rc || !expected(request, r->status)) {
+        if (request == NP_REQUEST_ADDRESSES)
+            np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
+        fail(e, t, out, r->retry_after_ms, "HQ's answer to %s (status %d) cannot be used: %s", np_request_name(request),
+             r->status, r->rc ? np_strerror(r->rc) : "unexpected status");
+    } else {
+        on_success(e, t, request, r, out);
+    }
+}
