@@ -90,7 +90,8 @@ class Demo:
         must(again['serial'] == self.boot['serial'], 'another certificate is served')
         new = world.internet.orders() - orders
         must(new == 0, f'{new} new orders at the CA')
-        return again['seconds'], {**again, 'killed': killed, 'new_orders': new}
+        memory = {**world.home.box.memory('nameplate'), **world.hq_node.memory('nameplate-hq')}
+        return again['seconds'], {**again, 'killed': killed, 'new_orders': new, 'pss_kib': memory}
 
     STEPS = (('first boot', first_boot), ('browser', browser), ('every type', every_type), ('restart', restart))
 
@@ -155,7 +156,8 @@ def _tell_types(d):
 
 def _tell_restart(d):
     return [f'{len(d["killed"])} processes killed with -9', f'same name, same certificate (serial {d["serial"][:16]}...), '
-            f'{d["new_orders"]} new orders at the CA']
+            f'{d["new_orders"]} new orders at the CA',
+            'memory (PSS): ' + ', '.join(f'{role} {size / 1024:.1f} MiB' for role, size in d['pss_kib'].items())]
 
 
 TELL = {'first boot': _tell_boot, 'browser': _tell_browser, 'every type': _tell_types, 'restart': _tell_restart}

@@ -1,7 +1,7 @@
 """The ISP's router and a home: the box (router of the home) and a laptop."""
 from pathlib import Path
 
-from lab.internet import HOME_NET, ISP, ISP6, RESOLVER
+from lab.internet import ISP, ISP6, RESOLVER
 from lab.namespaces import bridge, link
 from lab.nodes import Node
 

@@ -99,6 +99,16 @@ class Node(Namespace):
                     found.append(pid)
         return found
 
+    def memory(self, executable):
+        """Proportional set size in KiB of every process of a program, by its first argument (its role)."""
+        sizes = {}
+        for pid in self.processes(executable):
+            with contextlib.suppress(OSError):
+                role = Path(f'/proc/{pid}/cmdline').read_text().split('\0')[1]
+                rollup = Path(f'/proc/{pid}/smaps_rollup').read_text()
+                sizes[role] = int(rollup.split('\nPss:')[1].split()[0])
+        return sizes
+
     def listens(self, port, kind='tcp'):
         """True when some socket of this node listens on the port."""
         flag = '-t' if kind == 'tcp' else '-u'

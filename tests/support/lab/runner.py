@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 from lab.build import SANITIZER_ENV, TEST_LOGS, Progress, build
 from lab.namespaces import Failed
