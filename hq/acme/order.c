@@ -191,7 +191,7 @@ static void take_order(struct step *s, const struct np_order_event *event)
 
 static void on_invalid(struct step *s, const struct np_acme_problem *problem, const char *what, int64_t retry_after_ms)
 {
-    char why[NP_ORDER_ERROR_MAX + 1];
+    char why[2 * NP_ORDER_ERROR_MAX]; /* set_error cuts it */
     snprintf(why, sizeof why, "%s%s%s%s%s", what, problem->type[0] ? ": " : "", problem->type,
              problem->detail[0] ? ": " : "", problem->detail);
     restart_later(s, why, retry_after_ms);
