@@ -476,7 +476,7 @@ void np_child_close(struct np_child *child, void (*done)(void *ctx), void *ctx)
     child->done_ctx = ctx;
     uv_timer_stop(&child->timer);
     if (child->state == STATE_RUNNING) {
-        end_process(child, NP_CHILD_STOP_MS);
+        end_process(child, child->options.stop_ms ? child->options.stop_ms : NP_CHILD_STOP_MS);
     } else if (child->state == STATE_ENDING) {
         try_reap(child);
     } else {

@@ -56,7 +56,7 @@ struct np_child_options {
     struct np_child_events events; /* copied */
     void *ctx;
     /* Tests shorten these; 0: the constants above. */
-    int64_t restart_first_ms, restart_cap_ms;
+    int64_t restart_first_ms, restart_cap_ms, stop_ms;
 };
 
 /* What is known of it. */

@@ -182,7 +182,7 @@ static const uint16_t denied[] = {
 };
 
 #define DENIED_COUNT (sizeof denied / sizeof *denied)
-#define FILTER_MAX   (DENIED_COUNT + 32)
+#define FILTER_MAX   (2 * DENIED_COUNT + 32)
 /* x32 calls on x86-64 carry this bit and would slip past the numbers above. */
 #define X32_BIT 0x40000000u
 
