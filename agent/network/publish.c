@@ -38,12 +38,13 @@ static void set_wanted(struct np_publisher *publisher, const struct np_addresses
 {
     if (publisher->has_wanted && np_addresses_equal(&publisher->wanted, addresses))
         return;
+    bool needed = needs_push(publisher);
     publisher->wanted = *addresses;
     publisher->has_wanted = true;
     /* The state changed: what failed for the old one says nothing (a server's Retry-After stands). */
     np_backoff_reset(&publisher->backoff);
     publisher->retry_ms = 0;
-    if (publisher->changed_ms == NP_JOB_NEVER)
+    if (!needed || publisher->changed_ms == NP_JOB_NEVER)
         publisher->changed_ms = now_ms;
 }
 
