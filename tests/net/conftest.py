@@ -1,6 +1,5 @@
 """Fixtures of the namespace tests. They need root; `sudo tests/lab test -k EXPR` runs them with everything built."""
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -8,15 +7,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
+from lab import interrupts  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
 from lab.waiting import wait_until  # noqa: E402
 
 
 def pytest_configure(config):
     """SIGTERM ends the run as Ctrl-C does: fixtures are torn down, nothing stays behind."""
-    def interrupt(_number, _frame):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, interrupt)
+    interrupts.install()
 
 
 def pytest_collection_modifyitems(items):

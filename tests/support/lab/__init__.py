@@ -3,6 +3,7 @@
 cli         what a person types
 paths       where things are, and under which names
 waiting     wait for a condition with a deadline: the one place where time passes
+interrupts  Ctrl-C at a moment that is safe
 namespaces  network namespaces, links and the programs in them
 nodes       one machine of the lab: its addresses, its resolv.conf, its daemons and their logs
 internet    the switch, root and TLD servers, the public resolver, the CA, HQ's machine

@@ -25,6 +25,11 @@ class Progress:
         end = '' if self.live else '\n'
         print(f'[{self._since - self.start:5.0f} s] {what} ...', end=end, flush=True, file=self.out)
 
+    def note(self, what):
+        """A line inside the part that runs."""
+        begin = '\r\033[K' if self.live else ''
+        print(f'{begin}[{time.monotonic() - self.start:5.0f} s]   {what}', flush=True, file=self.out)
+
     def end(self, what):
         took = time.monotonic() - self._since
         begin = '\r\033[K' if self.live else ''

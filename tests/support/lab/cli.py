@@ -1,11 +1,10 @@
 """What a person types after tests/lab."""
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
-from lab import paths
+from lab import interrupts, paths
 from lab.namespaces import Failed
 
 # tests/lab prints the same file before Python is installed.
@@ -41,8 +40,7 @@ def main(argv):
     if os.getuid() != 0:
         print(f'lab: network namespaces need root: sudo tests/lab {" ".join(argv)}', file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, _terminate)
+    interrupts.install()
     try:
         return RUN[arguments.command](arguments)
     except Failed as error:
@@ -56,10 +54,6 @@ def main(argv):
         return 130
     finally:
         paths.give_back()
-
-
-def _terminate(_number, _frame):
-    raise KeyboardInterrupt
 
 
 def _demo(_arguments):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from lab import interrupts
 from lab.paths import NETNS_ETC
 from lab.waiting import wait_until
 
@@ -20,13 +21,27 @@ class Failed(RuntimeError):
 
 def command(*argv, **options):
     """Runs a command and returns its output as text; Failed when its exit status is not 0."""
-    argv = [str(a) for a in argv]
-    options.setdefault('timeout', 60)
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    if done.returncode != 0:
-        said = (done.stderr + done.stdout).strip()[-800:]
-        raise Failed(f'{" ".join(argv)}: exit status {done.returncode}: {said}')
-    return done.stdout
+    status, out, err = attempt(*argv, **options)
+    if status != 0:
+        raise Failed(f'{" ".join(str(a) for a in argv)}: exit status {status}: {(err + out).strip()[-800:]}')
+    return out
+
+
+def attempt(*argv, input=None, timeout=60, **options):
+    """Runs a command and returns (exit status, output, errors). An interrupt ends it and waits for its end."""
+    process = None
+    try:
+        with interrupts.held():
+            process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        out, err = process.communicate(input, timeout)
+        return process.returncode, out, err
+    except BaseException:
+        if process:
+            with interrupts.held():
+                process.kill()
+                process.communicate()
+        raise
 
 
 class Namespace:

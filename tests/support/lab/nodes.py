@@ -13,6 +13,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from lab import interrupts
 from lab.namespaces import Failed, Namespace
 from lab.paths import LOGS, PREFIX, STATE
 from lab.waiting import wait_until
@@ -61,8 +62,9 @@ class Node(Namespace):
         Failed, with the end of the log, when it ends or is not ready within the deadline.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
-        process = self.spawn(*argv, log=self.log(name), cwd='/', env={**os.environ, **(env or {})})
-        self.daemons[name] = process
+        with interrupts.held():
+            process = self.spawn(*argv, log=self.log(name), cwd='/', env={**os.environ, **(env or {})})
+            self.daemons[name] = process
 
         def up():
             if process.poll() is not None:

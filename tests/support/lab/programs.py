@@ -6,12 +6,11 @@ import os
 import shutil
 import signal
 import ssl
-import subprocess
 import time
 
 from lab.home import LAN4, LAN_DNS_PORT, LAN_ZONE
 from lab.internet import ACME_DIRECTORY, DEVICE_ZONE, HQ
-from lab.namespaces import Failed
+from lab.namespaces import Failed, attempt
 from lab.paths import BOX_UID
 from lab.waiting import wait_until
 
@@ -106,9 +105,8 @@ class Box:
 
     def status(self):
         """`nameplate status --json`, or {} while the agent cannot be reached."""
-        done = subprocess.run(self.node.argv(self.program, 'status', '--json', '--config', self.conf),
-                              capture_output=True, text=True, timeout=10, check=False)
-        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
+        status, out, _ = attempt(*self.node.argv(self.program, 'status', '--json', '--config', self.conf), timeout=10)
+        return json.loads(out) if status == 0 and out.strip() else {}
 
     def processes(self):
         return self.node.processes('nameplate')

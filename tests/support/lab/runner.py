@@ -102,7 +102,7 @@ def unit_tests(preset, expression, tally, progress):
 def net_tests(expression, tally, progress):
     junit = TEST_LOGS / 'net.xml'
     junit.unlink(missing_ok=True)
-    argv = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', f'--junitxml={junit}', '--tb=short', '-rN',
+    argv = [sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', f'--junitxml={junit}', '--tb=short', '-rN',
             '-o', 'junit_logging=all', 'tests/net']
     if expression:
         argv += ['-k', expression]
@@ -110,8 +110,9 @@ def net_tests(expression, tally, progress):
     env = {**os.environ, 'NAMEPLATE_BIN': str(BUILD / NET_PRESET / 'bin'), 'PYTHONDONTWRITEBYTECODE': '1'}
     log = TEST_LOGS / 'net.log'
     with open(log, 'w') as out:
-        child = subprocess.Popen(argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True)
-        status = _wait_for(child)
+        child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+                                 start_new_session=True)
+        status = _wait_for(child, out, progress)
     progress.end('namespace tests')
     if status == 5 and expression:
         return
@@ -152,9 +153,20 @@ def _built(preset, tally, progress):
         return False
 
 
-def _wait_for(child):
-    """Waits for pytest. When we are told to end, it is told too and given time to take its lab down."""
+def _wait_for(child, log, progress):
+    """Copies what pytest says to the log, shows which file it is in, returns its exit status.
+
+    When we are told to end, it is told too and given time to take its lab down.
+    """
+    current = None
     try:
+        for line in child.stdout:
+            log.write(line)
+            log.flush()
+            name = line.partition('::')[0]
+            if name.startswith('tests/') and name.endswith('.py') and name != current:
+                current = name
+                progress.note(name)
         return child.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from lab import paths
+from lab import interrupts, paths
 from lab.home import Home
 from lab.internet import RESOLVER, Internet
 from lab.namespaces import Failed, Namespace, command
@@ -106,7 +106,7 @@ def take_lock():
 
 def clean():
     """Removes all that a lab of this name made, also one that was killed: processes, namespaces, mounts, files."""
-    with _uninterrupted():
+    with interrupts.held():
         for name in namespaces():
             Namespace(name).delete()
         for folder in NETNS_ETC.glob(PREFIX + '*'):
@@ -181,18 +181,3 @@ def _kill_users(uids):
 def _remove_if_empty(path):
     with contextlib.suppress(OSError):
         path.rmdir()
-
-
-@contextlib.contextmanager
-def _uninterrupted():
-    """A second Ctrl-C must not leave half of the lab behind. Only the main thread may set handlers."""
-    try:
-        before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
