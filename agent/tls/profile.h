@@ -33,7 +33,7 @@ void np_tls_anchors_free(struct np_tls_anchors *anchors);
 struct np_tls_identity;
 
 /* Makes an identity from PEM (leaf first) and the leaf's P-256 key, with one reference. Returns 0, NP_E_MALFORMED,
- * NP_E_LIMIT, NP_E_MISSING or -ENOMEM. */
+ * NP_E_LIMIT, NP_E_MISSING, NP_E_KEY (the leaf has another key) or -ENOMEM. */
 int np_tls_identity_new(const char *chain_pem, size_t len, const struct np_private_key *key,
                         struct np_tls_identity **out_identity);
 
@@ -55,5 +55,9 @@ void np_tls_profile_server(br_ssl_server_context *server, const struct np_tls_id
 /* A text for a BearSSL error (br_ssl_engine_last_error): "unknown issuer", "certificate expired or not yet valid", ...
  * Static. */
 const char *np_tls_error_text(int error);
+
+/* The np_err for a BearSSL error: NP_E_CHAIN (unknown issuer, bad signature, ...), NP_E_DATE, NP_E_NAME, or NP_E_TLS
+ * for everything that is not about the peer's certificate. 0 for 0. */
+int np_tls_error_code(int error);
 
 #endif
