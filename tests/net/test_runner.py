@@ -11,6 +11,18 @@ BAD = ('<testsuites><testsuite><testcase name="a"/><testcase name="broken"><fail
        '<testcase name="later"><skipped/></testcase></testsuite></testsuites>')
 
 
+CMOCKA = """<testsuite><testcase name="unit_x" status="fail"><system-out>[ RUN      ] a
+[       OK ] a
+[ RUN      ] b
+[  FAILED  ] b
+[ RUN      ] c
+[       OK ] c
+[  PASSED  ] 2 test(s).
+[  FAILED  ] 1 test(s), listed below:
+[  FAILED  ] b
+</system-out></testcase></testsuite>"""
+
+
 @pytest.fixture
 def junit(tmp_path):
     def write(text):
@@ -41,6 +53,12 @@ def test_counts(junit, capsys):
     assert (tally.passed, tally.failed) == (3, 2)
     said = capsys.readouterr().out
     assert 'because' in said and 'signal 11' in said and '1 skipped' in said
+
+
+def test_counts_inside_cmocka(junit):
+    tally = runner.Tally()
+    tally.read_junit(junit(CMOCKA), 'unit')
+    assert (tally.passed, tally.failed) == (2, 1)
 
 
 @pytest.mark.parametrize('text', ['', '<testsuite>'])

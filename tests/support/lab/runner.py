@@ -1,6 +1,7 @@
 """`tests/lab test`: builds, unit tests, corpora, the include check and the namespace tests; the last line counts them."""
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,15 +40,17 @@ class Tally:
         passed = failed = skipped = 0
         for case in cases:
             bad = [child for child in case if child.tag in ('failure', 'error')]
+            good, broken = _cmocka_counts(case.findtext('system-out') or '')
             if bad or case.get('status') == 'fail':
-                failed += 1
+                failed += max(1, broken)
+                passed += good
                 out = '\n'.join((node.text or '') for node in case if node.tag in ('failure', 'error', 'system-out'))
                 name = case.get('name')
                 print(f'\nFAILED {part}: {name}\n{_indent(_tail(out or bad and bad[0].get("message") or "", 60))}', flush=True)
             elif case.find('skipped') is not None or case.get('status') == 'notrun':
                 skipped += 1
             else:
-                passed += 1
+                passed += max(1, good)
         self.passed += passed
         self.failed += failed
         print(f'          {part}: {passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''), flush=True)
@@ -86,7 +89,8 @@ def include_check(tally, progress):
 def unit_tests(preset, expression, tally, progress):
     junit = TEST_LOGS / f'unit-{preset}.xml'
     junit.unlink(missing_ok=True)
-    argv = ['ctest', '--preset', preset, '--output-junit', str(junit), '-j', '2', '--no-tests=ignore']
+    argv = ['ctest', '--preset', preset, '--output-junit', str(junit), '-j', '2', '--no-tests=ignore',
+            '--test-output-size-passed', '1000000', '--test-output-size-failed', '1000000']
     if expression:
         # pytest's words (`front and not slow`) are no regular expression: a plain word is good for both.
         argv += ['-R', expression]
@@ -176,6 +180,12 @@ def _wait_for(child, log, progress):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         raise
+
+
+def _cmocka_counts(said):
+    """A ctest case is a program; what cmocka says in it is (tests passed, tests failed). (0, 0) for other programs."""
+    failed = re.search(r'^\[  FAILED  \] (?:.*: )?(\d+) test\(s\)', said, re.MULTILINE)
+    return said.count('[       OK ]'), int(failed.group(1)) if failed else 0
 
 
 def _tail(text, lines):
