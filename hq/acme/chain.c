@@ -1,0 +1,129 @@
+#include "hq/acme/chain.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "resolver/base/error.h"
+
+struct certificates {
+    X509 *list[NP_CHAIN_CERTIFICATES_MAX];
+    size_t count;
+};
+
+static int parse(const char *pem, size_t len, struct certificates *out)
+{
+    BIO *bio = BIO_new_mem_buf(pem, (int)len);
+    X509 *certificate;
+    int rc = 0;
+    if (!bio)
+        return NP_E_MALFORMED;
+    while ((certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        if (out->count == NP_CHAIN_CERTIFICATES_MAX) {
+            X509_free(certificate);
+            rc = NP_E_LIMIT;
+            break;
+        }
+        out->list[out->count++] = certificate;
+    }
+    /* The end of the file is the one good reason to stop. */
+    if (rc == 0 && (out->count == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE))
+        rc = NP_E_MALFORMED;
+    ERR_clear_error();
+    BIO_free(bio);
+    return rc;
+}
+
+static int check_key(X509 *leaf, const uint8_t *csr, size_t csr_len)
+{
+    const uint8_t *p = csr;
+    X509_REQ *request = d2i_X509_REQ(NULL, &p, (long)csr_len);
+    EVP_PKEY *wanted = request ? X509_REQ_get0_pubkey(request) : NULL, *key = X509_get0_pubkey(leaf);
+    bool good = wanted && key && EVP_PKEY_eq(wanted, key) == 1;
+    X509_REQ_free(request);
+    return good ? 0 : NP_E_KEY;
+}
+
+static bool is_wanted(const GENERAL_NAME *name, const char *const *names, size_t count)
+{
+    if (name->type != GEN_DNS)
+        return false;
+    const char *text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+    size_t len = (size_t)ASN1_STRING_length(name->d.dNSName);
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(names[i]) == len && strncasecmp(names[i], text, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* As many names as wanted, each of them wanted, none twice (a CA does not repeat one, and neither does a CSR that
+ * passed). */
+static int check_names(X509 *leaf, const char *const *names, size_t count)
+{
+    GENERAL_NAMES *list = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    bool good = list && (size_t)sk_GENERAL_NAME_num(list) == count;
+    for (int i = 0; good && i < sk_GENERAL_NAME_num(list); i++) {
+        good = is_wanted(sk_GENERAL_NAME_value(list, i), names, count);
+        for (int k = 0; good && k < i; k++)
+            good = GENERAL_NAME_cmp(sk_GENERAL_NAME_value(list, i), sk_GENERAL_NAME_value(list, k)) != 0;
+    }
+    GENERAL_NAMES_free(list);
+    return good ? 0 : NP_E_NAME;
+}
+
+static int unix_time(const ASN1_TIME *when, int64_t *out_s)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(when, &tm) != 1)
+        return NP_E_DATE;
+    *out_s = (int64_t)timegm(&tm);
+    return 0;
+}
+
+static int check_links(const struct certificates *chain)
+{
+    for (size_t i = 0; i + 1 < chain->count; i++) {
+        EVP_PKEY *key = X509_get0_pubkey(chain->list[i + 1]);
+        if (!key || X509_check_issued(chain->list[i + 1], chain->list[i]) != X509_V_OK ||
+            X509_verify(chain->list[i], key) != 1)
+            return NP_E_CHAIN;
+    }
+    return 0;
+}
+
+int np_chain_check(const char *pem, size_t len, const uint8_t *csr, size_t csr_len, const char *const *names,
+                   size_t name_count, int64_t now_s, struct np_chain_info *out_info)
+{
+    struct certificates chain = {.count = 0};
+    struct np_chain_info info = {0};
+    if (len > NP_CHAIN_MAX)
+        return NP_E_LIMIT;
+    int rc = parse(pem, len, &chain);
+    if (rc == 0)
+        rc = check_key(chain.list[0], csr, csr_len);
+    if (rc == 0)
+        rc = check_names(chain.list[0], names, name_count);
+    if (rc == 0)
+        rc = unix_time(X509_get0_notBefore(chain.list[0]), &info.not_before_s);
+    if (rc == 0)
+        rc = unix_time(X509_get0_notAfter(chain.list[0]), &info.not_after_s);
+    if (rc == 0 && (info.not_after_s <= info.not_before_s || info.not_after_s <= now_s))
+        rc = NP_E_DATE;
+    if (rc == 0)
+        rc = check_links(&chain);
+    info.certificates = chain.count;
+    for (size_t i = 0; i < chain.count; i++)
+        X509_free(chain.list[i]);
+    ERR_clear_error();
+    if (rc == 0)
+        *out_info = info;
+    return rc;
+}

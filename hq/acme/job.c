@@ -1,0 +1,564 @@
+/* One order at work: the shell around the state machine of order.c. An event goes in, the new state is stored, and once
+ * it is on disk the action is done; its end is the next event. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "hq/acme/chain.h"
+#include "hq/acme/issuance_private.h"
+#include "hq/proto/json.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+#define PEM_CHAIN      "application/pem-certificate-chain"
+#define TXT_TIMEOUT_MS (10 * 60 * 1000) /* name servers that do not show a value by then never will */
+
+/* The challenge values of a job on their way to the name servers. Apart from the job, because the zone's callbacks
+ * cannot be taken back. */
+struct np_job_txt {
+    struct np_job *job; /* NULL: nobody is interested any more */
+    unsigned pending;   /* confirmations of the zone */
+    int rc;
+    char names[NP_SAN_MAX][NP_NAME_MAX + 1];
+    char values[NP_SAN_MAX][NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
+    size_t value_counts[NP_SAN_MAX];
+    size_t name_count;
+    struct np_job_txt_check {
+        struct np_job_txt *txt;
+        size_t index;
+        struct np_txt_check *check;
+    } checks[NP_SAN_MAX];
+    size_t shown;
+    void (*confirmed)(struct np_job *job, int rc);
+};
+
+static void feed(struct np_job *job, const struct np_order_event *event);
+
+static uint32_t below(void *ctx, uint32_t bound)
+{
+    (void)ctx;
+    return np_random_below(bound);
+}
+
+static int64_t loop_ms(const struct np_job *job)
+{
+    return (int64_t)uv_now(job->issuance->loop);
+}
+
+/* The name that an order is known by in the log. */
+static const char *title(const struct np_job *job)
+{
+    return job->run.order.authorization_count ? job->run.order.authorizations[0].name : job->run.order.id;
+}
+
+static void fail(struct np_job *job, enum np_order_failure failure, const char *why, int64_t retry_after_ms)
+{
+    np_warning("acme: %s: %s: %s", title(job), np_order_do_name(job->action.what), why);
+    feed(job, &(struct np_order_event){
+                  .type = NP_ORDER_FAILED, .failure = failure, .why = why, .retry_after_ms = retry_after_ms});
+}
+
+static void fail_rc(struct np_job *job, enum np_order_failure failure, int rc)
+{
+    fail(job, failure, np_strerror(rc), 0);
+}
+
+/* ---- The end of a job ---- */
+
+static void drop_txt(struct np_job *job)
+{
+    struct np_job_txt *txt = job->txt;
+    if (!txt)
+        return;
+    job->txt = NULL;
+    txt->job = NULL;
+    for (size_t i = 0; i < txt->name_count; i++) {
+        if (txt->checks[i].check)
+            np_txt_check_cancel(txt->checks[i].check);
+        txt->checks[i].check = NULL;
+    }
+    if (txt->pending == 0)
+        free(txt);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct np_job *job = handle->data;
+    free(job->package);
+    free(job);
+}
+
+void np_job_end(struct np_job *job)
+{
+    struct np_issuance *issuance = job->issuance;
+    *job->link = job->next;
+    if (job->next)
+        job->next->link = job->link;
+    issuance->job_count--;
+    job->ended = true;
+    drop_txt(job);
+    np_store_waiter_cancel(issuance->store, &job->committed);
+    uv_close((uv_handle_t *)&job->timer, on_timer_closed);
+    np_issuance_fill(issuance);
+}
+
+/* The database would not take a state: forget the job, the store still has the state before, and look again later. */
+static void abandon(struct np_job *job, int rc)
+{
+    np_error("acme: %s: state %s cannot be stored: %s", title(job), np_order_state_name(job->run.order.state),
+             np_strerror(rc));
+    job->issuance->under_way_wanted = true;
+    job->issuance->paused_until_ms = np_issuance_now_ms() + 5000;
+    np_job_end(job);
+}
+
+/* ---- Challenge values ---- */
+
+static size_t base_index(struct np_job_txt *txt, const char *name)
+{
+    const char *base = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
+    for (size_t i = 0; i < txt->name_count; i++) {
+        if (strcmp(txt->names[i], base) == 0)
+            return i;
+    }
+    snprintf(txt->names[txt->name_count], sizeof txt->names[0], "%s", base);
+    return txt->name_count++;
+}
+
+static void on_confirmed(void *ctx, int rc)
+{
+    struct np_job_txt *txt = ctx;
+    if (rc)
+        txt->rc = rc;
+    if (--txt->pending > 0)
+        return;
+    if (txt->job)
+        txt->confirmed(txt->job, txt->rc);
+    else
+        free(txt);
+}
+
+/* Hands all of the job's values (none: withdraw) to the zone. confirmed is called from the loop. */
+static int hand_to_zone(struct np_job *job, bool withdraw, void (*confirmed)(struct np_job *job, int rc))
+{
+    const struct np_order *order = &job->run.order;
+    drop_txt(job);
+    struct np_job_txt *txt = calloc(1, sizeof *txt);
+    if (!txt)
+        return -ENOMEM;
+    txt->job = job;
+    txt->confirmed = confirmed;
+    for (size_t i = 0; i < order->authorization_count; i++) {
+        size_t index = base_index(txt, order->authorizations[i].name);
+        bool open = job->run.authz[i] == NP_AUTHZ_PENDING || job->run.authz[i] == NP_AUTHZ_ANSWERED;
+        if (!withdraw && open && txt->value_counts[index] < NP_ZONE_TXT_MAX)
+            snprintf(txt->values[index][txt->value_counts[index]++], sizeof txt->values[0][0], "%.*s", NP_ZONE_TXT_LEN,
+                     order->authorizations[i].txt);
+    }
+    int rc = 0;
+    for (size_t i = 0; i < txt->name_count && rc == 0; i++) {
+        rc = np_zone_set_challenges(job->issuance->zone, txt->names[i], txt->values[i], txt->value_counts[i],
+                                    on_confirmed, txt);
+        if (rc == 0)
+            txt->pending++;
+    }
+    job->txt = txt;
+    job->published = !withdraw;
+    if (rc)
+        drop_txt(job);
+    return rc;
+}
+
+static void on_shown(void *ctx)
+{
+    struct np_job_txt_check *check = ctx;
+    struct np_job_txt *txt = check->txt;
+    struct np_job *job = txt->job;
+    check->check = NULL;
+    if (++txt->shown < txt->name_count)
+        return;
+    uv_timer_stop(&job->timer);
+    drop_txt(job);
+    job->times.txt_ms += loop_ms(job) - job->times.txt_since_ms;
+    feed(job, &(struct np_order_event){.type = NP_ORDER_SHOWN});
+}
+
+static void on_txt_timeout(uv_timer_t *timer)
+{
+    struct np_job *job = timer->data;
+    drop_txt(job);
+    fail(job, NP_ORDER_FAILURE_RETRY, "the name servers do not show the TXT", 0);
+}
+
+/* The zone has the values: ask the name servers. */
+static void on_published(struct np_job *job, int rc)
+{
+    struct np_job_txt *txt = job->txt;
+    for (size_t i = 0; i < txt->name_count && rc == 0; i++) {
+        struct np_job_txt_check *check = &txt->checks[i];
+        check->txt = txt;
+        check->index = i;
+        if (txt->value_counts[i] == 0)
+            txt->shown++;
+        else
+            rc = np_txt_check_start(job->issuance->loop, np_zone_settings(job->issuance->zone), txt->names[i],
+                                    txt->values[i], txt->value_counts[i], on_shown, check, &check->check);
+    }
+    if (rc == 0) {
+        uv_timer_start(&job->timer, on_txt_timeout, TXT_TIMEOUT_MS, 0);
+        return;
+    }
+    drop_txt(job);
+    if (rc != NP_E_CLOSED)
+        fail_rc(job, NP_ORDER_FAILURE_RETRY, rc);
+}
+
+static void on_withdrawn(struct np_job *job, int rc)
+{
+    drop_txt(job);
+    if (rc != NP_E_CLOSED)
+        feed(job, &(struct np_order_event){.type = NP_ORDER_WITHDRAWN});
+}
+
+/* ---- The CA's answers ---- */
+
+static void on_order(struct np_job *job, const struct np_acme_reply *reply)
+{
+    struct np_acme_order order;
+    int rc = np_acme_order_parse(reply->body, reply->len, &order);
+    if (rc) {
+        /* An order that was made but cannot be read must not be made again at once. */
+        fail_rc(job, job->action.what == NP_ORDER_DO_NEW_ORDER ? NP_ORDER_FAILURE_RESTART : NP_ORDER_FAILURE_RETRY, rc);
+        return;
+    }
+    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER,
+                                       .order = &order,
+                                       .order_url = reply->location,
+                                       .retry_after_ms = reply->retry_after_ms});
+}
+
+static void on_authorization(struct np_job *job, const struct np_acme_reply *reply)
+{
+    struct np_acme_authorization authorization;
+    char value[NP_ZONE_TXT_LEN + 1];
+    int rc = np_acme_authorization_parse(reply->body, reply->len, &authorization);
+    if (rc) {
+        fail_rc(job, NP_ORDER_FAILURE_RETRY, rc);
+        return;
+    }
+    if (authorization.has_challenge)
+        np_acme_dns01_value(job->issuance->key, authorization.token, value);
+    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
+                                       .index = job->action.index,
+                                       .authz = &authorization,
+                                       .txt = authorization.has_challenge ? value : NULL});
+}
+
+static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
+{
+    const struct np_order *order = &job->run.order;
+    const char *names[NP_SAN_MAX];
+    struct np_chain_info info;
+    for (size_t i = 0; i < order->authorization_count; i++)
+        names[i] = order->authorizations[i].name;
+    int rc = np_chain_check(reply->body, reply->len, order->csr, order->csr_len, names, order->authorization_count,
+                            np_issuance_now_ms() / 1000, &info);
+    free(job->package);
+    job->package = rc ? NULL : calloc(1, sizeof *job->package);
+    if (rc) {
+        char why[96];
+        snprintf(why, sizeof why, "the CA's chain is not good: %s", np_strerror(rc));
+        fail(job, NP_ORDER_FAILURE_RESTART, why, 0);
+        return;
+    }
+    if (!job->package) {
+        fail_rc(job, NP_ORDER_FAILURE_RETRY, -ENOMEM);
+        return;
+    }
+    memcpy(job->package->chain, reply->body, reply->len);
+    job->package->not_before_s = info.not_before_s;
+    job->package->not_after_s = info.not_after_s;
+    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_CHAIN});
+}
+
+/* The CA wants a pause: for all orders that are not begun yet, too (its limits are the account's). */
+static void note_pause(struct np_job *job, const struct np_acme_reply *reply)
+{
+    struct np_issuance *issuance = job->issuance;
+    int64_t until_ms = np_issuance_now_ms() + reply->retry_after_ms;
+    if (job->action.what != NP_ORDER_DO_NEW_ORDER || reply->retry_after_ms == 0 ||
+        (reply->status != 429 && reply->status != 503) || until_ms <= issuance->paused_until_ms)
+        return;
+    issuance->paused_until_ms = until_ms;
+    np_warning("acme: no new orders for %lld s: the CA says %d %s", (long long)reply->retry_after_ms / 1000,
+               reply->status, reply->problem.type);
+}
+
+static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
+{
+    char why[NP_ORDER_ERROR_MAX + 1];
+    if (reply->rc == NP_E_ACME)
+        snprintf(why, sizeof why, "%d %s: %s", reply->status, reply->problem.type, reply->problem.detail);
+    else
+        snprintf(why, sizeof why, "%s%s%s", np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "",
+                 reply->why ? reply->why : "");
+    note_pause(job, reply);
+    fail(job, np_order_failure_of(job->action.what, reply->rc, reply->status, &reply->problem), why,
+         reply->retry_after_ms);
+}
+
+static void on_reply(void *ctx, const struct np_acme_reply *reply)
+{
+    struct np_job *job = ctx;
+    job->times.network_ms += reply->network_ms;
+    job->times.requests += reply->requests;
+    if (reply->rc) {
+        on_refused(job, reply);
+        return;
+    }
+    switch (job->action.what) {
+    case NP_ORDER_DO_NEW_ORDER:
+    case NP_ORDER_DO_FETCH_ORDER:
+    case NP_ORDER_DO_FINALIZE:
+        on_order(job, reply);
+        break;
+    case NP_ORDER_DO_FETCH_AUTHZ:
+        on_authorization(job, reply);
+        break;
+    case NP_ORDER_DO_CHALLENGE:
+        feed(job, &(struct np_order_event){.type = NP_ORDER_CHALLENGE_SENT, .index = job->action.index});
+        break;
+    case NP_ORDER_DO_DOWNLOAD:
+        on_chain(job, reply);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Actions ---- */
+
+static int identifiers_json(const struct np_order *order, char **out_json)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < order->authorization_count; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s}", "type", "dns", "value", order->authorizations[i].name));
+    return np_json_dump_take(json_pack("{s:o}", "identifiers", list), out_json);
+}
+
+static int csr_json(const struct np_order *order, char **out_json)
+{
+    return np_json_dump_take(json_pack("{s:o}", "csr", np_json_base64url(order->csr, order->csr_len)), out_json);
+}
+
+static int new_order(struct np_job *job)
+{
+    struct np_adopt_order found;
+    char *payload;
+    if (np_adopt_take(&job->issuance->adopt, &job->run.order, &found)) {
+        np_notice("acme: %s: taking over order %s, left by a crash", title(job), found.url);
+        feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER, .order = &found.order, .order_url = found.url});
+        return 0;
+    }
+    int rc = identifiers_json(&job->run.order, &payload);
+    if (rc)
+        return rc;
+    rc = np_acme_post(job->issuance->acme, NULL, NULL, payload, on_reply, job);
+    free(payload);
+    return rc;
+}
+
+static int finalize(struct np_job *job)
+{
+    char *payload;
+    int rc = csr_json(&job->run.order, &payload);
+    if (rc)
+        return rc;
+    rc = np_acme_post(job->issuance->acme, job->run.order.finalize_url, NULL, payload, on_reply, job);
+    free(payload);
+    return rc;
+}
+
+static int publish(struct np_job *job)
+{
+    job->times.txt_since_ms = loop_ms(job);
+    return hand_to_zone(job, false, on_published);
+}
+
+/* Takes the values away without waiting: the order has ended one way or the other. */
+static void release(struct np_job *job)
+{
+    static const char none[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
+    const struct np_order *order = &job->run.order;
+    for (size_t i = 0; job->published && i < order->authorization_count; i++) {
+        const char *name = order->authorizations[i].name;
+        np_zone_set_challenges(job->issuance->zone, strncmp(name, "*.", 2) == 0 ? name + 2 : name, none, 0, NULL, NULL);
+    }
+    np_job_end(job);
+}
+
+/* Does the action; what cannot even be begun fails from the timer, so that no event is fed from inside another. */
+static void perform(struct np_job *job);
+
+static void on_retry(uv_timer_t *timer)
+{
+    fail(timer->data, NP_ORDER_FAILURE_RETRY, "cannot be begun", 0);
+}
+
+static void perform(struct np_job *job)
+{
+    const struct np_order *order = &job->run.order;
+    struct np_acme *acme = job->issuance->acme;
+    int rc = 0;
+    switch (job->action.what) {
+    case NP_ORDER_DO_NOTHING:
+        return;
+    case NP_ORDER_DO_NEW_ORDER:
+        rc = new_order(job);
+        break;
+    case NP_ORDER_DO_FETCH_ORDER:
+        rc = np_acme_post(acme, order->order_url, NULL, NULL, on_reply, job);
+        break;
+    case NP_ORDER_DO_FETCH_AUTHZ:
+        rc = np_acme_post(acme, order->authorizations[job->action.index].url, NULL, NULL, on_reply, job);
+        break;
+    case NP_ORDER_DO_PUBLISH:
+        rc = publish(job);
+        break;
+    case NP_ORDER_DO_CHALLENGE:
+        rc = np_acme_post(acme, order->authorizations[job->action.index].challenge, NULL, "{}", on_reply, job);
+        break;
+    case NP_ORDER_DO_FINALIZE:
+        rc = finalize(job);
+        break;
+    case NP_ORDER_DO_DOWNLOAD:
+        rc = np_acme_post(acme, order->certificate_url, PEM_CHAIN, NULL, on_reply, job);
+        break;
+    case NP_ORDER_DO_WITHDRAW:
+        rc = hand_to_zone(job, true, on_withdrawn);
+        break;
+    case NP_ORDER_DO_RELEASE:
+        release(job);
+        return;
+    }
+    if (rc)
+        uv_timer_start(&job->timer, on_retry, 0, 0);
+}
+
+static void on_delay(uv_timer_t *timer)
+{
+    perform(timer->data);
+}
+
+static void schedule(struct np_job *job)
+{
+    if (job->action.delay_ms <= 0) {
+        perform(job);
+        return;
+    }
+    if (job->action.what == NP_ORDER_DO_FETCH_ORDER && job->run.waiting_since_ms != 0)
+        job->times.polling_ms += job->action.delay_ms;
+    uv_timer_start(&job->timer, on_delay, (uint64_t)job->action.delay_ms, 0);
+}
+
+/* ---- Storing ---- */
+
+/* Where the time went. HQ's own share is what is left when the CA's is taken away: the database, the name servers, and
+ * waiting for a place in flight. */
+static void log_times(const struct np_job *job)
+{
+    const struct np_job_times *times = &job->times;
+    long long total_ms = (long long)(np_issuance_now_ms() - job->run.order.created_ms);
+    long long ca_ms = (long long)(times->network_ms + times->polling_ms);
+    np_info(
+        "acme: %s: certificate stored %lld ms after its CSR: CA %lld ms in %u requests, polling %lld ms, HQ %lld ms "
+        "(TXT %lld ms)%s",
+        title(job), total_ms, (long long)times->network_ms, times->requests, (long long)times->polling_ms,
+        total_ms - ca_ms, (long long)times->txt_ms, job->resumed ? ", over a restart" : "");
+}
+
+static void on_committed(void *ctx, int rc)
+{
+    struct np_job *job = ctx;
+    if (rc) {
+        abandon(job, rc);
+        return;
+    }
+    if (job->package) {
+        log_times(job);
+        free(job->package);
+        job->package = NULL;
+    }
+    schedule(job);
+}
+
+static int write_order(struct np_job *job)
+{
+    struct np_issuance *issuance = job->issuance;
+    int64_t n;
+    if (!job->package || job->run.order.state != NP_ORDER_ISSUED)
+        return np_store_order_update(issuance->store, &job->run.order);
+    job->package->created_ms = np_issuance_now_ms();
+    return np_store_package_add(issuance->store, &job->run.order, job->package, &n);
+}
+
+static void log_change(const struct np_job *job)
+{
+    const struct np_order *order = &job->run.order;
+    if (order->state == job->action.from)
+        return;
+    if (order->state == NP_ORDER_BACKOFF)
+        np_warning("acme: %s: %s -> backoff for %lld s (%s)", title(job), np_order_state_name(job->action.from),
+                   (long long)(order->next_try_ms - np_issuance_now_ms()) / 1000, order->error);
+    else if (order->state == NP_ORDER_DEAD)
+        np_error("acme: %s: %s -> dead (%s)", title(job), np_order_state_name(job->action.from), order->error);
+    else
+        np_debug("acme: %s: %s -> %s", title(job), np_order_state_name(job->action.from),
+                 np_order_state_name(order->state));
+}
+
+static void feed(struct np_job *job, const struct np_order_event *event)
+{
+    struct np_order_action action;
+    np_order_step(&job->run, event, np_issuance_now_ms(), below, NULL, &action);
+    if (action.what == NP_ORDER_DO_NOTHING)
+        return;
+    job->action = action;
+    log_change(job);
+    if (!action.store) {
+        schedule(job);
+        return;
+    }
+    int rc = write_order(job);
+    if (rc)
+        abandon(job, rc);
+    else
+        np_store_after_commit(job->issuance->store, &job->committed);
+}
+
+int np_job_start(struct np_issuance *issuance, const struct np_order *order, bool resumed)
+{
+    struct np_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return -ENOMEM;
+    job->issuance = issuance;
+    job->run.order = *order;
+    job->resumed = resumed;
+    job->committed = (struct np_store_waiter){.done = on_committed, .ctx = job};
+    uv_timer_init(issuance->loop, &job->timer);
+    job->timer.data = job;
+    job->next = issuance->jobs;
+    job->link = &issuance->jobs;
+    if (job->next)
+        job->next->link = &job->next;
+    issuance->jobs = job;
+    issuance->job_count++;
+    if (resumed)
+        np_info("acme: %s: going on from %s", title(job), np_order_state_name(order->state));
+    feed(job, &(struct np_order_event){.type = NP_ORDER_BEGIN});
+    return 0;
+}

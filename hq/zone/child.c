@@ -1,0 +1,207 @@
+/* The DNS child of HQ: sockets, the table and the answers; no keys, no files, nothing but what comes over descriptor 3.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "hq/zone/answer.h"
+#include "hq/zone/feed.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+#include "resolver/base/random.h"
+#include "resolver/server.h"
+
+#define FRAMES_A_TURN 4 /* so that a long snapshot does not keep queries waiting */
+
+struct child {
+    uv_loop_t loop;
+    uv_poll_t channel;
+    struct np_server *server;
+    struct np_zone_view view;
+    struct np_table *table;   /* being served */
+    struct np_table *loading; /* a snapshot that is not complete yet; NULL: changes go to table */
+    bool configured, ready;
+    int exit_code;
+    uint8_t buffer[NP_CHANNEL_FRAME_MAX + 4];
+};
+
+static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
+                  size_t size)
+{
+    const struct child *child = ctx;
+    if (!child->ready)
+        return 0; /* silence sends the asker to another name server; SERVFAIL would be remembered */
+    return (long)np_zone_answer(&child->view, packet, len, ticket->client.tcp, out, size);
+}
+
+static void stop(struct child *child, int exit_code)
+{
+    child->exit_code = exit_code;
+    uv_stop(&child->loop);
+}
+
+static int configure(struct child *child, const struct np_frame *frame)
+{
+    struct np_feed_setup setup;
+    struct np_zone_view view;
+    if (frame->len != sizeof setup)
+        return NP_E_MALFORMED;
+    memcpy(&setup, frame->payload, sizeof setup);
+    setup.account[sizeof setup.account - 1] = 0;
+    int rc = np_zone_view_init(&view, &setup.config, setup.account);
+    if (rc)
+        return rc;
+    view.serial = child->view.serial;
+    view.challenge_serial = child->view.challenge_serial;
+    view.table = child->table;
+    child->view = view;
+    child->configured = true;
+    return 0;
+}
+
+static int add_listeners(struct child *child, struct np_frame *frame)
+{
+    if (frame->len != frame->fd_count)
+        return NP_E_MALFORMED;
+    for (size_t i = 0; i < frame->fd_count; i++) {
+        int rc = np_server_add(child->server, frame->fds[i], frame->payload[i] != 0);
+        if (rc)
+            return rc;
+        frame->fds[i] = -1;
+    }
+    return 0;
+}
+
+static int new_table(struct np_table **out_table)
+{
+    uint64_t key;
+    np_random_bytes(&key, sizeof key);
+    return np_table_new(key, out_table);
+}
+
+/* A batch goes live whole: the loop serves no query in between. */
+static int apply(struct child *child, const struct np_frame *frame)
+{
+    struct np_reader r = np_reader_make(frame->payload, frame->len);
+    struct np_feed_head head;
+    int rc = np_feed_read_head(&r, &head);
+    if (rc == 0 && (head.flags & NP_FEED_RESET)) {
+        np_table_free(child->loading);
+        child->loading = NULL;
+        rc = new_table(&child->loading);
+    }
+    if (rc == 0)
+        rc = np_feed_apply(&r, child->loading ? child->loading : child->table);
+    if (rc)
+        return rc;
+    if (head.flags & NP_FEED_LIVE && child->loading) {
+        np_table_free(child->table);
+        child->table = child->loading;
+        child->loading = NULL;
+        child->view.table = child->table;
+        np_info("%zu names in %zu KiB, serial %u", np_table_count(child->table), np_table_bytes(child->table) / 1024,
+                (unsigned)head.serial);
+    }
+    if (!child->loading) {
+        child->view.serial = head.serial;
+        child->view.challenge_serial = head.challenge_serial;
+    }
+    if (head.flags & NP_FEED_LIVE && !child->ready) {
+        child->ready = true;
+        rc = np_channel_send(NP_CHANNEL_FD, NP_FEED_REDY, NULL, 0, NULL, 0);
+        if (rc)
+            return rc;
+    }
+    uint8_t ack[8];
+    struct np_writer w = np_writer_make(ack, sizeof ack);
+    np_write_u64(&w, head.batch);
+    return np_channel_send(NP_CHANNEL_FD, NP_FEED_ACKN, ack, sizeof ack, NULL, 0);
+}
+
+static int take_frame(struct child *child, struct np_frame *frame)
+{
+    if (frame->type == NP_FEED_CONF)
+        return configure(child, frame);
+    if (frame->type == NP_FEED_LSTN)
+        return add_listeners(child, frame);
+    if (frame->type == NP_FEED_DATA)
+        return child->configured ? apply(child, frame) : NP_E_MALFORMED;
+    return 0;
+}
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+    struct child *child = poll->data;
+    (void)status;
+    (void)events;
+    for (int i = 0; i < FRAMES_A_TURN; i++) {
+        struct np_frame frame;
+        int rc = np_channel_receive(NP_CHANNEL_FD, child->buffer, sizeof child->buffer, &frame);
+        if (rc == -EAGAIN)
+            return;
+        if (rc == NP_E_CLOSED) {
+            stop(child, 0);
+            return;
+        }
+        if (rc == 0) {
+            rc = take_frame(child, &frame);
+            np_frame_close_fds(&frame);
+        }
+        if (rc) {
+            /* The parent starts us again with a whole snapshot: better than to serve a zone that is not known. */
+            np_error("channel: %s", np_strerror(rc));
+            stop(child, rc == NP_E_CLOSED ? 0 : 1);
+            return;
+        }
+    }
+}
+
+/* Nothing of what is done here needs a file, a program or a dump of its memory. */
+static void give_up_powers(void)
+{
+    struct rlimit none = {0, 0};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    setrlimit(RLIMIT_CORE, &none);
+}
+
+static void on_server_closed(void *ctx)
+{
+    struct child *child = ctx;
+    uv_close((uv_handle_t *)&child->channel, NULL);
+}
+
+int np_zone_child_main(void)
+{
+    np_log_init("nameplate-hq[dns]", NP_LOG_INFO);
+    struct child *child = calloc(1, sizeof *child);
+    if (!child)
+        return 1;
+    signal(SIGPIPE, SIG_IGN);
+    give_up_powers();
+    uv_loop_init(&child->loop);
+    int rc = new_table(&child->table);
+    if (rc == 0)
+        rc = np_server_new(&child->loop, serve, NULL, child, &child->server);
+    if (rc == 0)
+        rc = uv_poll_init(&child->loop, &child->channel, NP_CHANNEL_FD);
+    if (rc) {
+        np_error("%s", np_strerror(rc));
+        return 1; /* descriptor 3 is missing, or memory: the process ends, nothing to tidy */
+    }
+    child->channel.data = child;
+    uv_poll_start(&child->channel, UV_READABLE | UV_DISCONNECT, on_channel);
+    uv_run(&child->loop, UV_RUN_DEFAULT);
+    np_server_close(child->server, on_server_closed, child);
+    uv_run(&child->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&child->loop);
+    np_table_free(child->loading);
+    np_table_free(child->table);
+    rc = child->exit_code;
+    free(child);
+    return rc;
+}
