@@ -1,0 +1,85 @@
+/* forward: the forwarding engine: questions that are not ours, asked of the upstreams.
+ *
+ * UDP from connected sockets that rotate (a new source port at least every 64 queries or 2 s), IDs from the kernel's
+ * random, 0x20, identical questions in flight asked once, failover by round-trip time, TCP after truncation on one
+ * kept connection an upstream. The shell around upstream.h (decisions) and response.h (bytes).
+ *
+ * Lifecycle: np_forward_new on a loop, np_forward_set_upstreams at every view, np_forward_ask for each query,
+ * np_forward_close. Queries in flight when the upstreams change go on with the new ones. There is no cache here: the
+ * judge function sees each upstream answer once, and is where a cache takes it in. */
+#ifndef RESOLVER_FORWARD_H
+#define RESOLVER_FORWARD_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "resolver/message.h"
+#include "resolver/rebind.h"
+#include "resolver/server.h"
+#include "resolver/view.h"
+
+#define NP_FORWARD_INFLIGHT_MAX   2048 /* different questions at once: 2 MB at the worst */
+#define NP_FORWARD_WAITERS_MAX    4096 /* clients waiting for them in all */
+#define NP_FORWARD_PER_CLIENT_MAX 512  /* of these from one address: a benchmark's, not a person's */
+#define NP_FORWARD_SOCKETS_MAX    512  /* UDP sockets open at once: under the usual limit of 1024 descriptors */
+#define NP_FORWARD_SOCKET_QUERIES 64   /* then the port is given up */
+#define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
+#define NP_FORWARD_TCP_IDLE_MS    5000 /* an upstream's connection without questions is closed after this */
+
+struct np_forward;
+
+/* How a question ended. */
+struct np_forward_result {
+    const struct np_name *qname; /* borrowed */
+    uint16_t qtype;
+    bool dnssec_ok, checking_disabled; /* with qname and qtype what a cache would key on */
+    const uint8_t *message;            /* the upstream's answer, well-formed, question matched; NULL: none came */
+    size_t len;
+    enum np_ede ede;       /* why none came */
+    enum np_rebind filter; /* for judge to set; PASS at first */
+};
+
+/* Called once an upstream question ends well, before its clients are told: sets result->filter. */
+typedef void np_forward_judge_fn(void *ctx, struct np_forward_result *result);
+
+/* Tells one client how its question ended. query is as it was given to np_forward_ask. Never called from inside
+ * np_forward_ask. */
+typedef void np_forward_done_fn(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
+                                const struct np_forward_result *result);
+
+/* Counters since the start. */
+struct np_forward_stats {
+    uint64_t asked;   /* np_forward_ask calls that were taken */
+    uint64_t joined;  /* of these, joined to one in flight */
+    uint64_t refused; /* over a limit */
+    uint64_t sent_udp, sent_tcp;
+    uint64_t answered;    /* upstream questions that ended with an answer */
+    uint64_t failed;      /* ... without one */
+    uint64_t timeouts;    /* tries */
+    uint64_t foreign;     /* packets that answered nothing we asked: stale, or forged */
+    uint64_t case_broken; /* answers in another case */
+};
+
+/* Allocates an engine. Returns 0 or -errno. */
+int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, void *ctx,
+                   struct np_forward **out_forward);
+
+/* Takes upstreams and forwarded zones out of the view (copied). What is known about those that stay is kept. Returns 0
+ * or -ENOMEM (then nothing has changed). */
+int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view);
+
+/* Asks for the client. query (class IN, one question) and ticket are copied. Returns 0 (done will be called),
+ * NP_E_LIMIT, or -ENOMEM. */
+int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, const struct np_query *query);
+
+/* The counters, borrowed. */
+const struct np_forward_stats *np_forward_stats(const struct np_forward *forward);
+
+/* Questions in flight now. */
+size_t np_forward_inflight(const struct np_forward *forward);
+
+/* Drops every question (done is not called any more) and closes; closed(ctx), which may be NULL, is called from the
+ * loop when the memory has been freed. */
+void np_forward_close(struct np_forward *forward, void (*closed)(void *ctx), void *ctx);
+
+#endif

@@ -1,0 +1,78 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolver/base/error.h"
+#include "resolver/forward_private.h"
+
+/* The tables that a new view asks for, made beside the old ones. */
+struct tables {
+    struct remote *remotes[REMOTES_MAX];
+    size_t remote_count;
+    size_t group_count;
+    struct group groups[1 + NP_VIEW_FORWARDS_MAX];
+};
+
+static struct remote *find_remote(struct remote *const *remotes, size_t count, const struct np_endpoint *endpoint)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct np_endpoint *have = &remotes[i]->state.endpoint;
+        if (have->port == endpoint->port && np_addr_equal(&have->addr, &endpoint->addr))
+            return remotes[i];
+    }
+    return NULL;
+}
+
+/* Every remote in the new table has a reference of the table's. */
+static int add_group(struct np_forward *forward, struct tables *tables, const struct np_name *zone,
+                     const struct np_endpoint *endpoints, size_t count)
+{
+    struct group *group = &tables->groups[tables->group_count++];
+    group->zone = *zone;
+    for (size_t i = 0; i < count; i++) {
+        struct remote *remote = find_remote(tables->remotes, tables->remote_count, &endpoints[i]);
+        if (!remote) {
+            remote = find_remote(forward->remotes, forward->remote_count, &endpoints[i]);
+            if (!remote && !(remote = calloc(1, sizeof *remote)))
+                return -ENOMEM;
+            remote->forward = forward;
+            remote->state.endpoint = endpoints[i];
+            remote->references++;
+            tables->remotes[tables->remote_count++] = remote;
+        }
+        if (!find_remote(group->remotes, group->count, &endpoints[i]))
+            group->remotes[group->count++] = remote;
+    }
+    return 0;
+}
+
+int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view)
+{
+    static const struct np_name root = {.len = 1};
+    struct tables *tables = calloc(1, sizeof *tables);
+    if (!tables)
+        return -ENOMEM;
+    int rc = add_group(forward, tables, &root, view->upstreams, view->upstream_count);
+    for (size_t i = 0; i < view->forward_count && !rc; i++)
+        rc = add_group(forward, tables, &view->forwards[i].zone, view->forwards[i].to, view->forwards[i].to_count);
+    if (rc) {
+        for (size_t i = 0; i < tables->remote_count; i++)
+            np_forward_remote_release(tables->remotes[i]);
+        free(tables);
+        return rc;
+    }
+    for (size_t i = 0; i < forward->remote_count; i++)
+        np_forward_remote_release(forward->remotes[i]);
+    memcpy(forward->remotes, tables->remotes, sizeof forward->remotes);
+    memcpy(forward->groups, tables->groups, sizeof forward->groups);
+    forward->remote_count = tables->remote_count;
+    forward->group_count = tables->group_count;
+    /* What questions in flight remember by place in a group means nothing now: all may be asked again. */
+    for (size_t i = 0; i < forward->inflight; i++) {
+        struct np_attempt *attempt = &forward->heap[i]->attempt;
+        memset(attempt->sent, 0, sizeof attempt->sent);
+        memset(attempt->exhausted, 0, sizeof attempt->exhausted);
+    }
+    free(tables);
+    return 0;
+}

@@ -1,0 +1,125 @@
+#include "resolver/local.h"
+
+#include "resolver/own.h"
+#include "resolver/special.h"
+
+/* The interface the question comes from: the packet's, or, where a forwarder on this host names its client's subnet
+ * (dnsmasq --add-subnet), the LAN interface that the subnet is on. From loopback alone: anybody else could lie. */
+static uint32_t ingress(const struct np_view *view, const struct np_client *client, const struct np_query *query)
+{
+    const struct np_addr *subnet = &query->client_subnet.addr;
+    if (subnet->family == AF_UNSPEC || np_addr_classify(&client->remote.addr) != NP_ADDR_LOOPBACK)
+        return client->ifindex;
+    for (size_t i = 0; i < view->interface_count; i++) {
+        const struct np_view_interface *interface = &view->interfaces[i];
+        if (!interface->lan)
+            continue;
+        const struct np_prefix *addresses = subnet->family == AF_INET ? interface->v4 : interface->v6;
+        size_t count = subnet->family == AF_INET ? interface->v4_count : interface->v6_count;
+        for (size_t k = 0; k < count; k++) {
+            if (query->client_subnet.length >= addresses[k].length && np_prefix_contains(&addresses[k], subnet))
+                return interface->index;
+        }
+    }
+    return client->ifindex;
+}
+
+static size_t limit_of(const struct np_client *client, const struct np_query *query, size_t size)
+{
+    size_t limit = np_query_limit(query, client->tcp);
+    return limit < size ? limit : size;
+}
+
+/* The RCODE of a well-formed query that is never answered, NOERROR for others. */
+static uint16_t refusal(const struct np_query *query)
+{
+    switch (query->qtype) {
+    case 0: /* RFC 6895 section 3.1 reserves it */
+    case NP_RR_OPT:
+    case NP_RR_TKEY:
+    case NP_RR_TSIG:
+    case NP_RR_MAILA:
+    case NP_RR_MAILB:
+        return NP_RCODE_FORMERR;
+    case NP_RR_IXFR:
+    case NP_RR_AXFR:
+        return NP_RCODE_REFUSED;
+    default:
+        return query->qclass == NP_CLASS_IN ? NP_RCODE_NOERROR : NP_RCODE_REFUSED;
+    }
+}
+
+static uint16_t error_of(enum np_query_verdict verdict, const struct np_query *query)
+{
+    switch (verdict) {
+    case NP_QUERY_FORMERR:
+        return NP_RCODE_FORMERR;
+    case NP_QUERY_NOTIMP:
+        return NP_RCODE_NOTIMP;
+    case NP_QUERY_BADVERS:
+        return NP_RCODE_BADVERS;
+    default:
+        return refusal(query);
+    }
+}
+
+enum np_local_kind np_local_answer(const struct np_view *view, const struct np_client *client, const uint8_t *packet,
+                                   size_t len, struct np_query *out_query, uint8_t *out, size_t size, size_t *out_len)
+{
+    struct np_answer answer;
+    enum np_query_verdict verdict = np_query_parse(packet, len, out_query);
+    *out_len = 0;
+    if (verdict == NP_QUERY_DROP)
+        return NP_LOCAL_DROPPED;
+    size_t limit = limit_of(client, out_query, size);
+    uint16_t rcode = error_of(verdict, out_query);
+    if (rcode != NP_RCODE_NOERROR) {
+        *out_len = np_answer_error(out_query, rcode, 0, NP_EDE_NONE, out, limit);
+        return NP_LOCAL_ERROR;
+    }
+    struct np_own_match own = np_own_find(view, &out_query->qname, out_query->qtype);
+    if (own.kind == NP_OWN_APEX || own.kind == NP_OWN_BELOW || own.kind == NP_OWN_PTR) {
+        np_answer_start(&answer, out_query, out, limit, NP_FLAG_RA);
+        np_own_answer(view, &own, ingress(view, client, out_query), &answer);
+        *out_len = np_answer_finish(&answer);
+        return NP_LOCAL_OWN;
+    }
+    bool sent_elsewhere = own.kind != NP_OWN_NONE || np_special_forward(view, &out_query->qname);
+    struct np_special_match special = {NP_SPECIAL_NONE, 0};
+    if (!sent_elsewhere)
+        special = np_special_find(&out_query->qname, out_query->qtype);
+    if (special.kind != NP_SPECIAL_NONE) {
+        np_answer_start(&answer, out_query, out, limit, NP_FLAG_RA);
+        np_special_answer(view, &special, &answer);
+        *out_len = np_answer_finish(&answer);
+        return NP_LOCAL_SPECIAL;
+    }
+    if (out_query->flags & NP_FLAG_RD)
+        return NP_LOCAL_FORWARD;
+    /* Without recursion desired only our own data could be given, and this is not ours. */
+    *out_len = np_answer_error(out_query, NP_RCODE_REFUSED, NP_FLAG_RA, NP_EDE_PROHIBITED, out, limit);
+    return NP_LOCAL_ERROR;
+}
+
+size_t np_local_offline(const struct np_view *view, const struct np_client *client, const struct np_query *query,
+                        enum np_ede ede, uint8_t *out, size_t size)
+{
+    struct np_own_match own = np_own_find(view, &query->qname, query->qtype);
+    size_t limit = limit_of(client, query, size);
+    if (own.kind != NP_OWN_DS)
+        return np_answer_error(query, NP_RCODE_SERVFAIL, NP_FLAG_RA, ede, out, limit);
+    struct np_answer answer;
+    np_answer_start(&answer, query, out, limit, NP_FLAG_RA);
+    np_own_answer(view, &own, client->ifindex, &answer);
+    return np_answer_finish(&answer);
+}
+
+size_t np_local_blocked(const struct np_view *view, const struct np_client *client, const struct np_query *query,
+                        uint8_t *out, size_t size)
+{
+    struct np_answer answer;
+    np_answer_start(&answer, query, out, limit_of(client, query, size), NP_FLAG_RA);
+    answer.ede = NP_EDE_BLOCKED;
+    np_own_soa(view, &query->qname, NP_SECTION_AUTHORITY, &answer);
+    return np_answer_finish(&answer);
+}

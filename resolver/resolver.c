@@ -1,0 +1,183 @@
+#include "resolver/resolver.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolver/base/admit.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+#include "resolver/forward.h"
+#include "resolver/local.h"
+#include "resolver/response.h"
+#include "resolver/special.h"
+
+/* By what became of them. */
+struct counters {
+    uint64_t own, special, errors, dropped, forwarded, blocked, offline;
+};
+
+struct np_resolver {
+    struct np_view view;
+    struct np_admit admit;
+    struct np_server *server;
+    struct np_forward *forward;
+    struct counters counters;
+    unsigned open; /* server and forward, until both are closed */
+    uint8_t out[NP_DNS_MESSAGE_MAX];
+};
+
+static bool admit_client(void *ctx, const struct np_client *client)
+{
+    const struct np_resolver *resolver = ctx;
+    return np_admit(&resolver->admit, &client->remote.addr, client->ifindex);
+}
+
+static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
+                  size_t size)
+{
+    struct np_resolver *resolver = ctx;
+    struct np_query query;
+    size_t out_len;
+    switch (np_local_answer(&resolver->view, &ticket->client, packet, len, &query, out, size, &out_len)) {
+    case NP_LOCAL_OWN:
+        resolver->counters.own++;
+        return (long)out_len;
+    case NP_LOCAL_SPECIAL:
+        resolver->counters.special++;
+        return (long)out_len;
+    case NP_LOCAL_ERROR:
+        resolver->counters.errors++;
+        return (long)out_len;
+    case NP_LOCAL_FORWARD:
+        break;
+    default:
+        resolver->counters.dropped++;
+        return 0;
+    }
+    resolver->counters.forwarded++;
+    if (np_forward_ask(resolver->forward, ticket, &query) == 0)
+        return -1;
+    return (long)np_answer_error(&query, NP_RCODE_SERVFAIL, NP_FLAG_RA, NP_EDE_OTHER, out,
+                                 np_query_limit(&query, ticket->client.tcp));
+}
+
+/* Sees each upstream answer once: the filter today, the cache tomorrow. */
+static void judge(void *ctx, struct np_forward_result *result)
+{
+    struct np_resolver *resolver = ctx;
+    const struct np_view *view = &resolver->view;
+    struct np_addr found;
+    /* A zone that the owner sends to a server of his own is home's: its addresses are private by nature. */
+    if (np_special_forward(view, result->qname))
+        return;
+    result->filter = np_rebind_check(view, result->message, result->len, &found);
+    if (result->filter != NP_REBIND_BLOCK)
+        return;
+    char text[NP_NAME_TEXT_MAX], addr[NP_ADDR_TEXT_MAX];
+    struct np_name name = *result->qname;
+    np_name_lower(&name);
+    np_info("rebinding filter: %.300s type %u named %s", np_name_format(&name, text), result->qtype,
+            np_addr_format(&found, addr));
+}
+
+static void answered(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
+                     const struct np_forward_result *result)
+{
+    struct np_resolver *resolver = ctx;
+    const struct np_client *client = &ticket->client;
+    uint8_t *out = resolver->out;
+    size_t len = 0;
+    if (result->message && result->filter == NP_REBIND_BLOCK) {
+        resolver->counters.blocked++;
+        len = np_local_blocked(&resolver->view, client, query, out, sizeof resolver->out);
+    } else if (result->message) {
+        /* No upstream is trusted to validate for us as yet: AD is never shown. */
+        struct np_response_pass pass = {.ad = false, .additional = result->filter == NP_REBIND_PASS};
+        len = np_response_rewrite(result->message, result->len, query, &pass, out, np_query_limit(query, client->tcp));
+    }
+    if (len == 0) {
+        resolver->counters.offline++;
+        len = np_local_offline(&resolver->view, client, query, result->message ? NP_EDE_OTHER : result->ede, out,
+                               sizeof resolver->out);
+    }
+    np_server_reply(resolver->server, ticket, out, len);
+}
+
+static void part_closed(void *ctx)
+{
+    struct np_resolver *resolver = ctx;
+    if (--resolver->open == 0)
+        free(resolver);
+}
+
+int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
+{
+    struct np_resolver *resolver = calloc(1, sizeof *resolver);
+    if (!resolver)
+        return -ENOMEM;
+    np_view_init(&resolver->view);
+    int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
+    if (rc) {
+        free(resolver);
+        return rc;
+    }
+    resolver->open = 1;
+    rc = np_forward_new(loop, judge, answered, resolver, &resolver->forward);
+    if (rc) {
+        np_server_close(resolver->server, part_closed, resolver);
+        return rc;
+    }
+    resolver->open = 2;
+    *out_resolver = resolver;
+    return 0;
+}
+
+int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *view)
+{
+    int rc = np_forward_set_upstreams(resolver->forward, view);
+    if (rc)
+        return rc;
+    resolver->view = *view;
+    if (np_view_admit(view, &resolver->admit))
+        np_warning("more than %d LAN subnets: those past that are not served", NP_ADMIT_SUBNETS_MAX);
+    return 0;
+}
+
+struct np_server *np_resolver_server(struct np_resolver *resolver)
+{
+    return resolver->server;
+}
+
+char *np_resolver_stats_json(const struct np_resolver *resolver)
+{
+    const struct counters *counters = &resolver->counters;
+    const struct np_server_stats *server = np_server_stats(resolver->server);
+    const struct np_forward_stats *forward = np_forward_stats(resolver->forward);
+    json_t *root =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I},"
+                  " s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}",
+                  "own", (json_int_t)counters->own, "special", (json_int_t)counters->special, "errors",
+                  (json_int_t)counters->errors, "dropped", (json_int_t)counters->dropped, "forwarded",
+                  (json_int_t)counters->forwarded, "blocked", (json_int_t)counters->blocked, "offline",
+                  (json_int_t)counters->offline, "server", "udp_in", (json_int_t)server->udp_in, "udp_out",
+                  (json_int_t)server->udp_out, "udp_dropped", (json_int_t)server->udp_dropped, "tcp_in",
+                  (json_int_t)server->tcp_in, "tcp_out", (json_int_t)server->tcp_out, "tcp_accepted",
+                  (json_int_t)server->tcp_accepted, "tcp_refused", (json_int_t)server->tcp_refused, "not_admitted",
+                  (json_int_t)server->not_admitted, "upstream", "asked", (json_int_t)forward->asked, "joined",
+                  (json_int_t)forward->joined, "refused", (json_int_t)forward->refused, "sent_udp",
+                  (json_int_t)forward->sent_udp, "sent_tcp", (json_int_t)forward->sent_tcp, "answered",
+                  (json_int_t)forward->answered, "failed", (json_int_t)forward->failed, "timeouts",
+                  (json_int_t)forward->timeouts, "foreign", (json_int_t)forward->foreign, "case_broken",
+                  (json_int_t)forward->case_broken, "inflight", (json_int_t)np_forward_inflight(resolver->forward));
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return text;
+}
+
+void np_resolver_close(struct np_resolver *resolver)
+{
+    np_forward_close(resolver->forward, part_closed, resolver);
+    np_server_close(resolver->server, part_closed, resolver);
+}

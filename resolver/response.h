@@ -1,0 +1,51 @@
+/* response: what comes back from an upstream: is it the answer to what was asked, what does it mean, and how is it
+ * given to a client. Pure; the bytes are hostile. */
+#ifndef RESOLVER_RESPONSE_H
+#define RESOLVER_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "resolver/message.h"
+
+/* What was asked of an upstream. */
+struct np_asked {
+    uint16_t id;
+    const struct np_name *qname; /* in the case in which it was sent; borrowed */
+    uint16_t qtype;
+    bool check_case; /* 0x20: the answer must repeat it exactly */
+    bool edns;       /* an OPT was sent */
+    bool tcp;
+};
+
+enum np_response_verdict {
+    NP_RESPONSE_GOOD,      /* an answer: NOERROR, NXDOMAIN or YXDOMAIN, well-formed and complete */
+    NP_RESPONSE_FAILED,    /* an answer that another upstream may better: SERVFAIL, REFUSED, ... (well-formed) */
+    NP_RESPONSE_BROKEN,    /* from the right place to the right question, but malformed */
+    NP_RESPONSE_TRUNCATED, /* TC over UDP: ask again over TCP */
+    NP_RESPONSE_CASE,      /* right but for the letters' case: ask again over TCP */
+    NP_RESPONSE_NO_EDNS,   /* FORMERR or NOTIMP to a query with an OPT, without one (RFC 6891 section 7) */
+    NP_RESPONSE_FOREIGN    /* not the answer to this: drop it and wait on */
+};
+
+/* Judges len bytes that came from the upstream. */
+enum np_response_verdict np_response_check(const struct np_asked *asked, const uint8_t *message, size_t len);
+
+/* Randomises the case of the name's letters with random bits, one a byte of the name (draft-vixie-dnsext-dns0x20). */
+void np_response_mix_case(struct np_name *name, const uint8_t random[NP_NAME_WIRE_MAX / 8 + 1]);
+
+/* What of an upstream's answer is given on. */
+struct np_response_pass {
+    bool ad;         /* show AD where the upstream set it and the client asked (DO or AD) */
+    bool additional; /* give the additional section */
+};
+
+/* Writes a well-formed response for the client: its ID and question (and the question's case where owners repeat it),
+ * RA set, AA and Z clear, our own OPT where the client had one, with the upstream's EDEs that fit. When answer and
+ * authority do not fit in limit bytes, TC and no records. Returns the length, 0 when message is not well-formed or not
+ * an answer to a question of the client's name. out has limit bytes and does not overlap message. */
+size_t np_response_rewrite(const uint8_t *message, size_t len, const struct np_query *client,
+                           const struct np_response_pass *pass, uint8_t *out, size_t limit);
+
+#endif
