@@ -1,0 +1,21 @@
+/* front: the child process that holds the TLS key and serves ports 80 and 443.
+ *
+ * Port 80 redirects the own name to https, and answers an address or a .local name with a small page, so that nobody is
+ * stranded. Port 443 ends TLS with the device's certificate and relays the bytes to a backend, or, without one, serves
+ * a status page. Frames on descriptor 3 (resolver/base/channel.h), in:
+ *
+ *   LSTN, DROP  resolver/listen.h; kinds "http" and "https", bound and listening; others are closed
+ *   VIEW        resolver/view.h: own names, own addresses, who is admitted
+ *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER", "backend":"127.0.0.1:8080"};
+ *               backend "" or absent: the own page. New connections use the new certificate, old ones end in peace
+ *   STAT        asks for the counters
+ *
+ * and out: REDY, once, after the first VIEW; STAT with a JSON object of counters. */
+#ifndef AGENT_FRONT_FRONT_H
+#define AGENT_FRONT_FRONT_H
+
+/* The child role: serves until the channel ends. Returns the exit code: 0, or 1 when it could not start. The caller has
+ * set the log up and entered the sandbox. */
+int np_front_child_main(void);
+
+#endif
