@@ -307,12 +307,15 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
     return rc;
 }
 
-int np_store_package_newest(struct np_store *store, const char *device, struct np_package *out_package)
+int np_store_package_newest(struct np_store *store, const char *device, const uint8_t key[32],
+                            struct np_package *out_package)
 {
-    static const char text[] = "SELECT device, order_id, n, chain, not_before_s, not_after_s, created_ms FROM package"
-                               " WHERE device = ? ORDER BY n DESC LIMIT 1";
+    static const char text[] =
+        "SELECT p.device, p.order_id, p.n, p.chain, p.not_before_s, p.not_after_s, p.created_ms FROM package p"
+        " JOIN orders o ON o.id = p.order_id WHERE p.device = ? AND o.key = ? ORDER BY p.n DESC LIMIT 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
+    np_sql_blob(&q, key, 32);
     bool found = np_sql_next(&q);
     if (found) {
         np_sql_get_text(&q, out_package->device, sizeof out_package->device);

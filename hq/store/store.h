@@ -263,8 +263,9 @@ struct np_package {
 int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
                          int64_t *out_n);
 
-/* The device's newest package. Returns 0, NP_E_NOT_FOUND, or a database error. */
-int np_store_package_newest(struct np_store *store, const char *device, struct np_package *out_package);
+/* The device's newest package for the TLS key with this thumbprint. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_package_newest(struct np_store *store, const char *device, const uint8_t key[32],
+                            struct np_package *out_package);
 
 /* ---- Names: what the zone shows ---- */
 

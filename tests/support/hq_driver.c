@@ -105,7 +105,7 @@ static void write_chain(struct driver *driver, const struct np_order *order)
 {
     static struct np_package package;
     char path[1024];
-    if (np_store_package_newest(driver->store, order->device, &package))
+    if (np_store_package_newest(driver->store, order->device, order->key, &package))
         return;
     snprintf(path, sizeof path, "%s/%s.pem", driver->folder, order->authorizations[0].name);
     FILE *file = fopen(path, "w");

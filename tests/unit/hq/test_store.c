@@ -325,12 +325,12 @@ static void test_packages_count_up(void **state)
     int64_t n = 0;
     assert_int_equal(np_store_device_add(f->store, &d), 0);
     assert_int_equal(np_store_order_add(f->store, &o), 0);
-    assert_int_equal(np_store_package_newest(f->store, d.id, &read), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_package_newest(f->store, d.id, o.key, &read), NP_E_NOT_FOUND);
     for (int i = 1; i <= 2; i++) {
         snprintf(p.chain, sizeof p.chain, "-----BEGIN CERTIFICATE----- %d", i);
         assert_int_equal(np_store_package_add(f->store, &o, &p, &n), 0);
         assert_int_equal(n, i);
-        assert_int_equal(np_store_package_newest(f->store, d.id, &read), 0);
+        assert_int_equal(np_store_package_newest(f->store, d.id, o.key, &read), 0);
         assert_int_equal(read.n, i);
         assert_string_equal(read.chain, p.chain);
         assert_string_equal(read.order, o.id);

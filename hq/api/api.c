@@ -1,0 +1,131 @@
+#include "hq/api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hq/api/internal.h"
+#include "hq/api/nonce.h"
+#include "resolver/base/error.h"
+#include "resolver/base/random.h"
+
+#define BUSY_RETRY_S 5
+
+static int nonce_only(struct np_api_call *call)
+{
+    call->response->status = 204;
+    return 0;
+}
+
+/* One method at a path. "/v1/devices/{}/csr": {} is a device id. HEAD is taken only where it is listed. */
+static const struct route {
+    const char *path;
+    const char *method;
+    const char *allow;
+    int (*handle)(struct np_api_call *call);
+} routes[] = {
+    {"/v1/nonce", "HEAD", "GET, HEAD", nonce_only},
+    {"/v1/nonce", "GET", "GET, HEAD", nonce_only},
+    {"/v1/devices", "POST", "POST", np_api_enrol},
+    {"/v1/devices/{}/csr", "POST", "POST", np_api_csr},
+    {"/v1/devices/{}/package", "GET", "GET", np_api_package},
+    {"/v1/devices/{}/addresses", "PUT", "PUT", np_api_addresses},
+    {"/v1/session", "POST", "POST", np_api_session},
+};
+
+static bool match(const char *pattern, const char *path, char device[NP_DEVICE_ID_MAX + 1])
+{
+    const char *hole = strstr(pattern, "{}");
+    if (!hole)
+        return strcmp(pattern, path) == 0;
+    size_t head = (size_t)(hole - pattern);
+    if (strncmp(pattern, path, head) != 0)
+        return false;
+    size_t len = strspn(path + head, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    if (len == 0 || len > NP_DEVICE_ID_MAX || strcmp(path + head + len, hole + 2) != 0)
+        return false;
+    memcpy(device, path + head, len);
+    device[len] = 0;
+    return true;
+}
+
+static int dispatch(struct np_api_call *call)
+{
+    const struct route *at_path = NULL, *found = NULL;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes && !found; i++) {
+        if (!match(routes[i].path, call->request->path, call->device))
+            continue;
+        at_path = &routes[i];
+        if (strcmp(routes[i].method, call->request->method) == 0)
+            found = at_path;
+    }
+    if (!at_path)
+        return np_refuse(&call->refusal, NP_REFUSE_NOT_FOUND,
+                         "there is nothing at %.120s; protocol v1 lives below /v1/", call->request->path);
+    if (!found) {
+        call->response->allow = at_path->allow;
+        return np_refuse(&call->refusal, NP_REFUSE_METHOD_NOT_ALLOWED, "%.16s is not possible here, only %s",
+                         call->request->method, at_path->allow);
+    }
+    if (call->request->too_large)
+        return np_refuse(&call->refusal, NP_REFUSE_TOO_LARGE, "a request's body may have at most %d bytes",
+                         NP_BODY_MAX);
+    return found->handle(call);
+}
+
+int np_api_store_failed(struct np_api_call *call, int rc)
+{
+    call->response->store_error = rc;
+    if (rc == -EAGAIN)
+        return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, BUSY_RETRY_S, "HQ cannot write just now; try again later");
+    return np_refuse(&call->refusal, NP_REFUSE_INTERNAL, "HQ's database has failed; its log tells the operator more");
+}
+
+int np_api_answer(struct np_api_call *call, int status, int encode_rc, char *json)
+{
+    if (encode_rc) {
+        call->response->store_error = encode_rc;
+        return np_refuse(&call->refusal, NP_REFUSE_INTERNAL, "HQ is out of memory");
+    }
+    call->response->status = status;
+    call->response->content_type = "application/json";
+    call->response->body = json;
+    call->response->body_len = strlen(json);
+    return 0;
+}
+
+static void answer_problem(struct np_api_call *call)
+{
+    struct np_api_response *response = call->response;
+    char *json = NULL;
+    call->refusal.problem.time_s = np_api_now_s(call);
+    response->status = call->refusal.problem.status;
+    response->retry_after_s = call->refusal.retry_after_s;
+    response->etag[0] = 0;
+    if (np_problem_encode(&call->refusal.problem, &json) == 0) {
+        response->content_type = "application/problem+json";
+        response->body = json;
+        response->body_len = strlen(json);
+    }
+}
+
+void np_api_handle(struct np_api *api, const struct np_api_request *request, struct np_api_response *out_response)
+{
+    struct np_api_call call = {.api = api, .request = request, .response = out_response};
+    uint8_t random[8];
+    *out_response = (struct np_api_response){0};
+    np_hq_crypto(&call.crypto);
+    if (dispatch(&call))
+        answer_problem(&call);
+    np_random_bytes(random, sizeof random);
+    api->last_nonce_us = request->now_us > api->last_nonce_us || request->now_us < api->last_nonce_us - 1000000
+                             ? request->now_us
+                             : api->last_nonce_us + 1;
+    np_nonce_make(api->nonce_key, api->last_nonce_us, random, out_response->nonce);
+}
+
+void np_api_response_free(struct np_api_response *response)
+{
+    free(response->body);
+    response->body = NULL;
+}

@@ -1,0 +1,199 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hq/api/internal.h"
+#include "hq/names/names.h"
+#include "resolver/base/error.h"
+#include "resolver/base/random.h"
+#include "resolver/base/text.h"
+
+static uint32_t kernel_below(void *ctx, uint32_t bound)
+{
+    (void)ctx;
+    return np_random_below(bound);
+}
+
+/* What the device may say anew at each enrolment. */
+static void take_statement(struct np_api_call *call, const struct np_enrol_request *message, struct np_device *device)
+{
+    struct np_rejections ignored; /* the next PUT of addresses tells */
+    np_hq_sha256(message->token, sizeof message->token, device->token_hash);
+    device->auth_n_used = 0; /* the poll token counts again, until an auth token was used */
+    device->stated = message->addresses;
+    device->publish = message->publish;
+    np_policy_publish(&call->api->policy, &device->stated, device->publish, &device->published, &ignored);
+    memcpy(device->model, message->model, sizeof device->model);
+    memcpy(device->version, message->version, sizeof device->version);
+}
+
+static int answer(struct np_api_call *call, int status, const struct np_device *device)
+{
+    const struct np_api *api = call->api;
+    struct np_enrol_answer *message = calloc(1, sizeof *message);
+    struct np_grant grant = {.issued_s = device->created_s};
+    struct np_crypto crypto;
+    char *json = NULL;
+    int rc = -ENOMEM;
+    if (!message)
+        goto out;
+    memcpy(message->device, device->id, sizeof message->device);
+    memcpy(message->name, device->name, sizeof message->name);
+    memcpy(message->san[0], device->name, sizeof message->san[0]);
+    message->san_count = 1;
+    message->ttl_s = api->ttl_s;
+    message->seq = device->seq;
+    np_random_bytes(message->seed, sizeof message->seed);
+    memcpy(message->nameservers, api->nameservers, sizeof message->nameservers);
+    message->nameserver_count = api->nameserver_count;
+    message->poll_s = api->poll_s;
+    message->checkin_s = api->checkin_s;
+    message->boot_jitter_s = api->boot_jitter_s;
+    message->time_s = np_api_now_s(call);
+    memcpy(grant.name, device->name, sizeof grant.name);
+    memcpy(grant.thumbprint, device->thumbprint, sizeof grant.thumbprint);
+    np_hq_key_crypto(api->grant_key, &crypto);
+    rc = np_grant_sign(&crypto, &grant, message->grant);
+    if (rc == 0)
+        rc = np_enrol_answer_encode(message, &json);
+    np_wipe(message, sizeof *message);
+out:
+    free(message);
+    return np_api_answer(call, status, rc, json);
+}
+
+static int repeat(struct np_api_call *call, const struct np_enrol_request *message, int64_t nonce_us,
+                  struct np_device *device)
+{
+    int rc = np_api_device_admit(call, device, nonce_us);
+    if (rc)
+        return rc;
+    take_statement(call, message, device);
+    rc = np_store_device_update(call->api->store, device);
+    return rc ? np_api_store_failed(call, rc) : answer(call, 200, device);
+}
+
+/* The name that an earlier grant of this HQ promised to this key: it comes back where nobody holds it, after HQ's
+ * database was lost. */
+static bool granted_name(struct np_api_call *call, const struct np_enrol_request *message, const uint8_t thumbprint[32],
+                         char out_name[NP_NAME_MAX + 1])
+{
+    struct np_public_key public_key;
+    struct np_grant grant;
+    if (message->grant[0] == 0)
+        return false;
+    np_hq_key_public(call->api->grant_key, &public_key);
+    if (np_grant_verify(&call->crypto, message->grant, &public_key, &grant) ||
+        memcmp(grant.thumbprint, thumbprint, 32) != 0)
+        return false;
+    const char *dot = strchr(grant.name, '.');
+    if (!dot || strcmp(dot + 1, call->api->zone) != 0)
+        return false; /* of another zone than today's */
+    memcpy(out_name, grant.name, sizeof grant.name);
+    return true;
+}
+
+/* Stores the device under its granted name, or the first proposal that nobody holds. */
+static int add_named(struct np_api_call *call, const struct np_enrol_request *message, struct np_device *device)
+{
+    int rc = NP_E_CONFLICT;
+    if (granted_name(call, message, device->thumbprint, device->name))
+        rc = np_store_device_add(call->api->store, device);
+    for (unsigned attempt = 0; rc == NP_E_CONFLICT && attempt < NP_NAMES_TRIES; attempt++) {
+        char label[NP_LABEL_MAX + 1];
+        np_names_propose(attempt, kernel_below, NULL, label);
+        if (snprintf(device->name, sizeof device->name, "%s.%s", label, call->api->zone) >= (int)sizeof device->name)
+            return NP_E_LIMIT;
+        rc = np_store_device_add(call->api->store, device);
+    }
+    return rc;
+}
+
+static int check_quota(struct np_api_call *call, const struct np_credential *credential, const char *network)
+{
+    struct np_store_counts counts;
+    int64_t now_s = np_api_now_s(call);
+    int rc =
+        credential->type == NP_CREDENTIAL_OPEN
+            ? np_store_count_network(call->api->store, network, now_s - NP_POLICY_NETWORK_WINDOW_S, &counts)
+            : np_store_count_serial(call->api->store, credential->serial, now_s - NP_POLICY_SERIAL_WINDOW_S, &counts);
+    return rc ? np_api_store_failed(call, rc)
+              : np_policy_quota(&call->api->policy, credential, &counts, &call->refusal);
+}
+
+static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_jws *jws,
+                     int64_t nonce_us, const uint8_t thumbprint[32])
+{
+    struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
+    char owner[NP_DEVICE_ID_MAX + 1];
+    uint8_t random[16];
+    int rc = np_store_key_owner(call->api->store, thumbprint, owner);
+    if (rc == 0)
+        return np_refuse(&call->refusal, NP_REFUSE_KEY_REUSED,
+                         "the identity key is in use as a TLS key; make a separate key for the identity");
+    if (rc != NP_E_NOT_FOUND)
+        return np_api_store_failed(call, rc);
+    np_policy_network(&call->request->client, device.network);
+    rc = check_quota(call, &message->credential, device.network);
+    if (rc)
+        return rc;
+    np_random_bytes(random, sizeof random);
+    np_base64url_encode(random, sizeof random, device.id);
+    device.identity = jws->header.jwk;
+    memcpy(device.thumbprint, thumbprint, sizeof device.thumbprint);
+    memcpy(device.epoch, message->epoch, sizeof device.epoch);
+    memcpy(device.serial, message->credential.serial, sizeof device.serial);
+    device.nonce_us = nonce_us;
+    device.created_s = device.last_seen_s = np_api_now_s(call);
+    take_statement(call, message, &device);
+    rc = add_named(call, message, &device);
+    if (rc == NP_E_CONFLICT)
+        return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, 60, "HQ found no free name; try again");
+    return rc ? np_api_store_failed(call, rc) : answer(call, 201, &device);
+}
+
+static int parse_message(struct np_api_call *call, const struct np_jws *jws, struct np_enrol_request *out_message)
+{
+    struct np_message_error error;
+    int rc = np_enrol_request_parse((const char *)jws->payload, jws->payload_len, out_message, &error);
+    if (rc == NP_E_UNKNOWN && strcmp(error.member, "credential") == 0)
+        return np_refuse(&call->refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
+                         "this HQ does not know that type of credential, only factory-secret and open");
+    return np_api_payload(call, rc, &error);
+}
+
+int np_api_enrol(struct np_api_call *call)
+{
+    struct np_enrol_request message;
+    struct np_device device;
+    struct np_jws *jws = NULL;
+    uint8_t thumbprint[32];
+    int64_t nonce_us = 0;
+    int rc = np_api_signed_parse(call, true, &jws, &nonce_us);
+    if (rc)
+        return rc;
+    rc = np_api_signed_verify(call, jws, &jws->header.jwk);
+    if (rc)
+        goto out;
+    rc = parse_message(call, jws, &message);
+    if (rc)
+        goto out;
+    np_jwk_thumbprint(&call->crypto, &jws->header.jwk, thumbprint);
+    rc = np_policy_credential(&call->api->policy, &message.credential, thumbprint, jws->header.nonce, jws->header.url,
+                              &call->refusal);
+    if (rc)
+        goto wipe;
+    rc = np_store_device_find(call->api->store, thumbprint, message.epoch, &device);
+    if (rc == 0)
+        rc = repeat(call, &message, nonce_us, &device);
+    else if (rc == NP_E_NOT_FOUND)
+        rc = enrol_new(call, &message, jws, nonce_us, thumbprint);
+    else
+        rc = np_api_store_failed(call, rc);
+wipe:
+    np_wipe(message.token, sizeof message.token);
+out:
+    np_jws_free(jws);
+    return rc;
+}

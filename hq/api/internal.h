@@ -1,0 +1,70 @@
+/* internal: what the handlers of hq/api share. A handler returns 0 with call->response filled in, or NP_E_REFUSED with
+ * call->refusal. */
+#ifndef HQ_API_INTERNAL_H
+#define HQ_API_INTERNAL_H
+
+#include "hq/api/api.h"
+#include "hq/refusal.h"
+
+/* One request being answered. */
+struct np_api_call {
+    struct np_api *api;
+    const struct np_api_request *request;
+    struct np_api_response *response;
+    struct np_refusal refusal;
+    char device[NP_DEVICE_ID_MAX + 1]; /* from the path; empty where it has none */
+    struct np_crypto crypto;           /* verify and sha256 */
+};
+
+/* now in seconds and milliseconds. */
+static inline int64_t np_api_now_s(const struct np_api_call *call)
+{
+    return call->request->now_us / 1000000;
+}
+
+/* See np_api_now_s. */
+static inline int64_t np_api_now_ms(const struct np_api_call *call)
+{
+    return call->request->now_us / 1000;
+}
+
+/* Turns a store's error into busy or internal. */
+int np_api_store_failed(struct np_api_call *call, int rc);
+
+/* Sets status and JSON body (taken). encode_rc is what the encoder returned. */
+int np_api_answer(struct np_api_call *call, int status, int encode_rc, char *json);
+
+/* Parses the signed body and checks media type, signature form, url and nonce; with_jwk tells which kind of key it must
+ * have. The signature is not verified yet. The caller frees *out_jws. */
+int np_api_signed_parse(struct np_api_call *call, bool with_jwk, struct np_jws **out_jws, int64_t *out_nonce_us);
+
+/* Verifies the signature with key. */
+int np_api_signed_verify(struct np_api_call *call, const struct np_jws *jws, const struct np_public_key *key);
+
+/* The device may take part (not blocked, not retired), and the nonce is newer than its last: then the nonce and the
+ * time are noted in *device, which the caller stores. */
+int np_api_device_admit(struct np_api_call *call, struct np_device *device, int64_t nonce_us);
+
+/* A whole signed request of a known device (kid): parse, look up, verify, admit. call->device, where set, must be kid.
+ */
+int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device);
+
+/* A request of a known device by token: looks up call->device, checks state and token. *out_changed: the token was used
+ * for the first time, and *out_device must be stored. */
+int np_api_token_device(struct np_api_call *call, struct np_device *out_device, bool *out_changed);
+
+/* Turns a payload parser's error into a problem. 0 stays 0. */
+int np_api_payload(struct np_api_call *call, int rc, const struct np_message_error *error);
+
+/* POST /v1/devices. */
+int np_api_enrol(struct np_api_call *call);
+/* POST /v1/devices/{id}/csr. */
+int np_api_csr(struct np_api_call *call);
+/* GET /v1/devices/{id}/package. */
+int np_api_package(struct np_api_call *call);
+/* PUT /v1/devices/{id}/addresses. */
+int np_api_addresses(struct np_api_call *call);
+/* POST /v1/session. */
+int np_api_session(struct np_api_call *call);
+
+#endif

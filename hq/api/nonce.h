@@ -1,0 +1,21 @@
+/* nonce: Replay-Nonce values (RFC 8555 section 6.5) that HQ need not remember: they carry their issue time and a MAC.
+ * A device row takes only nonces issued after the last one it took, so none works twice for the same device. */
+#ifndef HQ_API_NONCE_H
+#define HQ_API_NONCE_H
+
+#include <stdint.h>
+
+#include "hq/proto/jws.h"
+
+#define NP_NONCE_LIFE_US                                                                                               \
+    INT64_C(3600000000) /* an hour: a device that slept through a request gets a new one for free */
+
+/* Writes the nonce issued at now_us (Unix time, microseconds): base64url of time (8 bytes), random (8), and the first
+ * 16 bytes of HMAC-SHA256(key, the 16 before). */
+void np_nonce_make(const uint8_t key[32], int64_t now_us, const uint8_t random[8], char out_nonce[NP_NONCE_MAX + 1]);
+
+/* Returns 0 with the issue time, NP_E_SIGNATURE (not ours), or NP_E_STALE (older than NP_NONCE_LIFE_US, or from the
+ * future: the clock was set back). */
+int np_nonce_check(const uint8_t key[32], int64_t now_us, const char *nonce, int64_t *out_issued_us);
+
+#endif

@@ -1,0 +1,247 @@
+#include "hq/api/web.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+struct np_web {
+    struct np_api *api;
+    struct np_web_events events;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    unsigned handles; /* still to be closed */
+    void (*done)(void *ctx);
+    void *done_ctx;
+};
+
+/* A request whose body is coming in. */
+struct body {
+    size_t len;
+    size_t discarded;
+    char data[NP_BODY_MAX];
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value && value[0])
+        MHD_add_response_header(response, name, value);
+}
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, struct np_api_response *answer)
+{
+    char retry_after[24] = "";
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(answer->body ? answer->body_len : 0, answer->body, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        np_api_response_free(answer);
+        return MHD_NO;
+    }
+    if (answer->retry_after_s > 0)
+        snprintf(retry_after, sizeof retry_after, "%lld", (long long)answer->retry_after_s);
+    add_header(response, "Content-Type", answer->content_type);
+    add_header(response, "Replay-Nonce", answer->nonce);
+    add_header(response, "Cache-Control", "no-store");
+    add_header(response, "ETag", answer->etag);
+    add_header(response, "Allow", answer->allow);
+    add_header(response, "Retry-After", retry_after);
+    if (answer->status == 401)
+        add_header(response, "WWW-Authenticate", "Bearer"); /* RFC 9110 section 11.6.1 */
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)answer->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void log_request(const struct np_web *web, const struct np_api_request *request,
+                        const struct np_api_response *answer)
+{
+    char client[NP_ADDR_TEXT_MAX];
+    np_addr_format(&request->client, client);
+    if (answer->store_error)
+        np_error("%s %.120s from %s: %d (%s: %s)", request->method, request->path, client, answer->status,
+                 np_strerror(answer->store_error), np_store_error(web->api->store));
+    else
+        np_debug("%s %.120s from %s: %d", request->method, request->path, client, answer->status);
+}
+
+static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection *connection, const char *method,
+                                      const char *path, const struct body *body)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct np_api_response answer;
+    struct np_api_request request = {
+        .method = method,
+        .path = path,
+        .content_type = header(connection, "Content-Type"),
+        .authorization = header(connection, "Authorization"),
+        .if_none_match = header(connection, "If-None-Match"),
+        .body = body->data,
+        .body_len = body->len,
+        .too_large = body->discarded > 0,
+        .now_us = now_us(),
+    };
+    if (info && info->client_addr)
+        request.client = np_endpoint_from_sockaddr(info->client_addr).addr;
+    np_api_handle(web->api, &request, &answer);
+    log_request(web, &request, &answer);
+    return send_response(connection, &answer);
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_size, void **request_ctx)
+{
+    struct body *body = *request_ctx;
+    (void)version;
+    if (!body) {
+        /* MHD keeps a connection alive only when the answer is queued at a later call than this first one. */
+        body = calloc(1, sizeof *body);
+        *request_ctx = body;
+        return body ? MHD_YES : MHD_NO;
+    }
+    if (*data_size > 0) {
+        size_t room = sizeof body->data - body->len, taken = *data_size < room ? *data_size : room;
+        memcpy(body->data + body->len, data, taken);
+        body->len += taken;
+        body->discarded += *data_size - taken;
+        *data_size = 0;
+        return body->discarded > NP_WEB_DISCARD_MAX ? MHD_NO : MHD_YES;
+    }
+    return answer_request(ctx, connection, method, url, body);
+}
+
+static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
+                           enum MHD_RequestTerminationCode why)
+{
+    struct body *body = *request_ctx;
+    (void)ctx;
+    (void)connection;
+    (void)why;
+    if (body)
+        np_wipe(body->data, body->len); /* a signed enrolment carries a token */
+    free(body);
+    *request_ctx = NULL;
+}
+
+/* MHD complains about TCP options that a socket pair does not have: nothing that an operator could mend. */
+static void on_log(void *ctx, const char *format, va_list args)
+{
+    char text[256];
+    (void)ctx;
+    vsnprintf(text, sizeof text, format, args);
+    np_debug("http: %s", text);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* One turn of MHD, the commit of all it did, and the timer for its next own time. */
+static void run(struct np_web *web)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    MHD_run(web->daemon);
+    int rc = np_store_commit(web->api->store);
+    web->events.committed(web->events.ctx, rc);
+    if (MHD_get_timeout(web->daemon, &wait_ms) == MHD_YES)
+        uv_timer_start(&web->timer, on_timer, wait_ms, 0);
+    else
+        uv_timer_stop(&web->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    run(timer->data);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    run(poll->data);
+}
+
+int np_web_new(uv_loop_t *loop, struct np_api *api, unsigned connections_max, const struct np_web_events *events,
+               struct np_web **out_web)
+{
+    struct np_web *web = calloc(1, sizeof *web);
+    if (!web)
+        return -ENOMEM;
+    web->api = api;
+    web->events = *events;
+    web->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, web,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_CONNECTION_LIMIT, connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)NP_WEB_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)NP_WEB_MEMORY_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_request_end, web, MHD_OPTION_END);
+    const union MHD_DaemonInfo *info = web->daemon ? MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info) {
+        if (web->daemon)
+            MHD_stop_daemon(web->daemon);
+        free(web);
+        return NP_E_HTTP;
+    }
+    uv_timer_init(loop, &web->timer);
+    web->timer.data = web;
+    int rc = uv_poll_init(loop, &web->poll, info->epoll_fd);
+    if (rc) {
+        web->handles = 1;
+        web->done = NULL;
+        np_web_close(web, NULL, NULL);
+        return rc;
+    }
+    web->poll.data = web;
+    web->handles = 2;
+    uv_poll_start(&web->poll, UV_READABLE, on_readable);
+    *out_web = web;
+    return 0;
+}
+
+int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client)
+{
+    struct sockaddr_storage address;
+    socklen_t len = np_endpoint_to_sockaddr(client, &address);
+    if (MHD_add_connection(web->daemon, fd, (struct sockaddr *)&address, len) != MHD_YES)
+        return NP_E_LIMIT;
+    return 0; /* MHD wakes its epoll descriptor, and takes the connection up in its next turn */
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct np_web *web = handle->data;
+    if (--web->handles > 0)
+        return;
+    void (*done)(void *ctx) = web->done;
+    void *ctx = web->done_ctx;
+    free(web);
+    if (done)
+        done(ctx);
+}
+
+void np_web_close(struct np_web *web, void (*done)(void *ctx), void *ctx)
+{
+    web->done = done;
+    web->done_ctx = ctx;
+    if (web->handles == 2) {
+        uv_poll_stop(&web->poll);
+        uv_close((uv_handle_t *)&web->poll, on_handle_closed);
+    }
+    MHD_stop_daemon(web->daemon);
+    uv_close((uv_handle_t *)&web->timer, on_handle_closed);
+}

@@ -1,0 +1,215 @@
+#include "hq/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+const struct np_config_key *np_hq_config_keys(void)
+{
+    static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
+    static const struct np_config_key keys[] = {
+        {"zone", NP_CONFIG_STRING, NULL, "the DNS zone whose names devices get", NULL, 0, 0},
+        {"url", NP_CONFIG_STRING, NULL, "HQ's public URL, as devices have it", NULL, 0, 0},
+        {"listen", NP_CONFIG_LIST, "0.0.0.0:443", "addresses for the devices' HTTPS", NULL, 0, 0},
+        {"tls-certificate", NP_CONFIG_STRING, NULL, "PEM chain of HQ's own TLS, leaf first", NULL, 0, 0},
+        {"tls-key", NP_CONFIG_STRING, NULL, "PEM key of HQ's own TLS", NULL, 0, 0},
+        {"dns-listen", NP_CONFIG_LIST, "0.0.0.0:53", "addresses for the zone's DNS", NULL, 0, 0},
+        {"nameservers", NP_CONFIG_LIST, NULL, "NAME=ADDRESS of the zone's name servers", NULL, 0, 0},
+        {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
+        {"database", NP_CONFIG_STRING, NULL, "SQLite file", NULL, 0, 0},
+        {"secrets", NP_CONFIG_STRING, NULL, "folder of the keys, readable for nobody else", NULL, 0, 0},
+        {"acme-directory", NP_CONFIG_STRING, NULL, "the CA's ACME directory", NULL, 0, 0},
+        {"acme-anchors", NP_CONFIG_STRING, NULL, "PEM anchors for the CA's HTTPS; unset: the system's", NULL, 0, 0},
+        {"acme-contact", NP_CONFIG_STRING, NULL, "mailto: URL for the CA", NULL, 0, 0},
+        {"acme-terms-agreed", NP_CONFIG_BOOL, "false", "you agree to the CA's terms of service", NULL, 0, 0},
+        {"acme-eab-kid", NP_CONFIG_STRING, NULL, "external account binding: key id", NULL, 0, 0},
+        {"acme-eab-key-file", NP_CONFIG_STRING, NULL, "external account binding: file of the HMAC key", NULL, 0, 0},
+        {"caa", NP_CONFIG_LIST, NULL, "CAA issuer domains at the zone's apex", NULL, 0, 0},
+        {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, open", NULL, 0, 0},
+        {"serial-names", NP_CONFIG_INT, "3", "live names of one serial number", NULL, 1, 1000},
+        {"serial-enrolments", NP_CONFIG_INT, "5", "enrolments of one serial number in 30 days", NULL, 1, 1000},
+        {"open-enrolments", NP_CONFIG_INT, "10", "'open' enrolments of one network (/24, /48) in a day", NULL, 1,
+         100000},
+        {"publish-shared", NP_CONFIG_BOOL, "false", "publish addresses of 100.64/10", NULL, 0, 0},
+        {"ttl", NP_CONFIG_INT, "60", "TTL of the zone's records, seconds", NULL, 1, 86400},
+        {"poll-interval", NP_CONFIG_INT, "1", "between a device's polls while its certificate is made, seconds", NULL,
+         1, 3600},
+        {"checkin-interval", NP_CONFIG_INT, "86400", "between a device's check-ins, seconds", NULL, 60, 30 * 86400},
+        {"boot-jitter", NP_CONFIG_INT, "600", "over which devices spread their check-in at boot, seconds", NULL, 0,
+         86400},
+        {"probe-private", NP_CONFIG_LIST, "192.168.0.1", "answers of *.rebind-test.<zone>", NULL, 0, 0},
+        {"probe-public", NP_CONFIG_LIST, NULL, "answers of *.plain-test.<zone>", NULL, 0, 0},
+        {"connections", NP_CONFIG_INT, "4096", "TLS connections at once", NULL, 1, 1000000},
+        {"connections-per-address", NP_CONFIG_INT, "64", "of them from one address (IPv6: /64)", NULL, 1, 1000000},
+        {"admin-socket", NP_CONFIG_STRING, NULL, "socket for the operator's verbs", NULL, 0, 0},
+        {"user", NP_CONFIG_STRING, NULL, "user to become after the ports are bound", NULL, 0, 0},
+        {"log-level", NP_CONFIG_STRING, "info", "least important level shown", levels, 0, 0},
+        {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0}};
+    return keys;
+}
+
+int np_hq_url_split(const char *url, char out_host[NP_NAME_MAX + 1], uint16_t *out_port)
+{
+    char host[NP_NAME_MAX + 1];
+    int64_t port = 443;
+    if (strncmp(url, "https://", 8) != 0)
+        return NP_E_MALFORMED;
+    const char *start = url + 8;
+    size_t len = strcspn(start, ":/");
+    if (len == 0 || len >= sizeof host)
+        return NP_E_MALFORMED;
+    memcpy(host, start, len);
+    host[len] = 0;
+    const char *rest = start + len;
+    if (*rest == ':') {
+        char digits[8];
+        size_t count = strspn(++rest, "0123456789");
+        if (count == 0 || count >= sizeof digits)
+            return NP_E_MALFORMED;
+        memcpy(digits, rest, count);
+        digits[count] = 0;
+        if (np_parse_int(digits, 1, 65535, &port))
+            return NP_E_MALFORMED;
+        rest += count;
+    }
+    struct np_addr addr;
+    if ((*rest && strcmp(rest, "/") != 0) || !np_is_hostname(host) || np_addr_parse(host, &addr) == 0)
+        return NP_E_MALFORMED;
+    memcpy(out_host, host, sizeof host);
+    *out_port = (uint16_t)port;
+    return 0;
+}
+
+/* A required string of at most size - 1 bytes. */
+static int read_text(const struct np_config *config, const char *key, char *out, size_t size,
+                     char error[NP_CONFIG_ERROR_MAX])
+{
+    const char *value = np_config_string(config, key);
+    if (!value || !*value)
+        return np_config_fail(config, key, error, "'%s' is missing", key);
+    if ((size_t)snprintf(out, size, "%s", value) >= size)
+        return np_config_fail(config, key, error, "%s is longer than %zu characters", key, size - 1);
+    return 0;
+}
+
+static int read_url(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    uint16_t port;
+    int rc = read_text(config, "url", out->url, sizeof out->url - 32, error); /* room for the paths below it */
+    if (rc)
+        return rc;
+    if (np_hq_url_split(out->url, out->host, &port))
+        return np_config_fail(config, "url", error,
+                              "url = %s: must be https://HOST or https://HOST:PORT, with a host name", out->url);
+    size_t len = strlen(out->url);
+    if (out->url[len - 1] == '/')
+        out->url[len - 1] = 0;
+    return 0;
+}
+
+static int read_zone(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    int rc = read_text(config, "zone", out->zone, sizeof out->zone, error);
+    if (rc)
+        return rc;
+    if (!np_is_hostname(out->zone) || strpbrk(out->zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+        return np_config_fail(config, "zone", error,
+                              "zone = %s: must be a domain name in lower case, without a final dot", out->zone);
+    return 0;
+}
+
+static int read_listen(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    size_t count = np_config_list_count(config, "listen");
+    if (count == 0 || count > NP_HQ_LISTEN_MAX)
+        return np_config_fail(config, "listen", error, "listen needs 1 to %d addresses", NP_HQ_LISTEN_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(config, "listen", i);
+        if (np_endpoint_parse(text, 443, &out->listen[i]))
+            return np_config_fail(config, "listen", error, "listen = %s: must be ADDRESS:PORT or [ADDRESS]:PORT", text);
+    }
+    out->listen_count = count;
+    return 0;
+}
+
+/* The names of "NAME=ADDRESS"; what is behind the sign is the zone's. */
+static int read_nameservers(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    for (size_t i = 0; i < np_config_list_count(config, "nameservers"); i++) {
+        const char *text = np_config_list(config, "nameservers", i);
+        char name[NP_NAME_MAX + 1];
+        size_t len = strcspn(text, "="), seen = 0;
+        if (!text[len] || len >= sizeof name)
+            return np_config_fail(config, "nameservers", error, "nameservers = %s: must be NAME=ADDRESS", text);
+        memcpy(name, text, len);
+        name[len] = 0;
+        if (!np_is_hostname(name))
+            return np_config_fail(config, "nameservers", error, "nameservers = %s: %s is no host name", text, name);
+        while (seen < out->nameserver_count && strcmp(out->nameservers[seen], name) != 0)
+            seen++;
+        if (seen < out->nameserver_count)
+            continue;
+        if (seen == NP_NAMESERVERS_MAX)
+            return np_config_fail(config, "nameservers", error, "more than %d name servers", NP_NAMESERVERS_MAX);
+        memcpy(out->nameservers[out->nameserver_count++], name, len + 1);
+    }
+    return 0;
+}
+
+static int read_enrol(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    for (size_t i = 0; i < np_config_list_count(config, "enrol"); i++) {
+        const char *text = np_config_list(config, "enrol", i);
+        if (strcmp(text, "factory-secret") == 0)
+            out->enrol_factory_secret = true;
+        else if (strcmp(text, "open") == 0)
+            out->enrol_open = true;
+        else
+            return np_config_fail(config, "enrol", error, "enrol = %s: must be factory-secret or open", text);
+    }
+    return 0;
+}
+
+int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_config, char error[NP_CONFIG_ERROR_MAX])
+{
+    struct np_hq_config c = {0};
+    int rc = read_zone(config, &c, error);
+    if (rc == 0)
+        rc = read_url(config, &c, error);
+    if (rc == 0)
+        rc = read_listen(config, &c, error);
+    if (rc == 0)
+        rc = read_nameservers(config, &c, error);
+    if (rc == 0)
+        rc = read_enrol(config, &c, error);
+    if (rc == 0)
+        rc = read_text(config, "database", c.database, sizeof c.database, error);
+    if (rc == 0)
+        rc = read_text(config, "secrets", c.secrets, sizeof c.secrets - 32, error); /* room for the files' names */
+    if (rc == 0)
+        rc = read_text(config, "tls-certificate", c.tls_certificate, sizeof c.tls_certificate, error);
+    if (rc == 0)
+        rc = read_text(config, "tls-key", c.tls_key, sizeof c.tls_key, error);
+    if (rc)
+        return rc;
+    if (np_config_string(config, "user"))
+        rc = read_text(config, "user", c.user, sizeof c.user, error);
+    if (rc)
+        return rc;
+    c.publish_shared = np_config_bool(config, "publish-shared");
+    c.serial_names = np_config_int(config, "serial-names");
+    c.serial_enrolments = np_config_int(config, "serial-enrolments");
+    c.open_enrolments = np_config_int(config, "open-enrolments");
+    c.ttl_s = np_config_int(config, "ttl");
+    c.poll_s = np_config_int(config, "poll-interval");
+    c.checkin_s = np_config_int(config, "checkin-interval");
+    c.boot_jitter_s = np_config_int(config, "boot-jitter");
+    c.connections = np_config_int(config, "connections");
+    c.connections_per_address = np_config_int(config, "connections-per-address");
+    if (np_log_level_parse(np_config_string(config, "log-level"), &c.log_level))
+        return np_config_fail(config, "log-level", error, "unknown log level");
+    *out_config = c;
+    return 0;
+}

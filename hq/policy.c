@@ -1,0 +1,146 @@
+#include "hq/policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hq/crypto.h"
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+static int check_factory_secret(const struct np_policy *policy, const struct np_credential *credential,
+                                const uint8_t thumbprint[32], const char *nonce, const char *url,
+                                struct np_refusal *out_refusal)
+{
+    uint8_t secret[32], input[NP_FACTORY_MAC_INPUT_MAX], mac[32];
+    np_hq_factory_secret(policy->master, credential->serial, secret);
+    size_t len = np_factory_mac_input(thumbprint, nonce, url, input);
+    np_hq_hmac(secret, sizeof secret, input, len, mac);
+    np_wipe(secret, sizeof secret);
+    if (np_equal_constant_time(mac, credential->mac, sizeof mac))
+        return 0;
+    return np_refuse(out_refusal, NP_REFUSE_BAD_CREDENTIAL,
+                     "the factory secret of serial %.64s does not match; make its file anew with "
+                     "'nameplate-hq factory-secret'",
+                     credential->serial);
+}
+
+int np_policy_credential(const struct np_policy *policy, const struct np_credential *credential,
+                         const uint8_t thumbprint[32], const char *nonce, const char *url,
+                         struct np_refusal *out_refusal)
+{
+    switch (credential->type) {
+    case NP_CREDENTIAL_OPEN:
+        if (policy->open)
+            return 0;
+        return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
+                         "this HQ enrols no device without a credential; give the device its factory-secret file");
+    case NP_CREDENTIAL_FACTORY_SECRET:
+        if (policy->factory_secret)
+            return check_factory_secret(policy, credential, thumbprint, nonce, url, out_refusal);
+        return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
+                         "this HQ takes no factory-secret credentials ('enrol' in nameplate-hq.conf)");
+    }
+    return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED, "unknown credential type");
+}
+
+int np_policy_quota(const struct np_policy *policy, const struct np_credential *credential,
+                    const struct np_store_counts *counts, struct np_refusal *out_refusal)
+{
+    if (credential->type == NP_CREDENTIAL_OPEN) {
+        if (counts->recent < policy->network_recent)
+            return 0;
+        return np_refuse_for(out_refusal, NP_REFUSE_RATE_LIMITED, 3600,
+                             "%lld devices have enrolled from this network within a day; try again later",
+                             (long long)counts->recent);
+    }
+    if (counts->live >= policy->serial_live)
+        return np_refuse_for(out_refusal, NP_REFUSE_RATE_LIMITED, 86400,
+                             "serial %.64s already has %lld live names; the operator can retire one",
+                             credential->serial, (long long)counts->live);
+    if (counts->recent >= policy->serial_recent)
+        return np_refuse_for(out_refusal, NP_REFUSE_RATE_LIMITED, 86400,
+                             "serial %.64s has enrolled %lld times within 30 days; try again later", credential->serial,
+                             (long long)counts->recent);
+    return 0;
+}
+
+void np_policy_network(const struct np_addr *client, char out[NP_STORE_NETWORK_MAX])
+{
+    char text[NP_ADDR_TEXT_MAX];
+    if (client->family != AF_INET && client->family != AF_INET6) {
+        snprintf(out, NP_STORE_NETWORK_MAX, "-");
+        return;
+    }
+    struct np_addr plain = *client;
+    plain.scope = 0;
+    struct np_prefix network = np_prefix_of(&plain, client->family == AF_INET ? 24 : 48);
+    snprintf(out, NP_STORE_NETWORK_MAX, "%s", np_prefix_format(&network, text));
+}
+
+/* NULL when the address may be published. */
+static const char *why_not(const struct np_policy *policy, const struct np_addr *addr)
+{
+    switch (np_addr_classify(addr)) {
+    case NP_ADDR_PRIVATE:
+    case NP_ADDR_ULA:
+        return NULL;
+    case NP_ADDR_SHARED:
+        return policy->publish_shared ? NULL : "shared address space (100.64/10) is not published by this HQ";
+    case NP_ADDR_GLOBAL:
+        return "global addresses are not published";
+    case NP_ADDR_LOOPBACK:
+        return "loopback addresses are never published";
+    case NP_ADDR_LINK_LOCAL:
+        return "link-local addresses are never published";
+    default:
+        return "only private (RFC 1918) and unique local (RFC 4193) addresses are published";
+    }
+}
+
+static bool contains(const struct np_addr *list, size_t count, const struct np_addr *addr)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (np_addr_equal(&list[i], addr))
+            return true;
+    }
+    return false;
+}
+
+static void reject(struct np_rejections *rejections, const struct np_addr *addr, const char *why)
+{
+    char text[NP_ADDR_TEXT_MAX];
+    snprintf(rejections->why[rejections->count], sizeof rejections->why[0], "%s: %s", np_addr_format(addr, text), why);
+    rejections->count++;
+}
+
+static void choose(const struct np_policy *policy, enum np_publish publish, const struct np_addr *stated, size_t count,
+                   struct np_addr *published, size_t max, size_t *out_count, struct np_rejections *rejections)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *why = publish == NP_PUBLISH_LOCAL_ONLY ? "the device publishes nothing (local-only)"
+                                                           : why_not(policy, &stated[i]);
+        if (why)
+            reject(rejections, &stated[i], why);
+        else if (contains(published, n, &stated[i]))
+            continue;
+        else if (n == max)
+            reject(rejections, &stated[i], "one more than a name may show");
+        else
+            published[n++] = stated[i];
+    }
+    *out_count = n;
+}
+
+void np_policy_publish(const struct np_policy *policy, const struct np_addresses *stated, enum np_publish publish,
+                       struct np_addresses *out_published, struct np_rejections *out_rejections)
+{
+    struct np_addresses published = {0};
+    struct np_rejections rejections = {0};
+    choose(policy, publish, stated->v4, stated->v4_count, published.v4, NP_STORE_V4_MAX, &published.v4_count,
+           &rejections);
+    choose(policy, publish, stated->v6, stated->v6_count, published.v6, NP_STORE_V6_MAX, &published.v6_count,
+           &rejections);
+    *out_published = published;
+    *out_rejections = rejections;
+}

@@ -1,0 +1,52 @@
+/* policy: what the operator's configuration allows: who may enrol, and which of a device's addresses are published.
+ * Pure: no clock, no store; the counts that limits need are passed in. */
+#ifndef HQ_POLICY_H
+#define HQ_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hq/proto/message.h"
+#include "hq/refusal.h"
+#include "hq/store/store.h"
+
+#define NP_POLICY_SERIAL_WINDOW_S  (30 * 86400) /* over which a serial's enrolments are counted */
+#define NP_POLICY_NETWORK_WINDOW_S 86400        /* over which a network's `open` enrolments are counted */
+
+/* The rules. Zero-initialised nobody may enrol. */
+struct np_policy {
+    bool factory_secret;    /* credential accepted */
+    bool open;              /* likewise */
+    uint8_t master[32];     /* of the factory secrets */
+    int64_t serial_live;    /* live names of one serial */
+    int64_t serial_recent;  /* enrolments of one serial in its window */
+    int64_t network_recent; /* `open` enrolments of one network in its window */
+    bool publish_shared;    /* 100.64/10 may be published (RFC 6598) */
+};
+
+/* Does the credential prove what it says, and does the policy take it? nonce and url are those of the signed request,
+ * thumbprint is of its key. Returns 0 or NP_E_REFUSED. */
+int np_policy_credential(const struct np_policy *policy, const struct np_credential *credential,
+                         const uint8_t thumbprint[32], const char *nonce, const char *url,
+                         struct np_refusal *out_refusal);
+
+/* May one more device enrol, seeing the counts of its serial (or, for `open`, of its network)? Returns 0 or
+ * NP_E_REFUSED. */
+int np_policy_quota(const struct np_policy *policy, const struct np_credential *credential,
+                    const struct np_store_counts *counts, struct np_refusal *out_refusal);
+
+/* The network whose `open` enrolments count together: the /24 of an IPv4, the /48 of an IPv6 address; "-" for none. */
+void np_policy_network(const struct np_addr *client, char out[NP_STORE_NETWORK_MAX]);
+
+/* Why some addresses stay out. */
+struct np_rejections {
+    char why[NP_WIRE_V4_MAX + NP_WIRE_V6_MAX][NP_WHY_MAX + 1]; /* "203.0.113.9: a global address, ..." */
+    size_t count;
+};
+
+/* Which of the stated addresses the zone shows: RFC 1918 and ULA, 100.64/10 where allowed, nothing else; each once, in
+ * the order stated, at most NP_STORE_V4_MAX and NP_STORE_V6_MAX; none for local-only. */
+void np_policy_publish(const struct np_policy *policy, const struct np_addresses *stated, enum np_publish publish,
+                       struct np_addresses *out_published, struct np_rejections *out_rejections);
+
+#endif

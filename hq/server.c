@@ -1,0 +1,448 @@
+#include "hq/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hq/acme/issuance.h"
+#include "hq/api/api.h"
+#include "hq/api/web.h"
+#include "hq/frontdoor.h"
+#include "hq/pki.h"
+#include "hq/secrets.h"
+#include "hq/store/store.h"
+#include "hq/tls.h"
+#include "hq/zone/zone.h"
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+#define HANDSHAKE_MS   10000
+#define IDLE_MS        75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
+#define LEAF_CHECK_MS  (6 * 3600 * 1000)
+#define READY_CHECK_MS 20
+#define DESCRIPTORS    128 /* for all but the connections, each of which needs 3 */
+#define CHAIN_FILE_MAX 65536
+
+struct np_hq {
+    uv_loop_t *loop;
+    struct np_hq_config config;
+    struct np_hq_secrets secrets;
+    struct np_store *store;
+    struct np_api api;
+    struct np_tls *tls;
+    struct np_door *door;
+    struct np_web *web;
+    struct np_zone *zone;
+    struct np_issuance *issuance;
+    uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
+    uv_timer_t leaf_timer, ready_timer;
+    int64_t leaf_not_before_s, leaf_not_after_s;
+    void (*ready)(void *ctx, const char *listening);
+    void *ready_ctx;
+    bool stopping;
+    unsigned closing; /* closes that have not called back */
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+};
+
+static int fail(char error[NP_HQ_ERROR_MAX], int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static int fail(char error[NP_HQ_ERROR_MAX], int rc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error, NP_HQ_ERROR_MAX, format, args);
+    va_end(args);
+    return rc;
+}
+
+/* ---- HQ's own certificate ---- */
+
+/* Signs a new leaf with the private CA and begins to use it. Its files are replaced where that is allowed: where not
+ * (privileges are dropped), the next start does it again. */
+static int renew_leaf(struct np_hq *hq)
+{
+    struct np_hq_key *key = NULL;
+    char *key_pem = NULL, *leaf_pem = NULL;
+    int rc = np_hq_key_make(&key);
+    if (rc == 0)
+        rc = np_hq_key_pem(key, &key_pem);
+    if (rc == 0)
+        rc = np_pki_make_leaf(hq->secrets.ca_key, hq->secrets.ca_pem, key, hq->config.host, time(NULL), &leaf_pem);
+    if (rc == 0)
+        rc = np_tls_load(hq->tls, leaf_pem, strlen(leaf_pem), key_pem, strlen(key_pem));
+    if (rc == 0)
+        rc = np_pki_validity(leaf_pem, strlen(leaf_pem), &hq->leaf_not_before_s, &hq->leaf_not_after_s);
+    if (rc == 0) {
+        /* The key first: a crash between the two leaves a pair that does not match, which np_hq_new repairs. */
+        int written = np_file_write_atomic(hq->config.tls_key, key_pem, strlen(key_pem), 0600);
+        if (written == 0)
+            written = np_file_write_atomic(hq->config.tls_certificate, leaf_pem, strlen(leaf_pem), 0644);
+        np_notice("HQ's own certificate was renewed%s%s", written ? "; not stored: " : "",
+                  written ? np_strerror(written) : "");
+    }
+    if (key_pem)
+        np_wipe(key_pem, strlen(key_pem));
+    free(key_pem);
+    free(leaf_pem);
+    np_hq_key_free(key);
+    return rc;
+}
+
+/* Reads the configured certificate and key into TLS. */
+static int load_leaf(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    uint8_t *chain = NULL, *key = NULL;
+    size_t chain_len = 0, key_len = 0;
+    int rc = np_file_read(hq->config.tls_certificate, CHAIN_FILE_MAX, &chain, &chain_len);
+    if (rc) {
+        fail(error, rc, "%s: %s (tls-certificate)", hq->config.tls_certificate, np_strerror(rc));
+        goto out;
+    }
+    rc = np_file_read(hq->config.tls_key, CHAIN_FILE_MAX, &key, &key_len);
+    if (rc) {
+        fail(error, rc, "%s: %s (tls-key)", hq->config.tls_key, np_strerror(rc));
+        goto out;
+    }
+    rc = np_tls_load(hq->tls, (char *)chain, chain_len, (char *)key, key_len);
+    if (rc == 0)
+        rc = np_pki_validity((char *)chain, chain_len, &hq->leaf_not_before_s, &hq->leaf_not_after_s);
+    if (rc)
+        fail(error, rc, "%s and %s are no certificate and its key: %s", hq->config.tls_certificate, hq->config.tls_key,
+             np_strerror(rc));
+out:
+    if (key)
+        np_wipe(key, key_len);
+    free(key);
+    free(chain);
+    return rc;
+}
+
+static int open_tls(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    int rc = np_tls_new(&hq->tls);
+    if (rc)
+        return fail(error, rc, "TLS: %s", np_strerror(rc));
+    rc = load_leaf(hq, error);
+    if (hq->secrets.ca_key && (rc || np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))) {
+        rc = renew_leaf(hq);
+        if (rc)
+            fail(error, rc, "HQ's own certificate cannot be made: %s", np_strerror(rc));
+    }
+    return rc;
+}
+
+static void on_leaf_timer(uv_timer_t *timer)
+{
+    struct np_hq *hq = timer->data;
+    if (!np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))
+        return;
+    if (!hq->secrets.ca_key) {
+        np_warning("HQ's own certificate (%s) is near its end: replace it and restart", hq->config.tls_certificate);
+        return;
+    }
+    int rc = renew_leaf(hq);
+    if (rc)
+        np_error("HQ's own certificate could not be renewed: %s", np_strerror(rc));
+}
+
+/* ---- Commits, and who is woken by them ---- */
+
+static void wake(struct np_hq *hq)
+{
+    if (hq->stopping)
+        return;
+    unsigned events = np_store_take_events(hq->store);
+    if (events & NP_STORE_NAMES_CHANGED)
+        np_zone_wake(hq->zone);
+    if (events & NP_STORE_ORDERS_CHANGED)
+        np_issuance_wake(hq->issuance);
+}
+
+/* The end of a turn of HTTP. */
+static void on_committed(void *ctx, int rc)
+{
+    struct np_hq *hq = ctx;
+    if (rc) {
+        np_error("the database did not take the last requests (%s); their connections are cut",
+                 np_store_error(hq->store));
+        np_door_drop_all(hq->door);
+    }
+    wake(hq);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct np_hq *hq = prepare->data;
+    if (np_store_commit(hq->store))
+        np_error("the database did not take the last changes: %s", np_store_error(hq->store));
+    wake(hq);
+}
+
+/* ---- Opening ---- */
+
+/* Each connection needs three descriptors; what the system allows decides how many there can be. */
+static unsigned connection_limit(const struct np_hq_config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return (unsigned)config->connections;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t possible = limit.rlim_cur > 2 * DESCRIPTORS ? (limit.rlim_cur - DESCRIPTORS) / 3 : DESCRIPTORS / 3;
+    if (possible >= (rlim_t)config->connections)
+        return (unsigned)config->connections;
+    np_warning("connections = %lld, but the limit of open files allows %llu", (long long)config->connections,
+               (unsigned long long)possible);
+    return (unsigned)possible;
+}
+
+static void fill_api(struct np_hq *hq)
+{
+    const struct np_hq_config *c = &hq->config;
+    struct np_api *api = &hq->api;
+    memcpy(api->url, c->url, sizeof api->url);
+    memcpy(api->zone, c->zone, sizeof api->zone);
+    memcpy(api->nameservers, c->nameservers, sizeof api->nameservers);
+    api->nameserver_count = c->nameserver_count;
+    api->ttl_s = c->ttl_s;
+    api->poll_s = c->poll_s;
+    api->checkin_s = c->checkin_s;
+    api->boot_jitter_s = c->boot_jitter_s;
+    api->policy = (struct np_policy){.factory_secret = c->enrol_factory_secret,
+                                     .open = c->enrol_open,
+                                     .serial_live = c->serial_names,
+                                     .serial_recent = c->serial_enrolments,
+                                     .network_recent = c->open_enrolments,
+                                     .publish_shared = c->publish_shared};
+    memcpy(api->policy.master, hq->secrets.factory_master, sizeof api->policy.master);
+    memcpy(api->pepper, hq->secrets.pepper, sizeof api->pepper);
+    memcpy(api->nonce_key, hq->secrets.nonce_key, sizeof api->nonce_key);
+    api->grant_key = hq->secrets.grant_key;
+    api->store = hq->store;
+}
+
+/* Opens the database as the user that will go on using it, so that its files are his. */
+static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
+{
+    bool change = uid != (uid_t)-1;
+    if (change && (setegid(gid) || seteuid(uid)))
+        return fail(error, -errno, "cannot become user '%s': %s", hq->config.user, np_strerror(-errno));
+    int rc = np_store_open(hq->config.database, false, &hq->store, error, NP_HQ_ERROR_MAX);
+    if (change && (seteuid(0) || setegid(0)))
+        abort(); /* we were root a moment ago */
+    return rc;
+}
+
+static int open_zone(struct np_hq *hq, const struct np_config *config, char error[NP_HQ_ERROR_MAX])
+{
+    struct np_issuance_config issuance_config;
+    char config_error[NP_CONFIG_ERROR_MAX], where[NP_ADDR_TEXT_MAX];
+    struct np_endpoint failed = {0};
+    struct np_zone_config *zone_config = calloc(1, sizeof *zone_config);
+    if (!zone_config)
+        return fail(error, -ENOMEM, "out of memory");
+    int rc = np_zone_config_load(config, zone_config, config_error);
+    if (rc == 0)
+        rc = np_issuance_config_load(config, &issuance_config, config_error);
+    if (rc) {
+        fail(error, rc, "%s", config_error);
+        goto out;
+    }
+    rc = np_zone_new(hq->loop, zone_config, hq->store, &hq->zone, &failed);
+    if (rc) {
+        fail(error, rc, "cannot serve DNS on %s: %s (dns-listen)", np_endpoint_format(&failed, where), np_strerror(rc));
+        goto out;
+    }
+    rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
+    if (rc)
+        fail(error, rc, "issuance: %s", np_strerror(rc));
+out:
+    free(zone_config);
+    return rc;
+}
+
+static int on_opened(void *ctx, int fd, const struct np_endpoint *client)
+{
+    struct np_hq *hq = ctx;
+    return np_web_add(hq->web, fd, client);
+}
+
+static int open_door(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    unsigned connections = connection_limit(&hq->config);
+    struct np_web_events events = {.ctx = hq, .committed = on_committed};
+    struct np_door_config config = {.connections_max = connections,
+                                    .per_address_max = (unsigned)hq->config.connections_per_address,
+                                    .handshake_ms = HANDSHAKE_MS,
+                                    .idle_ms = IDLE_MS,
+                                    .opened = on_opened,
+                                    .ctx = hq};
+    int rc = np_web_new(hq->loop, &hq->api, connections, &events, &hq->web);
+    if (rc == 0)
+        rc = np_door_new(hq->loop, hq->tls, &config, &hq->door);
+    if (rc)
+        return fail(error, rc, "HTTP: %s", np_strerror(rc));
+    for (size_t i = 0; i < hq->config.listen_count; i++) {
+        char where[NP_ADDR_TEXT_MAX];
+        rc = np_door_listen(hq->door, &hq->config.listen[i]);
+        if (rc)
+            return fail(error, rc, "cannot listen on %s: %s (listen)", np_endpoint_format(&hq->config.listen[i], where),
+                        np_strerror(rc));
+    }
+    return 0;
+}
+
+int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t gid, struct np_hq **out_hq,
+              char error[NP_HQ_ERROR_MAX])
+{
+    char config_error[NP_CONFIG_ERROR_MAX], secrets_error[NP_SECRETS_ERROR_MAX];
+    struct np_hq *hq = calloc(1, sizeof *hq);
+    if (!hq)
+        return fail(error, -ENOMEM, "out of memory");
+    hq->loop = loop;
+    uv_prepare_init(loop, &hq->prepare);
+    uv_timer_init(loop, &hq->leaf_timer);
+    uv_timer_init(loop, &hq->ready_timer);
+    hq->prepare.data = hq->leaf_timer.data = hq->ready_timer.data = hq;
+    *out_hq = hq; /* also after an error: what is open already is closed by np_hq_stop */
+    int rc = np_hq_config_read(config, &hq->config, config_error);
+    if (rc)
+        return fail(error, rc, "%s", config_error);
+    rc = np_secrets_load(hq->config.secrets, &hq->secrets, secrets_error);
+    if (rc)
+        return fail(error, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ", secrets_error);
+    rc = open_tls(hq, error);
+    if (rc == 0)
+        rc = open_store(hq, uid, gid, error);
+    if (rc)
+        return rc;
+    fill_api(hq);
+    rc = open_zone(hq, config, error);
+    if (rc == 0)
+        rc = open_door(hq, error);
+    if (rc)
+        return rc;
+    rc = np_issuance_start(hq->issuance);
+    return rc ? fail(error, rc, "%s: the ACME account key cannot be read or made: %s", hq->config.secrets,
+                     np_strerror(rc))
+              : 0;
+}
+
+/* ---- Running ---- */
+
+static void describe(const struct np_hq *hq, char *out, size_t size)
+{
+    const struct np_zone_config *zone = np_zone_settings(hq->zone);
+    char text[NP_ADDR_TEXT_MAX];
+    size_t used = (size_t)snprintf(out, size, "https");
+    for (size_t i = 0; i < hq->config.listen_count && used < size; i++) {
+        struct np_endpoint local = np_door_local(hq->door, i);
+        used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&local, text));
+    }
+    if (used < size)
+        used += (size_t)snprintf(out + used, size - used, "; dns");
+    for (size_t i = 0; i < zone->listen_count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&zone->listen[i], text));
+}
+
+static void on_ready_timer(uv_timer_t *timer)
+{
+    struct np_hq *hq = timer->data;
+    char listening[1024];
+    if (!np_zone_ready(hq->zone))
+        return;
+    uv_timer_stop(timer);
+    describe(hq, listening, sizeof listening);
+    hq->ready(hq->ready_ctx, listening);
+}
+
+int np_hq_start(struct np_hq *hq, void (*ready)(void *ctx, const char *listening), void *ctx,
+                char error[NP_HQ_ERROR_MAX])
+{
+    hq->ready = ready;
+    hq->ready_ctx = ctx;
+    int rc = np_zone_start(hq->zone);
+    if (rc)
+        return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
+    uv_prepare_start(&hq->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&hq->prepare);
+    uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
+    uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
+    return 0;
+}
+
+/* ---- The end ---- */
+
+static void on_one_closed(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (--hq->closing == 0 && hq->stopped)
+        hq->stopped(hq->stopped_ctx);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    on_one_closed(handle->data);
+}
+
+static void on_issuance_closed(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    hq->issuance = NULL;
+    if (hq->zone)
+        np_zone_close(hq->zone, on_one_closed, hq);
+    else
+        on_one_closed(hq);
+    hq->zone = NULL;
+}
+
+static void on_door_closed(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    hq->door = NULL;
+    if (hq->web)
+        np_web_close(hq->web, on_one_closed, hq);
+    else
+        on_one_closed(hq);
+    hq->web = NULL;
+}
+
+void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
+{
+    hq->stopping = true;
+    hq->stopped = stopped;
+    hq->stopped_ctx = ctx;
+    hq->closing = 5; /* three handles, the door with HTTP behind it, issuance with the zone behind it */
+    uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
+    uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
+    if (hq->door)
+        np_door_close(hq->door, on_door_closed, hq);
+    else
+        on_door_closed(hq);
+    if (hq->issuance)
+        np_issuance_close(hq->issuance, on_issuance_closed, hq);
+    else
+        on_issuance_closed(hq);
+}
+
+void np_hq_free(struct np_hq *hq)
+{
+    if (!hq)
+        return;
+    np_store_close(hq->store);
+    np_tls_free(hq->tls);
+    np_secrets_deinit(&hq->secrets);
+    np_wipe(&hq->api, sizeof hq->api);
+    free(hq);
+}
