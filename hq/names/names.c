@@ -47,8 +47,9 @@ void np_names_propose(unsigned attempt, np_random_below_fn *below, void *ctx, ch
     const char *const *surnames = np_names_surnames(&surname_count);
     int used;
     do {
-        used = snprintf(out, NP_LABEL_MAX + 1, "%s-%s", adjectives[below(ctx, (uint32_t)adjective_count)],
-                        surnames[below(ctx, (uint32_t)surname_count)]);
+        const char *adjective = adjectives[below(ctx, (uint32_t)adjective_count)];
+        const char *surname = surnames[below(ctx, (uint32_t)surname_count)];
+        used = snprintf(out, NP_LABEL_MAX + 1, "%s-%s", adjective, surname);
     } while (np_names_banned(out)); /* a few pairs of 100,000 */
     if (attempt < NP_NAMES_PLAIN)
         return;
