@@ -1,0 +1,279 @@
+#include "agent/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+#define DNS_PORT 53
+
+static const char *const role_choices[] = {"host", "router", NULL};
+static const char *const publish_choices[] = {"public", "local-only", NULL};
+static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
+
+const struct np_config_key np_agent_config_keys[] = {
+    {"hq", NP_CONFIG_STRING, NULL, "HQ's URL: https://HOST[:PORT] (required)", NULL, 0, 0},
+    {"hq-anchors", NP_CONFIG_STRING, NULL, "PEM file with the CA that HQ's certificate comes from (required)", NULL, 0,
+     0},
+    {"role", NP_CONFIG_STRING, "host", "router: this box is the LAN's gateway; host: it is one of its machines",
+     role_choices, 0, 0},
+    {"lan", NP_CONFIG_LIST, NULL, "LAN interfaces, for example {\"br-lan\"}; required for a router", NULL, 0, 0},
+    {"state", NP_CONFIG_STRING, "/var/lib/nameplate", "folder that survives a reboot: keys, name, certificate", NULL, 0,
+     0},
+    {"run", NP_CONFIG_STRING, "/run/nameplate", "folder of control.sock", NULL, 0, 0},
+    {"factory-secret", NP_CONFIG_STRING, NULL, "file with serial = and secret =, from nameplate-hq factory-secret",
+     NULL, 0, 0},
+    {"model", NP_CONFIG_STRING, "generic", "model name told to HQ", NULL, 0, 0},
+    {"publish", NP_CONFIG_STRING, "public", "local-only keeps every address out of public DNS", publish_choices, 0, 0},
+    {"allow", NP_CONFIG_LIST, NULL, "further networks that are served, for example {\"10.9.0.0/16\"}", NULL, 0, 0},
+    {"upstream", NP_CONFIG_LIST, NULL, "DNS servers to forward to; none: those of resolv-conf", NULL, 0, 0},
+    {"resolv-conf", NP_CONFIG_STRING, "/etc/resolv.conf", "where DNS servers are read from", NULL, 0, 0},
+    {"forward", NP_CONFIG_LIST, NULL, "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}", NULL, 0,
+     0},
+    {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
+    {"http", NP_CONFIG_BOOL, "true", "redirect http to https on the LAN addresses", NULL, 0, 0},
+    {"https", NP_CONFIG_BOOL, "true", "serve https on the LAN addresses", NULL, 0, 0},
+    {"dns-port", NP_CONFIG_INT, "53", "port of DNS", NULL, 1, 65535},
+    {"http-port", NP_CONFIG_INT, "80", "port of http", NULL, 1, 65535},
+    {"https-port", NP_CONFIG_INT, "443", "port of https", NULL, 1, 65535},
+    {"backend", NP_CONFIG_STRING, "", "where https goes, for example 127.0.0.1:8080; empty: a status page", NULL, 0, 0},
+    {"log-level", NP_CONFIG_STRING, "info", "error, warning, notice, info or debug", level_choices, 0, 0},
+    {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
+};
+
+static const struct np_config_key factory_keys[] = {
+    {"serial", NP_CONFIG_STRING, NULL, "serial number", NULL, 0, 0},
+    {"secret", NP_CONFIG_STRING, NULL, "64 hex digits", NULL, 0, 0},
+    {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
+};
+
+int np_hq_url_parse(const char *text, struct np_hq_url *out_url)
+{
+    struct np_hq_url url = {.port = 443};
+    static const char scheme[] = "https://";
+    if (strncmp(text, scheme, sizeof scheme - 1) != 0)
+        return NP_E_MALFORMED;
+    const char *host = text + sizeof scheme - 1;
+    size_t len = strcspn(host, ":/");
+    int64_t port = 443;
+    char port_text[8] = "";
+    if (len == 0 || len > NP_NAME_MAX)
+        return NP_E_MALFORMED;
+    memcpy(url.host, host, len);
+    const char *rest = host + len;
+    if (*rest == ':') {
+        size_t port_len = strcspn(++rest, "/");
+        if (port_len == 0 || port_len >= sizeof port_text)
+            return NP_E_MALFORMED;
+        memcpy(port_text, rest, port_len);
+        if (np_parse_int(port_text, 1, 65535, &port))
+            return NP_E_MALFORMED;
+        rest += port_len;
+    }
+    if ((rest[0] == '/' && rest[1]) || !np_is_hostname(url.host))
+        return NP_E_MALFORMED;
+    url.port = (uint16_t)port;
+    snprintf(url.text, sizeof url.text, "%s%s%s%s", scheme, url.host, port_text[0] ? ":" : "", port_text);
+    *out_url = url;
+    return 0;
+}
+
+static int copy_path(const struct np_config *file, const char *key, char *out, size_t size, char *error)
+{
+    const char *value = np_config_string(file, key);
+    if (!value || !value[0] || strlen(value) >= size)
+        return np_config_fail(file, key, error, "%s: a path of 1 to %zu characters is needed", key, size - 1);
+    memcpy(out, value, strlen(value) + 1);
+    return 0;
+}
+
+static int read_hq(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    const char *url = np_config_string(file, "hq");
+    if (!url)
+        return np_config_fail(file, "hq", error,
+                              "hq is missing: the URL of the manufacturer's server, for example hq = "
+                              "\"https://hq.devices.example\"");
+    if (np_hq_url_parse(url, &c->hq))
+        return np_config_fail(file, "hq", error, "hq = %.100s: must be https://HOST or https://HOST:PORT", url);
+    if (!np_config_string(file, "hq-anchors"))
+        return np_config_fail(file, "hq-anchors", error,
+                              "hq-anchors is missing: the PEM file of the CA that HQ's certificate comes from "
+                              "(nameplate-hq init writes it)");
+    return copy_path(file, "hq-anchors", c->hq_anchors, sizeof c->hq_anchors, error);
+}
+
+static int read_lan(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    struct np_address_policy *policy = &c->policy;
+    policy->role = strcmp(np_config_string(file, "role"), "router") == 0 ? NP_ROLE_ROUTER : NP_ROLE_HOST;
+    size_t count = np_config_list_count(file, "lan");
+    if (count > NP_LAN_MAX)
+        return np_config_fail(file, "lan", error, "lan has more than %d interfaces", NP_LAN_MAX);
+    if (count == 0 && policy->role == NP_ROLE_ROUTER)
+        return np_config_fail(file, "lan", error,
+                              "role = router needs the LAN interfaces, for example lan = {\"br-lan\"}");
+    for (size_t i = 0; i < count; i++) {
+        const char *name = np_config_list(file, "lan", i);
+        if (!np_is_token(name, NP_LINK_NAME_MAX - 1) || strchr(name, '/'))
+            return np_config_fail(file, "lan", error, "lan: '%.40s' is not an interface name", name);
+        memcpy(policy->lan[i], name, strlen(name) + 1);
+    }
+    policy->lan_count = count;
+    c->publish = strcmp(np_config_string(file, "publish"), "public") == 0 ? NP_PUBLISH_PUBLIC : NP_PUBLISH_LOCAL_ONLY;
+    policy->local_only = c->publish == NP_PUBLISH_LOCAL_ONLY;
+    return 0;
+}
+
+static int read_lists(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    size_t count = np_config_list_count(file, "allow");
+    if (count > NP_ADMIT_ALLOW_MAX)
+        return np_config_fail(file, "allow", error, "allow has more than %d networks", NP_ADMIT_ALLOW_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(file, "allow", i);
+        if (np_prefix_parse(text, &c->allow[i]))
+            return np_config_fail(file, "allow", error, "allow: '%.60s' is not a network such as 10.9.0.0/16", text);
+    }
+    c->allow_count = count;
+    count = np_config_list_count(file, "upstream");
+    if (count > NP_VIEW_UPSTREAMS_MAX)
+        return np_config_fail(file, "upstream", error, "upstream has more than %d servers", NP_VIEW_UPSTREAMS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(file, "upstream", i);
+        if (np_endpoint_parse(text, DNS_PORT, &c->upstreams[i]))
+            return np_config_fail(file, "upstream", error,
+                                  "upstream: '%.60s' is not an address such as 192.0.2.53 or "
+                                  "[2001:db8::53]:53",
+                                  text);
+    }
+    c->upstream_count = count;
+    return 0;
+}
+
+/* "zone=addr"; the same zone again adds a server. */
+static int read_forward(const char *text, struct np_agent_config *c)
+{
+    char zone[NP_NAME_MAX + 1];
+    const char *equals = strchr(text, '=');
+    struct np_view_forward entry = {.to_count = 1};
+    if (!equals || (size_t)(equals - text) > NP_NAME_MAX)
+        return NP_E_MALFORMED;
+    memcpy(zone, text, (size_t)(equals - text));
+    zone[equals - text] = 0;
+    if (np_name_parse(zone, &entry.zone) || np_endpoint_parse(equals + 1, DNS_PORT, &entry.to[0]))
+        return NP_E_MALFORMED;
+    for (size_t i = 0; i < c->forward_count; i++) {
+        struct np_view_forward *known = &c->forwards[i];
+        if (!np_name_equal(&known->zone, &entry.zone))
+            continue;
+        if (known->to_count == NP_VIEW_FORWARD_TO_MAX)
+            return NP_E_LIMIT;
+        known->to[known->to_count++] = entry.to[0];
+        return 0;
+    }
+    if (c->forward_count == NP_VIEW_FORWARDS_MAX)
+        return NP_E_LIMIT;
+    c->forwards[c->forward_count++] = entry;
+    return 0;
+}
+
+static int read_forwards(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    for (size_t i = 0; i < np_config_list_count(file, "forward"); i++) {
+        const char *text = np_config_list(file, "forward", i);
+        if (read_forward(text, c))
+            return np_config_fail(file, "forward", error,
+                                  "forward: '%.80s' is not ZONE=ADDRESS[:PORT], or there are too many", text);
+    }
+    return 0;
+}
+
+static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
+    c->dns = np_config_bool(file, "dns");
+    c->http = np_config_bool(file, "http");
+    c->https = np_config_bool(file, "https");
+    c->dns_port = (uint16_t)np_config_int(file, "dns-port");
+    c->http_port = (uint16_t)np_config_int(file, "http-port");
+    c->https_port = (uint16_t)np_config_int(file, "https-port");
+    if (c->http_port == c->https_port || c->dns_port == c->http_port || c->dns_port == c->https_port)
+        return np_config_fail(file, "https-port", error, "dns-port, http-port and https-port must differ");
+    c->has_backend = backend && backend[0];
+    if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
+        return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);
+    if (c->has_backend && c->backend.port == 0)
+        return np_config_fail(file, "backend", error, "backend: '%.60s' has no port", backend);
+    if (!np_is_token(model, NP_MODEL_MAX))
+        return np_config_fail(file, "model", error, "model: 1 to %d printable characters without spaces", NP_MODEL_MAX);
+    memcpy(c->model, model, strlen(model) + 1);
+    return np_log_level_parse(np_config_string(file, "log-level"), &c->log_level);
+}
+
+static int read_factory(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    const char *path = np_config_string(file, "factory-secret");
+    struct np_config *factory;
+    if (!path)
+        return 0;
+    int rc = np_config_load(path, factory_keys, &factory, error);
+    if (rc)
+        return rc;
+    const char *serial = np_config_string(factory, "serial"), *secret = np_config_string(factory, "secret");
+    if (!serial || !np_is_token(serial, NP_SERIAL_MAX))
+        rc = np_config_fail(factory, "serial", error,
+                            "serial = must give the serial number, 1 to %d printable characters", NP_SERIAL_MAX);
+    else if (!secret || np_hex_decode_exact(secret, c->secret, sizeof c->secret))
+        rc = np_config_fail(factory, "secret", error, "secret = must be 64 hex digits (nameplate-hq factory-secret %s)",
+                            serial);
+    else
+        memcpy(c->serial, serial, strlen(serial) + 1);
+    c->has_factory = rc == 0;
+    np_config_free(factory);
+    return rc;
+}
+
+static int read_all(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    int rc = read_hq(file, c, error);
+    if (rc == 0)
+        rc = read_lan(file, c, error);
+    if (rc == 0)
+        rc = copy_path(file, "state", c->state, sizeof c->state, error);
+    if (rc == 0)
+        rc = copy_path(file, "run", c->run, sizeof c->run, error);
+    if (rc == 0)
+        rc = copy_path(file, "resolv-conf", c->resolv_conf, sizeof c->resolv_conf, error);
+    if (rc == 0)
+        rc = read_lists(file, c, error);
+    if (rc == 0)
+        rc = read_forwards(file, c, error);
+    if (rc == 0)
+        rc = read_services(file, c, error);
+    return rc ? rc : read_factory(file, c, error);
+}
+
+static int finish_take(struct np_config *file, struct np_agent_config *out_config, char *error)
+{
+    memset(out_config, 0, sizeof *out_config);
+    int rc = read_all(file, out_config, error);
+    np_config_free(file);
+    return rc;
+}
+
+int np_agent_config_parse(const char *text, size_t len, const char *path, struct np_agent_config *out_config,
+                          char error[NP_CONFIG_ERROR_MAX])
+{
+    struct np_config *file;
+    int rc = np_config_parse(text, len, path, np_agent_config_keys, &file, error);
+    return rc ? rc : finish_take(file, out_config, error);
+}
+
+int np_agent_config_load(const char *path, struct np_agent_config *out_config, char error[NP_CONFIG_ERROR_MAX])
+{
+    struct np_config *file;
+    int rc = np_config_load(path, np_agent_config_keys, &file, error);
+    return rc ? rc : finish_take(file, out_config, error);
+}

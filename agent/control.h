@@ -1,0 +1,29 @@
+/* control: the agent's control socket: a Unix stream socket (mode 0660) that takes one request line and gives one
+ * answer.
+ *
+ * "status\n" gives the status as JSON; anything else an error object. The connection is closed after the answer. Who
+ * may connect is the file's mode and group. Lifecycle: np_control_new, np_control_close; the memory goes when the loop
+ * has closed the handles. */
+#ifndef AGENT_CONTROL_H
+#define AGENT_CONTROL_H
+
+#include <uv.h>
+
+#define NP_CONTROL_CLIENTS_MAX 8    /* people and a watchdog */
+#define NP_CONTROL_REQUEST_MAX 128  /* bytes of the request line */
+#define NP_CONTROL_TIMEOUT_MS  5000 /* from connecting to the end of the answer */
+#define NP_CONTROL_NAME        "control.sock"
+
+struct np_control;
+
+/* Answers a request line (without its newline) with malloc'd text, NULL when out of memory. */
+typedef char *np_control_fn(void *ctx, const char *request);
+
+/* Binds path (an old socket file is removed) and listens. Returns 0 or -errno. */
+int np_control_new(uv_loop_t *loop, const char *path, np_control_fn *answer, void *ctx,
+                   struct np_control **out_control);
+
+/* Removes the socket's file, closes every connection and frees (from the loop, later). NULL is fine. */
+void np_control_close(struct np_control *control);
+
+#endif
