@@ -272,8 +272,9 @@ static void on_addresses(struct np_enrol *e, const struct np_enrol_time *t, cons
         np_publisher_want(&e->publisher, &e->wanted, t->now_ms);
 }
 
-static void on_start(struct np_enrol *e, const struct np_enrol_time *t)
+static void on_start(struct np_enrol *e, const struct np_enrol_time *t, bool entropy)
 {
+    e->entropy = entropy;
     if (!e->device->device[0])
         return;
     /* What HQ has is not known after a boot: its 409 will tell the sequence number. */
@@ -299,7 +300,7 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
     memset(out, 0, sizeof *out);
     switch (event->type) {
     case NP_EVENT_START:
-        on_start(e, t);
+        on_start(e, t, event->entropy);
         break;
     case NP_EVENT_TIMER:
         break;

@@ -98,7 +98,7 @@ struct np_response {
 };
 
 enum np_enrol_event_type {
-    NP_EVENT_START,     /* once, after the state was loaded */
+    NP_EVENT_START,     /* once, after the state was loaded; entropy */
     NP_EVENT_TIMER,     /* np_enrol_due has come */
     NP_EVENT_ENTROPY,   /* the generator is seeded */
     NP_EVENT_MADE,      /* the key that was asked for is in the state */
@@ -115,6 +115,7 @@ struct np_enrol_event {
     enum np_enrol_event_type type;
     int rc;
     const char *reason;
+    bool entropy;                         /* START: the generator is seeded already */
     const struct np_addresses *addresses; /* what should be published */
     bool usable;                          /* the box has an address that LAN clients can use */
     const struct np_response *response;   /* RESPONSE and CHECKED */

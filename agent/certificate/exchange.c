@@ -152,16 +152,16 @@ void np_exchange_free(struct np_exchange *exchange)
 
 static void read_headers(const struct np_exchange_headers *headers, struct np_response *r)
 {
-    int64_t seconds;
     uint8_t bytes[NP_NONCE_MAX];
-    const char *nonce = headers->replay_nonce, *etag = headers->etag;
+    const char *nonce = headers->nonce, *etag = headers->etag;
+    int64_t seconds = headers->retry_after_s;
     /* RFC 8555 section 6.5.1: a nonce is base64url. */
     if (nonce && strlen(nonce) <= NP_NONCE_MAX && np_base64url_decode(nonce, strlen(nonce), bytes, sizeof bytes) > 0)
         memcpy(r->nonce, nonce, strlen(nonce) + 1);
     if (etag && np_is_token(etag, NP_ETAG_MAX))
         memcpy(r->etag, etag, strlen(etag) + 1);
-    if (headers->retry_after && np_parse_int(headers->retry_after, 0, RETRY_AFTER_MAX_S, &seconds) == 0)
-        r->retry_after_ms = seconds * 1000;
+    if (seconds > 0)
+        r->retry_after_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
 }
 
 static void read_problem(const char *body, size_t len, struct np_response *r)

@@ -36,11 +36,11 @@ struct np_exchange {
     char etag[NP_ETAG_MAX + 1];                  /* If-None-Match; empty: none */
 };
 
-/* The headers of an answer; NULL: absent. Borrowed. */
+/* The headers of an answer; NULL or empty: absent. Borrowed. */
 struct np_exchange_headers {
-    const char *replay_nonce;
-    const char *retry_after;
+    const char *nonce; /* Replay-Nonce */
     const char *etag;
+    int64_t retry_after_s; /* 0: absent */
 };
 
 /* Writes the request that the action (NP_ACTION_SEND) asks for. bearer is np_enrol_bearer's. The caller frees with

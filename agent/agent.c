@@ -1,0 +1,216 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "agent/agent_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+int64_t np_agent_now_ms(struct np_agent *agent)
+{
+    uv_update_time(&agent->loop);
+    return (int64_t)uv_now(&agent->loop);
+}
+
+int64_t np_agent_judged_s(const struct np_agent *agent)
+{
+    return np_clock_judge(&agent->clock, (int64_t)time(NULL));
+}
+
+static void on_timer(uv_timer_t *timer);
+
+void np_agent_arm(struct np_agent *agent)
+{
+    if (agent->stopping)
+        return;
+    int64_t due_ms = np_jobs_next_due(&agent->jobs), now_ms = np_agent_now_ms(agent);
+    if (due_ms == NP_JOB_NEVER)
+        uv_timer_stop(&agent->timer);
+    else
+        uv_timer_start(&agent->timer, on_timer, due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct np_agent *agent = timer->data;
+    int job;
+    while (!agent->stopping && (job = np_jobs_take_due(&agent->jobs, np_agent_now_ms(agent))) >= 0) {
+        switch (job) {
+        case NP_JOB_ENROL:
+            np_agent_enrol_simple(agent, NP_EVENT_TIMER);
+            break;
+        case NP_JOB_LISTEN:
+            np_agent_listen(agent);
+            break;
+        case NP_JOB_CERTIFICATE:
+            np_agent_update_view(agent);
+            break;
+        }
+    }
+    np_agent_arm(agent);
+}
+
+static char *on_control(void *ctx, const char *request)
+{
+    if (strcmp(request, "status") == 0)
+        return np_agent_status(ctx);
+    return strdup("{\"error\":\"unknown request; known: status\"}\n");
+}
+
+static void on_child_closed(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Closes everything that has a handle; the loop then runs out. */
+static void stop(struct np_agent *agent)
+{
+    if (agent->stopping)
+        return;
+    agent->stopping = true;
+    uv_close((uv_handle_t *)&agent->timer, NULL);
+    uv_close((uv_handle_t *)&agent->sigterm, NULL);
+    uv_close((uv_handle_t *)&agent->sigint, NULL);
+    np_netwatch_close(agent->watch);
+    np_upstreams_close(agent->upstreams);
+    np_control_close(agent->control);
+    np_child_close(agent->resolver, on_child_closed, NULL);
+    np_child_close(agent->front, on_child_closed, NULL);
+    if (agent->hq)
+        np_hqclient_free(agent->hq, NULL, NULL);
+    agent->watch = NULL;
+    agent->upstreams = NULL;
+    agent->control = NULL;
+    agent->resolver = agent->front = NULL;
+    agent->hq = NULL;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    np_notice("stopping (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    stop(handle->data);
+}
+
+/* Keys are in this process's memory: nobody of the same user reads it, and no core holds it. */
+static void harden(void)
+{
+    struct rlimit none = {0, 0};
+#if !defined(__SANITIZE_ADDRESS__)
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        np_warning("cannot forbid reading this process's memory: %s", np_strerror(-errno));
+#endif
+    if (setrlimit(RLIMIT_CORE, &none) < 0)
+        np_warning("cannot forbid core dumps: %s", np_strerror(-errno));
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int load_state(struct np_agent *agent)
+{
+    const char *path = agent->config->state;
+    int rc = np_store_open(&agent->store, path);
+    if (rc == -EAGAIN) {
+        np_error("state folder %s is in use: another nameplate agent runs", path);
+        return rc;
+    }
+    if (rc) {
+        np_error("state folder %s: %s", path, np_strerror(rc));
+        return rc;
+    }
+    rc = np_store_load(&agent->store, &agent->state, &agent->store_report);
+    for (unsigned i = 0; i < agent->store_report.damaged_count; i++)
+        np_error("state folder %s: generation %llu is damaged: %s", path,
+                 (unsigned long long)agent->store_report.damaged[i], np_strerror(agent->store_report.damage[i]));
+    if (rc && agent->store_report.damaged_count == 0) {
+        np_error("state folder %s cannot be read: %s", path, np_strerror(rc));
+        return rc;
+    }
+    /* An input or permission error is not damage: with a new identity the box would lose its name over it. */
+    if (rc < 0 && rc > -1000) {
+        np_error("state folder %s cannot be read, so the box does not start with a new identity", path);
+        return rc;
+    }
+    if (rc)
+        np_error("no generation of the state is whole: the box begins anew, as after a factory reset");
+    else if (agent->store_report.generation)
+        np_info("state generation %llu: %s", (unsigned long long)agent->store_report.generation,
+                agent->state.name[0] ? agent->state.name : "not enrolled yet");
+    np_clock_init(&agent->clock, agent->state.floor_s);
+    return 0;
+}
+
+static void start_control(struct np_agent *agent)
+{
+    char path[NP_CONFIG_RUN_MAX + sizeof NP_CONTROL_NAME + 1];
+    snprintf(path, sizeof path, "%s/%s", agent->config->run, NP_CONTROL_NAME);
+    int rc = np_folder_make(agent->config->run, 0755);
+    if (rc == 0)
+        rc = np_control_new(&agent->loop, path, on_control, agent, &agent->control);
+    if (rc)
+        np_warning("control socket %s: %s; `nameplate status` will not work", path, np_strerror(rc));
+}
+
+static int start(struct np_agent *agent)
+{
+    int rc = load_state(agent);
+    if (rc)
+        return rc;
+    if (np_entropy_init(&agent->entropy))
+        np_notice("the kernel's random pool is not ready yet: keys are made once it is");
+    rc = np_agent_hq_start(agent);
+    if (rc)
+        return rc;
+    start_control(agent);
+    rc = np_agent_net_start(agent);
+    if (rc)
+        return rc;
+    np_agent_enrol_simple(agent, NP_EVENT_START);
+    np_agent_arm(agent);
+    return 0;
+}
+
+int np_agent_run(const struct np_agent_config *config)
+{
+    struct np_agent *agent = calloc(1, sizeof *agent);
+    if (!agent) {
+        np_error("%s", np_strerror(-ENOMEM));
+        return 1;
+    }
+    agent->config = config;
+    agent->store.lock_fd = -1;
+    np_jobs_init(&agent->jobs);
+    harden();
+    int rc = uv_loop_init(&agent->loop);
+    if (rc) {
+        np_error("event loop: %s", np_strerror(rc));
+        free(agent);
+        return 1;
+    }
+    uv_timer_init(&agent->loop, &agent->timer);
+    uv_signal_init(&agent->loop, &agent->sigterm);
+    uv_signal_init(&agent->loop, &agent->sigint);
+    agent->timer.data = agent->sigterm.data = agent->sigint.data = agent;
+    uv_signal_start(&agent->sigterm, on_signal, SIGTERM);
+    uv_signal_start(&agent->sigint, on_signal, SIGINT);
+    np_notice("nameplate %s starts, HQ is %s", NP_VERSION, config->hq.text);
+    rc = start(agent);
+    if (rc)
+        stop(agent);
+    uv_run(&agent->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&agent->loop);
+    np_listeners_close(&agent->listeners);
+    np_store_close(&agent->store);
+    np_tls_anchors_free(agent->anchors);
+    free(agent->view_json);
+    np_wipe(agent, sizeof *agent);
+    free(agent);
+    return rc ? 1 : 0;
+}

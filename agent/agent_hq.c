@@ -1,0 +1,267 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/agent_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+#include "resolver/base/log.h"
+#include "resolver/base/random.h"
+#include "resolver/base/text.h"
+
+static uint32_t random_below(void *ctx, uint32_t bound)
+{
+    (void)ctx;
+    return np_random_below(bound);
+}
+
+static int64_t judged_s(void *ctx)
+{
+    return np_agent_judged_s(ctx);
+}
+
+static int load_anchors(struct np_agent *agent)
+{
+    const char *path = agent->config->hq_anchors;
+    uint8_t *pem;
+    size_t len;
+    int rc = np_file_read(path, NP_TLS_ANCHORS_FILE_MAX, &pem, &len);
+    if (rc == 0) {
+        rc = np_tls_anchors_parse((const char *)pem, len, &agent->anchors);
+        free(pem);
+    }
+    if (rc)
+        np_error("hq-anchors %s: %s", path, np_strerror(rc));
+    return rc;
+}
+
+int np_agent_hq_start(struct np_agent *agent)
+{
+    const struct np_agent_config *c = agent->config;
+    int rc = load_anchors(agent);
+    if (rc)
+        return rc;
+    rc = np_hqclient_new(&agent->loop, c->hq.text, agent->anchors, judged_s, agent, &agent->hq);
+    if (rc) {
+        np_error("client for %s: %s", c->hq.text, np_strerror(rc));
+        return rc;
+    }
+    agent->self = (struct np_exchange_self){.url = c->hq.text,
+                                            .model = c->model,
+                                            .version = NP_VERSION,
+                                            .publish = c->publish,
+                                            .has_factory = c->has_factory};
+    memcpy(agent->self.serial, c->serial, sizeof agent->self.serial);
+    memcpy(agent->self.secret, c->secret, sizeof agent->self.secret);
+    np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, NULL);
+    return 0;
+}
+
+static void on_done(void *ctx, int err, const char *why, const struct np_http_response *http)
+{
+    struct np_agent *agent = ctx;
+    struct np_enrol_event event = {.type = NP_EVENT_RESPONSE, .response = &agent->response};
+    char reason[NP_ENROL_REASON_MAX];
+    if (err) {
+        snprintf(reason, sizeof reason, "%s: %s", agent->config->hq.host, why && why[0] ? why : np_strerror(err));
+        event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = err, .reason = reason};
+        np_agent_enrol(agent, &event);
+        return;
+    }
+    struct np_exchange_headers headers = {
+        .nonce = http->nonce, .etag = http->etag, .retry_after_s = http->retry_after_s};
+    np_exchange_parse(agent->enrol.inflight, http->status, &headers, http->body, http->body_len, &agent->response);
+    np_debug("HQ: %s: %d", np_request_name(agent->response.request), http->status);
+    /* HQ's connection was authenticated against the vendor's anchors: its time has certainly come. */
+    if (np_clock_raise(&agent->clock, agent->response.time_s))
+        agent->state.floor_s = agent->clock.floor_s;
+    if (agent->response.request == NP_REQUEST_ENROL && http->status < 300 && agent->response.rc == 0)
+        np_entropy_mix(&agent->entropy, "hq-seed", agent->response.enrol.seed, sizeof agent->response.enrol.seed);
+    np_agent_enrol(agent, &event);
+}
+
+/* Sends the request; the event of a failure that is known at once. */
+static bool send_request(struct np_agent *agent, const struct np_enrol_action *action, struct np_enrol_event *out_event)
+{
+    struct np_exchange x;
+    int rc = np_exchange_build(&agent->self, &agent->state, np_enrol_bearer(&agent->enrol), action, &x);
+    if (rc == 0) {
+        struct np_hq_request request = {.method = x.method,
+                                        .path = x.path,
+                                        .content_type = x.content_type,
+                                        .bearer = x.bearer[0] ? x.bearer : NULL,
+                                        .if_none_match = x.etag[0] ? x.etag : NULL,
+                                        .body = x.body,
+                                        .body_len = x.body_len};
+        rc = np_hqclient_send(agent->hq, &request, on_done, agent);
+        np_exchange_free(&x);
+    }
+    if (rc == 0)
+        return false;
+    *out_event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = rc, .reason = np_strerror(rc)};
+    return true;
+}
+
+static void make_identity(struct np_agent *agent)
+{
+    struct np_state *state = &agent->state;
+    if (agent->config->has_factory)
+        np_entropy_mix(&agent->entropy, "factory-secret", agent->config->secret, sizeof agent->config->secret);
+    if (np_key_generate(&agent->entropy, &state->identity))
+        abort(); /* only a broken generator */
+    np_entropy_bytes(&agent->entropy, state->epoch, sizeof state->epoch);
+    np_entropy_bytes(&agent->entropy, state->token, sizeof state->token);
+    state->has_identity = true;
+    np_notice("identity key made: this box is new");
+}
+
+static void make_key(struct np_agent *agent)
+{
+    if (np_key_generate(&agent->entropy, &agent->state.next))
+        abort(); /* only a broken generator */
+    agent->state.has_next = true;
+}
+
+/* Checks the package in the response for the key of the CSR under way, then for the key that is in use. */
+static void check_package(struct np_agent *agent, char why[NP_PACKAGE_WHY_MAX], struct np_enrol_event *out_event)
+{
+    const struct np_state *state = &agent->state;
+    const char *pem = agent->response.package.chain;
+    struct np_package_wanted wanted = {
+        .names = state->san, .name_count = state->san_count, .now_s = np_agent_judged_s(agent)};
+    struct np_enrol_event event = {.type = NP_EVENT_CHECKED,
+                                   .rc = NP_E_KEY,
+                                   .reason = why,
+                                   .response = &agent->response,
+                                   .package = &agent->package,
+                                   .from_next = true};
+    snprintf(why, NP_PACKAGE_WHY_MAX, "there is no key that it could be for");
+    if (state->has_next) {
+        wanted.key = &state->next.public;
+        event.rc = np_package_check(pem, strlen(pem), &wanted, &agent->package, why);
+    }
+    if (event.rc == NP_E_KEY && state->has_chain) {
+        wanted.key = &state->tls.public;
+        event.rc = np_package_check(pem, strlen(pem), &wanted, &agent->package, why);
+        event.from_next = false;
+    }
+    *out_event = event;
+}
+
+static void store(struct np_agent *agent, struct np_enrol_event *out_event)
+{
+    bool written = false;
+    int rc = np_store_save(&agent->store, &agent->state, &written);
+    if (rc)
+        np_error("state folder %s: %s", agent->config->state, np_strerror(rc));
+    else if (written)
+        np_debug("state generation %llu written", (unsigned long long)agent->state.generation);
+    *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
+}
+
+static void install(struct np_agent *agent)
+{
+    struct np_x509 leaf;
+    char until[32] = "?";
+    struct tm tm;
+    if (np_enrol_leaf(&agent->state, &leaf) == 0) {
+        time_t end = (time_t)leaf.not_after_s;
+        if (gmtime_r(&end, &tm))
+            strftime(until, sizeof until, "%Y-%m-%d %H:%M:%S UTC", &tm);
+        np_notice("certificate installed, valid until %s, issued by %s", until, leaf.issuer);
+    }
+    np_agent_send_certificate(agent);
+    np_agent_update_view(agent);
+    if (agent->config->https_port == 443)
+        np_notice("https://%s/", agent->state.name);
+    else
+        np_notice("https://%s:%u/", agent->state.name, agent->config->https_port);
+}
+
+static enum np_log_level level_of(enum np_enrol_state state)
+{
+    switch (state) {
+    case NP_ENROL_BACKOFF:
+    case NP_ENROL_REFUSED:
+    case NP_ENROL_BLOCKED:
+        return NP_LOG_WARNING;
+    case NP_ENROL_NONCE:
+    case NP_ENROL_PUSHING:
+    case NP_ENROL_FETCHING:
+        return NP_LOG_DEBUG;
+    default:
+        return NP_LOG_INFO;
+    }
+}
+
+static void log_transitions(const struct np_enrol_action *action)
+{
+    for (size_t i = 0; i < action->transition_count; i++) {
+        const struct np_enrol_transition *t = &action->transitions[i];
+        np_log(level_of(t->to), "%s -> %s (%s)", np_enrol_state_name(t->from), np_enrol_state_name(t->to), t->reason);
+    }
+}
+
+/* Carries an action out. Returns true with the event that ends it, false when that comes later or not at all. */
+static bool act(struct np_agent *agent, const struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
+                struct np_enrol_event *out_event)
+{
+    *out_event = (struct np_enrol_event){.type = NP_EVENT_MADE};
+    switch (action->type) {
+    case NP_ACTION_NONE:
+        return false;
+    case NP_ACTION_MAKE_IDENTITY:
+        make_identity(agent);
+        return true;
+    case NP_ACTION_MAKE_KEY:
+        make_key(agent);
+        return true;
+    case NP_ACTION_STORE:
+        store(agent, out_event);
+        return true;
+    case NP_ACTION_SEND:
+        return send_request(agent, action, out_event);
+    case NP_ACTION_CHECK:
+        check_package(agent, why, out_event);
+        return true;
+    case NP_ACTION_INSTALL:
+        install(agent);
+        out_event->type = NP_EVENT_TIMER;
+        return true;
+    }
+    return false;
+}
+
+void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
+{
+    struct np_enrol_action action;
+    struct np_enrol_event next = *event;
+    char why[NP_PACKAGE_WHY_MAX], name[NP_NAME_MAX + 1];
+    bool more = true;
+    if (agent->stopping)
+        return;
+    while (more) {
+        struct np_enrol_time now = {.now_ms = np_agent_now_ms(agent), .judged_s = np_agent_judged_s(agent)};
+        if (next.type == NP_EVENT_TIMER && !agent->enrol.entropy &&
+            (agent->entropy.ready || np_entropy_init(&agent->entropy) == 0))
+            next.type = NP_EVENT_ENTROPY;
+        memcpy(name, agent->state.name, sizeof name);
+        np_enrol_step(&agent->enrol, &now, &next, &action);
+        log_transitions(&action);
+        if (strcmp(name, agent->state.name) != 0) {
+            np_notice("this box is %s", agent->state.name);
+            np_agent_update_view(agent);
+        }
+        more = act(agent, &action, why, &next);
+    }
+    np_wipe(&action, sizeof action);
+    np_jobs_reschedule(&agent->jobs, NP_JOB_ENROL, np_enrol_due(&agent->enrol));
+    np_agent_arm(agent);
+}
+
+void np_agent_enrol_simple(struct np_agent *agent, enum np_enrol_event_type type)
+{
+    struct np_enrol_event event = {.type = type, .entropy = agent->entropy.ready};
+    np_agent_enrol(agent, &event);
+}

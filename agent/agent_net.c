@@ -1,0 +1,426 @@
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "agent/agent_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+#include "resolver/base/text.h"
+
+#define FRAME_LISTEN      NP_FRAME('L', 'S', 'T', 'N')
+#define FRAME_DROP        NP_FRAME('D', 'R', 'O', 'P')
+#define FRAME_VIEW        NP_FRAME('V', 'I', 'E', 'W')
+#define FRAME_CERTIFICATE NP_FRAME('C', 'E', 'R', 'T')
+#define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
+
+static const char *child_name(const struct np_agent *agent, const struct np_child *child)
+{
+    return child == agent->front ? "front" : "resolver";
+}
+
+static void send_frame(struct np_agent *agent, struct np_child *child, uint32_t type, const char *text, const int *fds,
+                       size_t fd_count)
+{
+    int rc = np_child_send(child, type, text, strlen(text), fds, fd_count);
+    if (rc && rc != NP_E_CLOSED) /* closed: feed() will come with the next process */
+        np_warning("%s: cannot be told the news: %s", child_name(agent, child), np_strerror(rc));
+}
+
+static void send_listeners(struct np_agent *agent, struct np_child *child, enum np_listener_filter filter)
+{
+    int fds[NP_CHANNEL_FDS_MAX];
+    size_t count;
+    char *json;
+    enum np_listener_owner owner = child == agent->front ? NP_LISTEN_FOR_FRONT : NP_LISTEN_FOR_RESOLVER;
+    if (!child || np_listeners_encode(&agent->listeners, owner, filter, &json, fds, &count) || !json)
+        return;
+    if (filter == NP_LISTENERS_GONE)
+        send_frame(agent, child, FRAME_DROP, json, NULL, 0);
+    else
+        send_frame(agent, child, FRAME_LISTEN, json, fds, count);
+    free(json);
+}
+
+static json_t *leaf_names(const struct np_agent *agent)
+{
+    struct np_x509 leaf;
+    json_t *names = json_array();
+    if (names && np_enrol_leaf(&agent->state, &leaf) == 0) {
+        for (size_t i = 0; i < leaf.name_count; i++)
+            json_array_append_new(names, json_string(leaf.names[i]));
+    }
+    return names;
+}
+
+static void send_certificate(struct np_agent *agent, struct np_child *child)
+{
+    uint8_t der[NP_KEY_SEC1_LEN];
+    char key[NP_BASE64URL_LEN(NP_KEY_SEC1_LEN)];
+    if (!child || !agent->state.has_chain)
+        return;
+    np_key_encode_sec1(&agent->state.tls, der);
+    np_base64url_encode(der, sizeof der, key);
+    const struct np_agent_config *c = agent->config;
+    char backend[NP_ADDR_TEXT_MAX] = "";
+    if (c->has_backend)
+        np_endpoint_format(&c->backend, backend);
+    json_t *object = json_pack("{s:o,s:s,s:s,s:s}", "names", leaf_names(agent), "chain", agent->state.chain, "key", key,
+                               "backend", backend);
+    char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (json) {
+        send_frame(agent, child, FRAME_CERTIFICATE, json, NULL, 0);
+        np_wipe(json, strlen(json));
+        free(json);
+    }
+    np_wipe(der, sizeof der);
+    np_wipe(key, sizeof key);
+}
+
+void np_agent_send_certificate(struct np_agent *agent)
+{
+    send_certificate(agent, agent->front);
+}
+
+/* A new process knows nothing: all of it, the view last, since it is ready after that. */
+static void feed(void *ctx, struct np_child *child)
+{
+    struct np_agent *agent = ctx;
+    send_listeners(agent, child, NP_LISTENERS_OPEN);
+    if (child == agent->front)
+        send_certificate(agent, child);
+    if (agent->view_json)
+        send_frame(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
+}
+
+static void on_frame(void *ctx, struct np_child *child, struct np_frame *frame)
+{
+    struct np_agent *agent = ctx;
+    if (frame->type == FRAME_READY)
+        np_info("%s is ready (pid %d)", child_name(agent, child), (int)np_child_status(child).pid);
+}
+
+static void on_died(void *ctx, struct np_child *child, int status)
+{
+    struct np_agent *agent = ctx;
+    const char *name = child_name(agent, child);
+    if (status >= 0 && WIFSIGNALED(status))
+        np_warning("%s was ended by signal %d; it is started again", name, WTERMSIG(status));
+    else if (status >= 0 && WIFEXITED(status))
+        np_warning("%s ended with status %d; it is started again", name, WEXITSTATUS(status));
+    else
+        np_warning("%s ended; it is started again", name);
+}
+
+bool np_agent_certificate_valid(const struct np_agent *agent)
+{
+    struct np_x509 leaf;
+    int64_t now_s = np_agent_judged_s(agent);
+    if (np_enrol_leaf(&agent->state, &leaf) || now_s < leaf.not_before_s || now_s > leaf.not_after_s)
+        return false;
+    for (size_t i = 0; i < leaf.name_count; i++) {
+        if (strcmp(leaf.names[i], agent->state.name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void view_names(const struct np_agent *agent, struct np_view *view)
+{
+    const struct np_state *state = &agent->state;
+    struct np_view_own *own = &view->own[0];
+    const char *dot = strchr(state->name, '.');
+    if (!state->name[0] || np_name_parse(state->name, &own->name))
+        return;
+    own->https = agent->config->https && np_agent_certificate_valid(agent);
+    for (size_t i = 0; i < state->san_count; i++)
+        own->wildcard = own->wildcard || strncmp(state->san[i], "*.", 2) == 0;
+    view->own_count = 1;
+    if (dot && np_name_parse(dot + 1, &view->zone))
+        memset(&view->zone, 0, sizeof view->zone);
+}
+
+static void view_interface(const struct np_choice_interface *link, struct np_view *view)
+{
+    if (view->interface_count == NP_VIEW_INTERFACES_MAX)
+        return;
+    struct np_view_interface *out = &view->interfaces[view->interface_count++];
+    out->index = link->index;
+    out->lan = true;
+    memcpy(out->name, link->name, sizeof out->name);
+    for (size_t i = 0; i < link->v4_count && out->v4_count < NP_VIEW_ADDRESSES_MAX; i++)
+        out->v4[out->v4_count++] = link->v4[i];
+    for (size_t i = 0; i < link->v6_count && out->v6_count < NP_VIEW_ADDRESSES_MAX; i++)
+        out->v6[out->v6_count++] = link->v6[i];
+    if (link->link_local.addr.family != AF_UNSPEC && out->v6_count < NP_VIEW_ADDRESSES_MAX) {
+        out->v6[out->v6_count] = link->link_local;
+        out->v6[out->v6_count++].addr.scope = 0; /* the interface says it */
+    }
+}
+
+static void make_view(const struct np_agent *agent, struct np_view *view)
+{
+    const struct np_agent_config *c = agent->config;
+    const struct np_addresses *primary = &agent->choice.primary;
+    np_view_init(view);
+    view->role = c->policy.role;
+    view->serial = agent->view_serial;
+    view_names(agent, view);
+    for (size_t i = 0; agent->has_choice && i < agent->choice.interface_count; i++)
+        view_interface(&agent->choice.interfaces[i], view);
+    for (size_t i = 0; i < primary->v4_count && i < NP_VIEW_PRIMARY_MAX; i++)
+        view->primary_v4[view->primary_v4_count++] = primary->v4[i];
+    for (size_t i = 0; i < primary->v6_count && i < NP_VIEW_PRIMARY_MAX; i++)
+        view->primary_v6[view->primary_v6_count++] = primary->v6[i];
+    memcpy(view->allow, c->allow, sizeof c->allow);
+    view->allow_count = c->allow_count;
+    memcpy(view->upstreams, agent->servers, sizeof agent->servers);
+    view->upstream_count = agent->server_count;
+    memcpy(view->forwards, c->forwards, sizeof c->forwards);
+    view->forward_count = c->forward_count;
+}
+
+/* The wall-clock moment at which the certificate's validity changes next. */
+static void plan_certificate(struct np_agent *agent)
+{
+    struct np_x509 leaf;
+    int64_t now_s = np_agent_judged_s(agent), wait_ms = NP_CERTIFICATE_LOOK_MS;
+    if (np_enrol_leaf(&agent->state, &leaf)) {
+        np_jobs_reschedule(&agent->jobs, NP_JOB_CERTIFICATE, NP_JOB_NEVER);
+        return;
+    }
+    int64_t change_s = now_s < leaf.not_before_s ? leaf.not_before_s : leaf.not_after_s + 1;
+    if (change_s > now_s && (change_s - now_s) * 1000 < wait_ms)
+        wait_ms = (change_s - now_s) * 1000;
+    np_jobs_reschedule(&agent->jobs, NP_JOB_CERTIFICATE, np_agent_now_ms(agent) + wait_ms);
+}
+
+void np_agent_update_view(struct np_agent *agent)
+{
+    char *json;
+    plan_certificate(agent);
+    make_view(agent, &agent->view);
+    int rc = np_view_encode(&agent->view, &json);
+    if (rc == 0 && agent->view_json && strcmp(json, agent->view_json) == 0) {
+        free(json);
+        return;
+    }
+    if (rc == 0) {
+        /* Something differs: the serial of the SOA moves with it. */
+        free(json);
+        agent->view.serial = ++agent->view_serial;
+        rc = np_view_encode(&agent->view, &json);
+    }
+    if (rc) {
+        np_error("view for the resolver: %s", np_strerror(rc));
+        return;
+    }
+    free(agent->view_json);
+    agent->view_json = json;
+    if (agent->resolver)
+        send_frame(agent, agent->resolver, FRAME_VIEW, json, NULL, 0);
+    if (agent->front)
+        send_frame(agent, agent->front, FRAME_VIEW, json, NULL, 0);
+}
+
+static void log_listeners(struct np_agent *agent)
+{
+    char text[NP_ADDR_TEXT_MAX];
+    for (size_t i = 0; i < agent->listeners.count; i++) {
+        struct np_listener *item = &agent->listeners.items[i];
+        if (!item->wanted || item->error == item->reported)
+            continue;
+        item->reported = item->error;
+        np_endpoint_format(&item->local, text);
+        if (item->error == -EACCES)
+            np_warning("%s %s: %s (ports under 1024 need CAP_NET_BIND_SERVICE)", np_listener_kind_name(item->kind),
+                       text, np_strerror(item->error));
+        else if (item->error)
+            np_warning("%s %s: %s; it is tried again", np_listener_kind_name(item->kind), text,
+                       np_strerror(item->error));
+        else
+            np_info("%s %s: listening now", np_listener_kind_name(item->kind), text);
+    }
+}
+
+void np_agent_listen(struct np_agent *agent)
+{
+    int64_t due_ms = np_listeners_open(&agent->listeners, np_agent_now_ms(agent));
+    log_listeners(agent);
+    send_listeners(agent, agent->resolver, NP_LISTENERS_FRESH);
+    send_listeners(agent, agent->front, NP_LISTENERS_FRESH);
+    np_listeners_settle(&agent->listeners);
+    np_jobs_reschedule(&agent->jobs, NP_JOB_LISTEN, due_ms);
+}
+
+/* Is it an address of this box on which a resolver of ours may listen? Loopback is not: something else answers there.
+ */
+static bool is_self(const struct np_agent *agent, const struct np_endpoint *server)
+{
+    if (!agent->config->dns || np_addr_classify(&server->addr) == NP_ADDR_LOOPBACK ||
+        server->port != agent->config->dns_port)
+        return false;
+    for (size_t i = 0; i < agent->network.address_count; i++) {
+        struct np_addr own = agent->network.addresses[i].prefix.addr, other = server->addr;
+        own.scope = other.scope = 0;
+        if (np_addr_equal(&own, &other))
+            return true;
+    }
+    return false;
+}
+
+/* Reads the upstreams. True when they differ from those in force. */
+static bool update_upstreams(struct np_agent *agent)
+{
+    const struct np_agent_config *c = agent->config;
+    struct np_endpoint found[NP_VIEW_UPSTREAMS_MAX], kept[NP_VIEW_UPSTREAMS_MAX];
+    size_t count = c->upstream_count, kept_count = 0;
+    memset(kept, 0, sizeof kept);
+    if (count)
+        memcpy(found, c->upstreams, sizeof found);
+    else
+        count = np_resolv_conf_read(c->resolv_conf, found, NP_VIEW_UPSTREAMS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_self(agent, &found[i]))
+            kept[kept_count++] = found[i];
+    }
+    bool same = kept_count == agent->server_count;
+    for (size_t i = 0; same && i < kept_count; i++)
+        same = kept[i].port == agent->servers[i].port && np_addr_equal(&kept[i].addr, &agent->servers[i].addr);
+    if (same)
+        return false;
+    memcpy(agent->servers, kept, sizeof kept);
+    agent->server_count = kept_count;
+    np_hqclient_set_servers(agent->hq, kept, kept_count);
+    if (kept_count == 0)
+        np_warning("no DNS server to forward to: %s names none", c->upstream_count ? "upstream" : c->resolv_conf);
+    return true;
+}
+
+static void on_resolv_conf(void *ctx)
+{
+    struct np_agent *agent = ctx;
+    if (agent->stopping || !update_upstreams(agent))
+        return;
+    np_info("%zu DNS servers to forward to", agent->server_count);
+    np_agent_update_view(agent);
+    np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
+}
+
+static bool same_routes(const struct np_network *a, const struct np_network *b)
+{
+    if (a->route_count != b->route_count)
+        return false;
+    for (size_t i = 0; i < a->route_count; i++) {
+        const struct np_default_route *x = &a->routes[i], *y = &b->routes[i];
+        if (x->family != y->family || x->ifindex != y->ifindex || !np_addr_equal(&x->gateway, &y->gateway))
+            return false;
+    }
+    return true;
+}
+
+static void log_choice(const struct np_agent *agent)
+{
+    const struct np_address_choice *choice = &agent->choice;
+    for (size_t i = 0; i < choice->missing_lan_count; i++)
+        np_warning("lan interface %s does not exist now", choice->missing_lan[i]);
+    for (size_t i = 0; i < choice->interface_count; i++) {
+        const struct np_choice_interface *link = &choice->interfaces[i];
+        char v4[NP_ADDR_TEXT_MAX] = "-", v6[NP_ADDR_TEXT_MAX] = "-";
+        if (link->v4_count)
+            np_addr_format(&link->v4[0].addr, v4);
+        if (link->v6_count)
+            np_addr_format(&link->v6[0].addr, v6);
+        np_info("LAN interface %s: %zu IPv4 (%s), %zu IPv6 (%s)", link->name, link->v4_count, v4, link->v6_count, v6);
+    }
+}
+
+static bool is_usable(const struct np_address_choice *choice)
+{
+    for (size_t i = 0; i < choice->interface_count; i++) {
+        if (choice->interfaces[i].v4_count || choice->interfaces[i].v6_count)
+            return true;
+    }
+    return false;
+}
+
+/* Make before break: new sockets, the new view, then the old sockets go. */
+static void on_network(void *ctx, const struct np_network *network)
+{
+    struct np_agent *agent = ctx;
+    struct np_address_choice *before = malloc(sizeof *before);
+    if (!before || agent->stopping) {
+        free(before);
+        return;
+    }
+    bool rerouted = !same_routes(&agent->network, network), first = !agent->has_choice;
+    *before = agent->choice;
+    agent->network = *network;
+    np_addresses_choose(&agent->config->policy, network, &agent->choice);
+    agent->has_choice = true;
+    bool changed = first || !np_address_choice_equal(before, &agent->choice);
+    bool published = first || !np_addresses_equal(&before->publish, &agent->choice.publish);
+    free(before);
+    if (changed) {
+        log_choice(agent);
+        np_listeners_want(&agent->listeners, agent->config, &agent->choice);
+        np_agent_listen(agent);
+    }
+    rerouted = update_upstreams(agent) || rerouted;
+    np_agent_update_view(agent);
+    if (changed) {
+        send_listeners(agent, agent->resolver, NP_LISTENERS_GONE);
+        send_listeners(agent, agent->front, NP_LISTENERS_GONE);
+        np_listeners_sweep(&agent->listeners);
+    }
+    if (changed || published) {
+        struct np_enrol_event event = {
+            .type = NP_EVENT_ADDRESSES, .addresses = &agent->choice.publish, .usable = is_usable(&agent->choice)};
+        np_agent_enrol(agent, &event);
+    }
+    if (rerouted && !first) {
+        np_hqclient_disconnect(agent->hq);
+        np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
+    }
+    np_upstreams_look(agent->upstreams);
+    np_agent_arm(agent);
+}
+
+static int start_child(struct np_agent *agent, const char *verb, struct np_child **out_child)
+{
+    static const char *const levels[] = {"error", "warning", "notice", "info", "debug"};
+    struct np_child_options options = {.verb = verb,
+                                       .log_level = levels[agent->config->log_level - NP_LOG_ERROR],
+                                       .events = {.feed = feed, .frame = on_frame, .died = on_died},
+                                       .ctx = agent};
+    int rc = np_child_new(&agent->loop, &options, out_child);
+    if (rc == 0)
+        rc = np_child_start(*out_child);
+    if (rc)
+        np_error("%s: %s", verb, np_strerror(rc));
+    return rc;
+}
+
+int np_agent_net_start(struct np_agent *agent)
+{
+    const struct np_agent_config *c = agent->config;
+    update_upstreams(agent);
+    np_agent_update_view(agent);
+    /* A child that cannot be started now is tried again; only what can never work ends the agent. */
+    if (c->dns && start_child(agent, "child-resolver", &agent->resolver) && !agent->resolver)
+        return NP_E_CLOSED;
+    if ((c->http || c->https) && start_child(agent, "child-front", &agent->front) && !agent->front)
+        return NP_E_CLOSED;
+    int rc = np_upstreams_new(&agent->loop, c->resolv_conf, on_resolv_conf, agent, &agent->upstreams);
+    if (rc) {
+        np_error("watching %s: %s", c->resolv_conf, np_strerror(rc));
+        return rc;
+    }
+    rc = np_netwatch_new(&agent->loop, NULL, on_network, agent, &agent->watch);
+    if (rc)
+        np_error("watching the network: %s", np_strerror(rc));
+    return rc;
+}

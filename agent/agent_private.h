@@ -1,0 +1,105 @@
+/* agent_private: the agent's one top struct, and what its files offer each other. */
+#ifndef AGENT_AGENT_PRIVATE_H
+#define AGENT_AGENT_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "agent/certificate/enrol.h"
+#include "agent/certificate/exchange.h"
+#include "agent/child/child.h"
+#include "agent/config.h"
+#include "agent/control.h"
+#include "agent/identity/clock.h"
+#include "agent/identity/entropy.h"
+#include "agent/identity/state.h"
+#include "agent/identity/store.h"
+#include "agent/listeners.h"
+#include "agent/network/addresses.h"
+#include "agent/network/netwatch.h"
+#include "agent/tls/hqclient.h"
+#include "agent/upstreams.h"
+#include "resolver/base/jobs.h"
+#include "resolver/view.h"
+
+enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE };
+
+#define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
+
+/* Everything. About 400 KiB, on the heap. */
+struct np_agent {
+    const struct np_agent_config *config;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uv_signal_t sigterm, sigint;
+    struct np_jobs jobs;
+    bool stopping;
+
+    struct np_entropy entropy;
+    struct np_clock clock;
+    struct np_store store;
+    struct np_store_report store_report;
+    struct np_state state;
+
+    struct np_enrol enrol;
+    struct np_exchange_self self;
+    struct np_response response;
+    struct np_package package; /* the one that is being checked */
+    struct np_tls_anchors *anchors;
+    struct np_hqclient *hq;
+
+    struct np_netwatch *watch;
+    struct np_network network; /* the last snapshot, copied */
+    struct np_address_choice choice;
+    bool has_choice;
+    struct np_listeners listeners;
+    struct np_upstreams *upstreams;
+    struct np_endpoint servers[NP_VIEW_UPSTREAMS_MAX]; /* in force */
+    size_t server_count;
+
+    struct np_view view;
+    char *view_json; /* what was sent last */
+    uint32_t view_serial;
+    struct np_child *resolver, *front; /* NULL where the configuration needs none */
+
+    struct np_control *control;
+};
+
+/* Milliseconds of the loop's clock, refreshed. */
+int64_t np_agent_now_ms(struct np_agent *agent);
+
+/* Arms the one timer for the earliest job. */
+void np_agent_arm(struct np_agent *agent);
+
+/* The time of certificates: the clock's judgement of the system's. */
+int64_t np_agent_judged_s(const struct np_agent *agent);
+
+/* Is the stored certificate valid now and good for the device's name? */
+bool np_agent_certificate_valid(const struct np_agent *agent);
+
+/* Makes the client for HQ and the machine, on the loaded state. Returns 0 or an error that was logged. */
+int np_agent_hq_start(struct np_agent *agent);
+
+/* One event for the enrolment machine, and every action that follows from it. */
+void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event);
+
+/* np_agent_enrol with an event that has nothing but its type. */
+void np_agent_enrol_simple(struct np_agent *agent, enum np_enrol_event_type type);
+
+/* Starts children, netwatch and the watch of resolv.conf. Returns 0 or an error that was logged. */
+int np_agent_net_start(struct np_agent *agent);
+
+/* Opens listeners that are due, and hands them out. */
+void np_agent_listen(struct np_agent *agent);
+
+/* Makes the view anew and sends it where it differs; plans the next look at the certificate's validity. */
+void np_agent_update_view(struct np_agent *agent);
+
+/* Gives the front the certificate that the state holds. */
+void np_agent_send_certificate(struct np_agent *agent);
+
+/* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
+char *np_agent_status(struct np_agent *agent);
+
+#endif

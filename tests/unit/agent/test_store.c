@@ -1,0 +1,208 @@
+/* The state folder: generations, damage, no write without a change, the lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/identity/store.h"
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+#include "tests/support/test_ca.h"
+
+static char folder[64];
+static struct np_store store;
+static struct np_state saved, loaded;
+static struct np_store_report report;
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/np-store-XXXXXX");
+    memset(&saved, 0, sizeof saved);
+    saved.has_identity = true;
+    saved.identity = test_ca_key(1);
+    return mkdtemp(folder) && np_store_open(&store, folder) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char path[160];
+    np_store_close(&store);
+    for (int i = 0; i < 12; i++) {
+        snprintf(path, sizeof path, "%s/generation-%d/state", folder, i);
+        unlink(path);
+        snprintf(path, sizeof path, "%s/generation-%d", folder, i);
+        rmdir(path);
+    }
+    snprintf(path, sizeof path, "%s/lock", folder);
+    unlink(path);
+    return rmdir(folder);
+}
+
+static const char *file_of(unsigned generation)
+{
+    static char path[160];
+    snprintf(path, sizeof path, "%s/generation-%u/state", folder, generation);
+    return path;
+}
+
+static bool exists(unsigned generation)
+{
+    return access(file_of(generation), F_OK) == 0;
+}
+
+static void save(uint8_t mark, bool expect_written)
+{
+    bool written;
+    saved.token[0] = mark;
+    assert_int_equal(np_store_save(&store, &saved, &written), 0);
+    assert_int_equal(written, expect_written);
+}
+
+static void damage(unsigned generation, long at)
+{
+    uint8_t *data;
+    size_t len;
+    assert_int_equal(np_file_read(file_of(generation), NP_STATE_BYTES_MAX, &data, &len), 0);
+    if (at < 0) {
+        assert_int_equal(truncate(file_of(generation), (off_t)len + at), 0);
+    } else {
+        data[at] ^= 1;
+        int fd = open(file_of(generation), O_WRONLY);
+        assert_int_equal(write(fd, data, len), len);
+        close(fd);
+    }
+    free(data);
+}
+
+static void reopen(void)
+{
+    np_store_close(&store);
+    assert_int_equal(np_store_open(&store, folder), 0);
+}
+
+static void empty(void **state)
+{
+    (void)state;
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(report.generation, 0);
+    assert_false(loaded.has_identity);
+}
+
+static void writes_only_changes(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(1, false);
+    saved.floor_s = 12345;
+    save(1, false); /* the clock moves all the time */
+    save(2, true);
+    assert_true(exists(1) && exists(2));
+    save(3, true);
+    assert_false(exists(1));
+    assert_true(exists(2) && exists(3));
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(report.generation, 3);
+    assert_int_equal(loaded.token[0], 3);
+    assert_int_equal(loaded.floor_s, 12345);
+    saved = loaded;
+    save(3, false); /* also after a restart */
+    struct stat st;
+    assert_int_equal(stat(file_of(3), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void falls_back_one(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(2, 40);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(report.generation, 1);
+    assert_int_equal(report.damaged_count, 1);
+    assert_int_equal(report.damaged[0], 2);
+    assert_int_equal(report.damage[0], NP_E_CHECKSUM);
+    assert_int_equal(loaded.token[0], 1);
+    /* The next one takes a new number; the good one stays behind it, the damaged one goes. */
+    saved = loaded;
+    save(7, true);
+    assert_true(exists(1) && exists(3));
+    assert_false(exists(2));
+}
+
+static void cut_file(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(2, -1);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(report.damage[0], NP_E_TRUNCATED);
+    assert_int_equal(loaded.token[0], 1);
+}
+
+static void all_damaged(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(1, 40);
+    damage(2, 40);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_CHECKSUM);
+    assert_int_equal(report.damaged_count, 2);
+    assert_false(loaded.has_identity);
+}
+
+static void power_cut_while_writing(void **state)
+{
+    (void)state;
+    char path[160];
+    save(1, true);
+    /* What a cut between mkdir and rename leaves. */
+    snprintf(path, sizeof path, "%s/new.tmp", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/new.tmp/state", folder);
+    assert_int_equal(np_file_write_atomic(path, "half", 4, 0600), 0);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(report.generation, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    save(2, true);
+}
+
+static void one_agent(void **state)
+{
+    (void)state;
+    struct np_store second;
+    assert_int_equal(np_store_open(&second, folder), -EAGAIN);
+    assert_int_equal(np_store_open(&second, "/dev/null/x"), -ENOTDIR);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_only_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(falls_back_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(cut_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_damaged, setup, teardown),
+        cmocka_unit_test_setup_teardown(power_cut_while_writing, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_agent, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
