@@ -101,7 +101,7 @@ def _shell(arguments):
     if not node.exists():
         raise Failed('no lab is up: start one with sudo tests/lab up')
     argv = node.argv(*(arguments.cmd or [os.environ.get('SHELL', '/bin/bash')]))
-    environment = {**os.environ, 'PS1': f'{node.label}# ', 'PATH': f'{paths.STATE / "bin"}:{os.environ["PATH"]}'}
+    environment = {**os.environ, 'PS1': f'{node.label}# ', 'PATH': f'{node.state / "bin"}:{os.environ["PATH"]}'}
     os.execvpe(argv[0], argv, environment)
 
 

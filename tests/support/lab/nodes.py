@@ -51,6 +51,12 @@ class Node(Namespace):
         path.write_text(text)
         return path
 
+    def tool(self, program, conf, *verbs):
+        """Makes `program VERB` in `tests/lab shell` find the configuration of this node."""
+        path = self.write(f'bin/{program.name}', f'#!/bin/sh\ncase ${{1:-}} in\n{"|".join(verbs)}) set -- "$@" --config {conf} ;;\nesac\n'
+                                                 f'exec {program} "$@"\n')
+        path.chmod(0o755)
+
     # Daemons
 
     def log(self, name):

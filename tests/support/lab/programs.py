@@ -11,7 +11,7 @@ import time
 from lab.home import LAN4, LAN_DNS_PORT, LAN_ZONE
 from lab.internet import ACME_DIRECTORY, DEVICE_ZONE, HQ
 from lab.namespaces import Failed, attempt
-from lab.paths import BOX_UID
+from lab.paths import BOX_UID, HQ_UID
 from lab.waiting import wait_until
 
 HQ_HOST = f'hq.{DEVICE_ZONE}'
@@ -34,24 +34,38 @@ log-level = debug
 """
 
 
+def unprivileged(uid):
+    """The words before a program that make it a user's who may do one thing more: bind low ports."""
+    caps = [f'--{kind}=-all,+net_bind_service' for kind in ('inh-caps', 'ambient-caps', 'bounding-set')]
+    return ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--no-new-privs', *caps]
+
+
 class Hq:
-    """The manufacturer's server on the hq node."""
+    """The manufacturer's server on the hq node, run by a user of its own that may bind low ports."""
 
     def __init__(self, internet, programs):
         self.node = internet.hq
         self.internet = internet
         self.program = programs / 'nameplate-hq'
         self.folder = self.node.state / 'nameplate-hq'
+        self.conf = self.folder / 'nameplate-hq.conf'
+        self.anchors = self.folder / 'hq-anchors.pem'
 
     def start(self):
         self.init()
         self.serve()
 
     def init(self):
-        raise Failed('nameplate-hq init is not there yet')
+        """What an operator types once."""
+        self.folder.mkdir()
+        os.chown(self.folder, HQ_UID, HQ_UID)
+        self.node.run(*unprivileged(HQ_UID), self.program, 'init', '--zone', DEVICE_ZONE, '--url', HQ_URL, '--dir', self.folder,
+                      '--nameserver', f'ns1.{DEVICE_ZONE}={HQ}', '--address', HQ, '--acme-directory', ACME_DIRECTORY,
+                      '--acme-anchors', self.internet.anchors, '--agree-tos')
+        self.node.tool(self.program, self.conf, 'serve', 'device', 'factory-secret')
 
     def serve(self):
-        self.node.daemon('hq', self.program, 'serve', '--config', self.folder / 'nameplate-hq.conf', ready=self.serves)
+        self.node.daemon('hq', *unprivileged(HQ_UID), self.program, 'serve', '--config', self.conf, ready=self.serves)
 
     def serves(self):
         """True when both the API and the zone answer."""
@@ -59,14 +73,10 @@ class Hq:
 
     def run(self, *words):
         """One of the operator's verbs; returns what it printed."""
-        return self.node.run(self.program, *words, '--config', self.folder / 'nameplate-hq.conf')
+        return self.node.run(*unprivileged(HQ_UID), self.program, *words, '--config', self.conf)
 
     def devices(self):
         return json.loads(self.run('device', 'list', '--json'))
-
-    @property
-    def anchors(self):
-        return self.folder / 'hq-anchors.pem'
 
 
 class Box:
@@ -96,12 +106,11 @@ class Box:
         os.chown(secret, BOX_UID, BOX_UID)
         secret.chmod(0o400)
         self.root.write_text(self.internet.acme_root())
+        self.node.tool(self.program, self.conf, 'agent', 'status')
 
     def start(self):
         """Starts the agent; it starts the rest."""
-        caps = [f'--{kind}=-all,+net_bind_service' for kind in ('inh-caps', 'ambient-caps', 'bounding-set')]
-        return self.node.daemon('agent', 'setpriv', f'--reuid={BOX_UID}', f'--regid={BOX_UID}', '--clear-groups', *caps,
-                                '--no-new-privs', self.program, 'agent', '--config', self.conf)
+        return self.node.daemon('agent', *unprivileged(BOX_UID), self.program, 'agent', '--config', self.conf)
 
     def status(self):
         """`nameplate status --json`, or {} while the agent cannot be reached."""
