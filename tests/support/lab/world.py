@@ -161,8 +161,9 @@ def _pids_of(uids):
     found = []
     for entry in Path('/proc').iterdir():
         with contextlib.suppress(OSError):
-            # Not the folder's owner: that is root for a process that is not dumpable.
-            if entry.name.isdigit() and int((entry / 'status').read_text().split('\nUid:\t')[1].split()[0]) in uids:
+            # Not the folder's owner: that is root for a process that is not dumpable. Zombies are nothing any more.
+            status = (entry / 'status').read_text() if entry.name.isdigit() else ''
+            if status and '\nState:\tZ' not in status and int(status.split('\nUid:\t')[1].split()[0]) in uids:
                 found.append(int(entry.name))
     return found
 
