@@ -11,8 +11,9 @@
 #include "resolver/base/log.h"
 #include "resolver/base/random.h"
 
-#define BUCKETS   1024 /* of the table of client addresses */
-#define LINGER_MS 2000 /* for the client to have read the last answer: closing earlier can reset it away */
+#define BUCKETS    1024         /* of the table of client addresses */
+#define LINGER_MS  2000         /* for the client to have read the last answer: closing earlier can reset it away */
+#define LINGER_MAX (256 * 1024) /* bytes of a client that goes on sending meanwhile */
 
 /* How many connections one client address has. */
 struct peer {
@@ -41,6 +42,7 @@ struct connection {
     bool server_done; /* the HTTP server will send no more */
     bool deaf;        /* the HTTP server takes no more: what the client sends is thrown away */
     bool lingering;   /* all is said; waiting for the client to close */
+    size_t lingered;  /* bytes thrown away meanwhile */
 };
 
 struct np_door {
@@ -394,8 +396,12 @@ static void on_tcp_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
             connection_close(c);
         return;
     }
-    if (c->lingering)
+    if (c->lingering) {
+        c->lingered += (size_t)n;
+        if (c->lingered > LINGER_MAX)
+            connection_close(c);
         return;
+    }
     alive(c);
     if (np_tls_stream_feed(c->tls, buf->base, (size_t)n)) {
         connection_close(c);
