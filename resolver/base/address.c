@@ -32,7 +32,9 @@ static const struct class_net class_v6[] = {
     {{0x00, 0x64, 0xff, 0x9b}, 96, NP_ADDR_NAT64},
     {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, NP_ADDR_NAT64},
     {{0x01, 0x00}, 64, NP_ADDR_RESERVED},
+    {{0x20, 0x01, 0x00, 0x02}, 48, NP_ADDR_RESERVED},
     {{0x20, 0x01, 0x0d, 0xb8}, 32, NP_ADDR_RESERVED},
+    {{0x3f, 0xff}, 20, NP_ADDR_RESERVED},
     {{0x20, 0x02}, 16, NP_ADDR_6TO4},
     {{0xfe, 0x80}, 10, NP_ADDR_LINK_LOCAL},
     {{0xfc}, 7, NP_ADDR_ULA},
@@ -71,9 +73,10 @@ int np_addr_parse(const char *text, struct np_addr *out_addr)
         return NP_E_MALFORMED;
     addr.family = AF_INET6;
     if (percent) {
-        char *end;
-        unsigned long index = strtoul(percent + 1, &end, 10);
-        if (end == percent + 1 || *end != 0)
+        char *end = NULL;
+        bool digits = percent[1] >= '0' && percent[1] <= '9'; /* strtoul alone would take a space or a sign */
+        unsigned long index = digits ? strtoul(percent + 1, &end, 10) : 0;
+        if (!digits || *end != 0)
             index = if_nametoindex(percent + 1);
         if (index == 0 || index > UINT32_MAX)
             return NP_E_MALFORMED;

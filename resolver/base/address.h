@@ -48,7 +48,7 @@ enum np_addr_class {
     NP_ADDR_NAT64,       /* 64:ff9b::/96 and 64:ff9b:1::/48 */
     NP_ADDR_6TO4,        /* 2002::/16 */
     NP_ADDR_MULTICAST,   /* 224/4, ff00::/8 */
-    NP_ADDR_RESERVED,    /* 240/4, documentation and benchmarking ranges, 2001:db8::/32, 100::/64 */
+    NP_ADDR_RESERVED,    /* 240/4, documentation and benchmarking ranges, 2001:db8::/32, 3fff::/20, 100::/64 */
     NP_ADDR_GLOBAL       /* everything else */
 };
 

@@ -38,7 +38,7 @@ static size_t edit_distance(const char *a, const char *b)
 {
     size_t row[64], la = strlen(a), lb = strlen(b);
     if (la >= 64 || lb >= 64)
-        return 64;
+        return SIZE_MAX;
     for (size_t j = 0; j <= lb; j++)
         row[j] = j;
     for (size_t i = 1; i <= la; i++) {
@@ -128,12 +128,6 @@ static int on_value(cfg_t *cfg, cfg_opt_t *option)
     if (index < 0)
         return 0;
     const struct np_config_key *key = &config->keys[index];
-    if (config->lines[index] && key->type != NP_CONFIG_LIST) {
-        snprintf(text, sizeof text, "%s is set twice (first in line %u)", key->name, config->lines[index]);
-        report(config, (unsigned)cfg->line, text);
-        return -1;
-    }
-    config->lines[index] = (unsigned)cfg->line;
     if (key->type == NP_CONFIG_INT) {
         long value = cfg_opt_getnint(option, 0);
         if (value >= key->min && value <= key->max)
@@ -191,11 +185,112 @@ static int make_option(const struct np_config_key *key, cfg_opt_t *out_option)
     return NP_E_CONFIG;
 }
 
+/* libconfuse 3.3 counts the lines that have a comment two or three times, keeps its scanner's state of a quote or
+ * comment that was never closed for the next file, and silently takes the last of two assignments. So its text is
+ * looked at before: comments are blanked, open ends and second assignments refused, and the lines of the keys noted. */
+struct scan {
+    struct np_config *config;
+    char *at;
+    unsigned line;
+};
+
+static int refuse(const struct scan *scan, unsigned line, const char *text)
+{
+    report(scan->config, line, text);
+    return NP_E_CONFIG;
+}
+
+/* From an opening quote to its closing one. */
+static int scan_quoted(struct scan *scan)
+{
+    char quote = *scan->at++;
+    unsigned start = scan->line;
+    for (; *scan->at != quote; scan->at++) {
+        if (*scan->at == '\\' && scan->at[1] && scan->at[1] != '\n')
+            scan->at++;
+        else if (*scan->at == '\n')
+            scan->line++;
+        else if (*scan->at == 0)
+            return refuse(scan, start, "a quoted value is never closed");
+    }
+    return 0;
+}
+
+/* From the first character of a comment to its last (the line's end is not of it). */
+static int scan_comment(struct scan *scan, bool block)
+{
+    unsigned start = scan->line;
+    char *end = block ? strstr(scan->at + 2, "*/") : strchrnul(scan->at, '\n');
+    if (!end)
+        return refuse(scan, start, "a comment is never closed");
+    end += block ? 1 : -1;
+    for (; scan->at <= end; scan->at++) {
+        if (*scan->at == '\n')
+            scan->line++;
+        else
+            *scan->at = ' ';
+    }
+    scan->at = end;
+    return 0;
+}
+
+/* At "=" (or the "=" of "+=", which adds to a list): whose assignment is it? */
+static int scan_assignment(struct scan *scan, const char *text)
+{
+    bool append = scan->at > text && scan->at[-1] == '+';
+    const char *end = append ? scan->at - 1 : scan->at;
+    while (end > text && strchr(" \t\r", end[-1]))
+        end--;
+    const char *start = end;
+    while (start > text && !strchr(" \t\r\n={}(),\"'", start[-1]))
+        start--;
+    char name[64], message[128];
+    snprintf(name, sizeof name, "%.*s", (int)(end - start < 63 ? end - start : 63), start);
+    int index = key_index(scan->config, name);
+    if (index < 0)
+        return 0; /* libconfuse names it */
+    unsigned *line = &scan->config->lines[index];
+    if (*line && !append) {
+        snprintf(message, sizeof message, "%s is set twice (first in line %u)", name, *line);
+        return refuse(scan, scan->line, message);
+    }
+    if (*line == 0)
+        *line = scan->line;
+    return 0;
+}
+
+static int scan_text(struct np_config *config, char *text)
+{
+    struct scan scan = {config, text, 1};
+    char before = '\n';
+    for (int rc = 0; *scan.at; before = *scan.at++) {
+        /* "//" and "/ *" begin a comment only where a word could begin: URLs pass. */
+        bool word_start = strchr(" \t\r\n={},", before) != NULL;
+        if (*scan.at == '\n')
+            scan.line++;
+        else if (*scan.at == '"' || *scan.at == '\'')
+            rc = scan_quoted(&scan);
+        else if (*scan.at == '#' || (word_start && scan.at[0] == '/' && scan.at[1] == '/'))
+            rc = scan_comment(&scan, false);
+        else if (word_start && scan.at[0] == '/' && scan.at[1] == '*')
+            rc = scan_comment(&scan, true);
+        else if (*scan.at == '=')
+            rc = scan_assignment(&scan, text);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int parse_into(struct np_config *config, const char *text, size_t len)
 {
     char *copy = strndup(text, len);
     if (!copy)
         return -ENOMEM;
+    if (scan_text(config, copy)) {
+        free(copy);
+        return NP_E_CONFIG;
+    }
     cfg_set_error_function(config->cfg, on_error);
     for (size_t i = 0; i < config->key_count; i++)
         cfg_set_validate_func(config->cfg, config->keys[i].name, on_value);
