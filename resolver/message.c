@@ -206,7 +206,7 @@ static void end_record(struct np_answer *answer, enum np_section section, size_t
 void np_answer_rr(struct np_answer *answer, enum np_section section, const struct np_name *owner, uint16_t type,
                   uint32_t ttl, const void *rdata, size_t rdata_len)
 {
-    if (answer->truncated || rdata_len > UINT16_MAX)
+    if (answer->truncated || answer->writer.error || rdata_len > UINT16_MAX)
         return;
     size_t start = begin_record(answer, owner, type, ttl);
     np_write_u16(&answer->writer, (uint16_t)rdata_len);
@@ -224,7 +224,7 @@ void np_answer_address(struct np_answer *answer, enum np_section section, const 
 void np_answer_soa(struct np_answer *answer, enum np_section section, const struct np_name *owner, uint32_t ttl,
                    const struct np_name *mname, const struct np_name *rname, uint32_t serial, const uint32_t timers[4])
 {
-    if (answer->truncated)
+    if (answer->truncated || answer->writer.error)
         return;
     if (section == NP_SECTION_AUTHORITY && timers[3] < ttl)
         ttl = timers[3];

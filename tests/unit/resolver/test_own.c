@@ -1,0 +1,326 @@
+/* own, special and local: each row is a question and the whole answer as text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "resolver/local.h"
+#include "resolver/own.h"
+#include "resolver/special.h"
+#include "tests/unit/resolver/dump.h"
+
+static const char view_json[] =
+    "{\"version\":1,\"role\":\"router\",\"own\":["
+    "{\"name\":\"nifty-babbage.devices.example\",\"https\":true},"
+    "{\"name\":\"wild.devices.example\",\"https\":true,\"wildcard\":true},"
+    "{\"name\":\"bare.devices.example\"},"
+    "{\"name\":\"deep.sub.nifty-babbage.devices.example\"}],"
+    "\"zone\":\"devices.example\",\"ttl\":10,\"serial\":17,\"interfaces\":["
+    "{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\",\"192.168.1.9/24\"],\"v6\":[\"fd42::1/64\",\"fe80::1/64\"]},"
+    "{\"index\":4,\"lan\":true,\"v4\":[\"192.168.4.1/24\"],\"v6\":[\"fe80::1/64\"]},"
+    "{\"index\":5,\"lan\":true,\"v6\":[\"fd45::1/64\"]},"
+    "{\"index\":6,\"lan\":true,\"v4\":[\"169.254.1.1/16\"],\"v6\":[\"fe80::1/64\"]},"
+    "{\"index\":2,\"lan\":false,\"v4\":[\"203.0.113.5/24\"]}],"
+    "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]},"
+    "\"forward\":[{\"zone\":\"lan\",\"to\":[\"127.0.0.1:5353\"]},{\"zone\":\"7.10.in-addr.arpa\",\"to\":[\"127.0.0.1\"]"
+    "},"
+    "{\"zone\":\"a.b.home.arpa\",\"to\":[\"127.0.0.1:5353\"]}]}";
+
+#define NAME      "nifty-babbage.devices.example"
+#define SOA(zone) "AU " zone " SOA 10 " zone " hostmaster." zone " 17 3600 600 86400 10"
+
+struct row {
+    const char *name;
+    uint16_t type;
+    uint32_t ifindex;
+    const char *want; /* after "flags name type" */
+};
+
+static struct np_view view;
+
+static int load(void **state)
+{
+    char error[NP_VIEW_ERROR_MAX];
+    (void)state;
+    int rc = np_view_parse(view_json, sizeof view_json - 1, &view, error);
+    if (rc)
+        fprintf(stderr, "%s\n", error);
+    return rc;
+}
+
+/* The answer to a question from that interface; "forward" when it is not answered here. */
+static const char *ask(struct dump *dump, const char *name, uint16_t type, uint32_t ifindex, uint16_t flags, bool edns)
+{
+    uint8_t packet[512], out[NP_DNS_UDP_MAX];
+    struct np_query query;
+    struct np_client client = {.ifindex = ifindex};
+    size_t out_len, len = dump_query(packet, name, type, flags, edns, false);
+    (void)np_addr_parse("192.168.1.77", &client.remote.addr);
+    enum np_local_kind kind = np_local_answer(&view, &client, packet, len, &query, out, sizeof out, &out_len);
+    if (kind == NP_LOCAL_FORWARD)
+        return "forward";
+    if (kind == NP_LOCAL_DROPPED)
+        return "dropped";
+    return dump_message(dump, out, out_len);
+}
+
+static void check(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct dump dump;
+        char want[1024], type[16];
+        const char *got = ask(&dump, rows[i].name, rows[i].type, rows[i].ifindex, NP_FLAG_RD, false);
+        const char *colon = strchr(rows[i].want, ':');
+        if (colon)
+            snprintf(want, sizeof want, "%.*s aa rd ra %s %s%s%s", (int)(colon - rows[i].want), rows[i].want,
+                     rows[i].name, dump_type(rows[i].type, type), colon[1] ? "; " : "", colon + 1);
+        else
+            snprintf(want, sizeof want, "%s", rows[i].want);
+        if (strcmp(got, want) != 0)
+            fail_msg("row %zu:\n got  %s\n want %s", i, got, want);
+    }
+}
+
+#define CHECK(rows) check(rows, sizeof(rows) / sizeof *(rows))
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {NAME, NP_RR_A, 3, "NOERROR:AN " NAME " A 10 192.168.1.1; AN " NAME " A 10 192.168.1.9"},
+        {NAME, NP_RR_AAAA, 3, "NOERROR:AN " NAME " AAAA 10 fd42::1"},
+        {"Nifty-BABBAGE.Devices.Example", NP_RR_AAAA, 3, "NOERROR:AN Nifty-BABBAGE.Devices.Example AAAA 10 fd42::1"},
+        /* one family: the other is NODATA, not the primary's */
+        {NAME, NP_RR_A, 4, "NOERROR:AN " NAME " A 10 192.168.4.1"},
+        {NAME, NP_RR_AAAA, 4, "NOERROR:" SOA(NAME)},
+        {NAME, NP_RR_A, 5, "NOERROR:" SOA(NAME)},
+        {NAME, NP_RR_AAAA, 5, "NOERROR:AN " NAME " AAAA 10 fd45::1"},
+        /* nothing usable, an interface that is not LAN, unknown, loopback: the primary addresses */
+        {NAME, NP_RR_A, 6, "NOERROR:AN " NAME " A 10 192.168.1.1"},
+        {NAME, NP_RR_AAAA, 6, "NOERROR:AN " NAME " AAAA 10 fd42::1"},
+        {NAME, NP_RR_A, 2, "NOERROR:AN " NAME " A 10 192.168.1.1"},
+        {NAME, NP_RR_A, 0, "NOERROR:AN " NAME " A 10 192.168.1.1"},
+        {NAME, NP_RR_A, 1, "NOERROR:AN " NAME " A 10 192.168.1.1"},
+    };
+    CHECK(rows);
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {NAME, NP_RR_HTTPS, 3, "NOERROR:AN " NAME " HTTPS 10 000100"},
+        {"bare.devices.example", NP_RR_HTTPS, 3, "NOERROR:" SOA("bare.devices.example")},
+        {NAME, NP_RR_SOA, 3, "NOERROR:AN " NAME " SOA 10 " NAME " hostmaster." NAME " 17 3600 600 86400 10"},
+        {NAME, NP_RR_MX, 3, "NOERROR:AN " NAME " MX 10 0 ."},
+        {NAME, NP_RR_TXT, 3, "NOERROR:AN " NAME " TXT 10 0b763d73706631202d616c6c"},
+        {NAME, NP_RR_ANY, 3, "NOERROR:AN " NAME " HINFO 10 075246433834383200"},
+        {NAME, NP_RR_NS, 3, "NOERROR:" SOA(NAME)},
+        {NAME, NP_RR_CNAME, 3, "NOERROR:" SOA(NAME)},
+        {NAME, NP_RR_CAA, 3, "NOERROR:" SOA(NAME)},
+        {NAME, 48, 3, "NOERROR:" SOA(NAME)},
+        {NAME, 65280, 3, "NOERROR:" SOA(NAME)},
+        {NAME, NP_RR_DS, 3, "forward"},
+        {"devices.example", NP_RR_A, 3, "forward"},
+        {"other.devices.example", NP_RR_A, 3, "forward"},
+        {"xnifty-babbage.devices.example", NP_RR_A, 3, "forward"},
+    };
+    CHECK(rows);
+}
+
+static void test_below(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"a." NAME, NP_RR_A, 3, "NXDOMAIN:" SOA(NAME)},
+        {"a.b." NAME, NP_RR_ANY, 3, "NXDOMAIN:" SOA(NAME)},
+        {"a." NAME, NP_RR_DS, 3, "NXDOMAIN:" SOA(NAME)},
+        {"_443._tcp." NAME, 52, 3, "NXDOMAIN:" SOA(NAME)},
+        /* an empty non-terminal above another own name */
+        {"sub." NAME, NP_RR_A, 3, "NOERROR:" SOA(NAME)},
+        {"deep.sub." NAME, NP_RR_A, 5, "NOERROR:" SOA("deep.sub." NAME)},
+        {"deep.sub." NAME, NP_RR_AAAA, 5, "NOERROR:AN deep.sub." NAME " AAAA 10 fd45::1"},
+        {"_acme-challenge." NAME, NP_RR_TXT, 3, "forward"},
+        {"_ACME-challenge." NAME, NP_RR_CNAME, 3, "forward"},
+        {"x._acme-challenge." NAME, NP_RR_TXT, 3, "forward"},
+        {"_acme-challenge.x." NAME, NP_RR_TXT, 3, "NXDOMAIN:" SOA(NAME)},
+        {"x_acme-challenge." NAME, NP_RR_TXT, 3, "NXDOMAIN:" SOA(NAME)},
+        {"a.Wild.devices.example", NP_RR_A, 4, "NOERROR:AN a.Wild.devices.example A 10 192.168.4.1"},
+        {"a.b.wild.devices.example", NP_RR_A, 4, "NOERROR:AN a.b.wild.devices.example A 10 192.168.4.1"},
+        {"a.wild.devices.example", NP_RR_HTTPS, 4, "NOERROR:AN a.wild.devices.example HTTPS 10 000100"},
+        {"a.b.wild.devices.example", NP_RR_HTTPS, 4, "NOERROR:" SOA("wild.devices.example")},
+        {"a.wild.devices.example", NP_RR_SOA, 4, "NOERROR:" SOA("wild.devices.example")},
+        {"a.wild.devices.example", NP_RR_AAAA, 4, "NOERROR:" SOA("wild.devices.example")},
+        {"_acme-challenge.wild.devices.example", NP_RR_TXT, 4, "forward"},
+    };
+    CHECK(rows);
+}
+
+static void test_ptr(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"1.1.168.192.in-addr.arpa", NP_RR_PTR, 3, "NOERROR:AN 1.1.168.192.in-addr.arpa PTR 10 " NAME},
+        {"9.1.168.192.IN-ADDR.arpa", NP_RR_PTR, 3, "NOERROR:AN 9.1.168.192.IN-ADDR.arpa PTR 10 " NAME},
+        {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.4.d.f.ip6.arpa", NP_RR_PTR, 3,
+         "NOERROR:AN 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.4.d.f.ip6.arpa PTR 10 " NAME},
+        {"1.1.168.192.in-addr.arpa", NP_RR_A, 3, "NOERROR:" SOA("1.1.168.192.in-addr.arpa")},
+        {"2.1.168.192.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("168.192.in-addr.arpa")},
+        {"1.168.192.in-addr.arpa", NP_RR_PTR, 3, "NOERROR:" SOA("168.192.in-addr.arpa")},
+        {"2.168.192.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("168.192.in-addr.arpa")},
+        /* the provider's, not ours */
+        {"9.9.9.9.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"5.113.0.203.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("113.0.203.in-addr.arpa")},
+    };
+    CHECK(rows);
+}
+
+static void test_special(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"localhost", NP_RR_A, 3, "NOERROR:AN localhost A 10 127.0.0.1"},
+        {"a.LocalHost", NP_RR_AAAA, 3, "NOERROR:AN a.LocalHost AAAA 10 ::1"},
+        {"localhost", NP_RR_MX, 3, "NOERROR:" SOA("localhost")},
+        {"1.0.0.127.in-addr.arpa", NP_RR_PTR, 3, "NOERROR:AN 1.0.0.127.in-addr.arpa PTR 10 localhost"},
+        {"0.127.in-addr.arpa", NP_RR_PTR, 3, "NOERROR:" SOA("127.in-addr.arpa")},
+        {"2.0.0.127.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("127.in-addr.arpa")},
+        {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa", NP_RR_PTR, 3,
+         "NOERROR:AN 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa PTR 10 localhost"},
+        {"x.invalid", NP_RR_A, 3, "NXDOMAIN:" SOA("invalid")},
+        {"x.Test", NP_RR_A, 3, "NXDOMAIN:AU Test SOA 10 Test hostmaster.Test 17 3600 600 86400 10"},
+        {"test", NP_RR_A, 3, "NOERROR:" SOA("test")},
+        {"abc.onion", NP_RR_A, 3, "NXDOMAIN:" SOA("onion")},
+        {"abc.alt", NP_RR_A, 3, "NXDOMAIN:" SOA("alt")},
+        {"printer.local", NP_RR_A, 3, "NXDOMAIN:" SOA("local")},
+        {"home.arpa", NP_RR_SOA, 3, "NOERROR:AN home.arpa SOA 10 home.arpa hostmaster.home.arpa 17 3600 600 86400 10"},
+        {"nas.home.arpa", NP_RR_A, 3, "NXDOMAIN:" SOA("home.arpa")},
+        {"b.home.arpa", NP_RR_A, 3, "NOERROR:" SOA("home.arpa")}, /* above a forwarded zone */
+        {"x.a.b.home.arpa", NP_RR_A, 3, "forward"},
+        {"home.arpa", NP_RR_DS, 3, "forward"},
+        {"_dns.resolver.arpa", NP_RR_SVCB, 3, "NOERROR:" SOA("resolver.arpa")},
+        {"x.y.resolver.arpa", NP_RR_A, 3, "NOERROR:" SOA("resolver.arpa")},
+        {"1.2.0.10.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("10.in-addr.arpa")},
+        {"1.2.7.10.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.16.172.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("16.172.in-addr.arpa")},
+        {"1.2.31.172.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("31.172.in-addr.arpa")},
+        {"1.2.32.172.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.15.172.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.64.100.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("64.100.in-addr.arpa")},
+        {"127.100.in-addr.arpa", NP_RR_PTR, 3, "NOERROR:" SOA("127.100.in-addr.arpa")},
+        {"1.2.128.100.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.63.100.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.064.100.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"100.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"1.2.254.169.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("254.169.in-addr.arpa")},
+        {"1.d.f.ip6.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("d.f.ip6.arpa")},
+        {"2.4.d.f.ip6.arpa", NP_RR_PTR, 3, "NOERROR:" SOA("d.f.ip6.arpa")}, /* above fd42::1 */
+        {"x.8.e.f.ip6.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("8.e.f.ip6.arpa")},
+        {"x.0.0.2.ip6.arpa", NP_RR_PTR, 3, "forward"},
+        {"host.lan", NP_RR_A, 3, "forward"},
+        {"www.example", NP_RR_A, 3, "forward"},
+        {".", NP_RR_NS, 3, "forward"},
+        {"arpa", NP_RR_NS, 3, "forward"},
+    };
+    CHECK(rows);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct dump dump;
+    /* Recursion not desired: ours is answered, the rest refused with EDE 18. */
+    assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, 0, false),
+                        "NOERROR aa ra " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
+    assert_string_equal(ask(&dump, "www.example", NP_RR_A, 3, 0, true),
+                        "REFUSED ra www.example A; AD . OPT 1232 00000000 000f00020012");
+    assert_string_equal(ask(&dump, NAME, NP_RR_AXFR, 3, NP_FLAG_RD, false), "REFUSED rd " NAME " TYPE252");
+    assert_string_equal(ask(&dump, NAME, NP_RR_OPT, 3, NP_FLAG_RD, false), "FORMERR rd " NAME " OPT");
+    assert_string_equal(ask(&dump, NAME, 0, 3, NP_FLAG_RD, false), "FORMERR rd " NAME " TYPE0");
+    /* AD of the query is not repeated, CD is (RFC 4035 section 3.1.6). */
+    assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, NP_FLAG_AD | NP_FLAG_CD, false),
+                        "NOERROR aa ra cd " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
+    /* An OPT is answered with one. */
+    assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, NP_FLAG_RD, true),
+                        "NOERROR aa rd ra " NAME " AAAA; AN " NAME " AAAA 10 fd42::1; AD . OPT 1232 00000000 ");
+    uint8_t packet[512], out[512];
+    struct np_client client = {.ifindex = 3};
+    struct np_query query;
+    size_t out_len, len = dump_query(packet, NAME, NP_RR_A, 0, false, false);
+    packet[len - 1] = 3; /* class CH */
+    assert_int_equal(np_local_answer(&view, &client, packet, len, &query, out, sizeof out, &out_len), NP_LOCAL_ERROR);
+    assert_int_equal(out[3] & 15, NP_RCODE_REFUSED);
+}
+
+/* A forwarder on loopback tells its client's subnet by ECS; from elsewhere ECS says nothing. */
+static void test_client_subnet(void **state)
+{
+    (void)state;
+    static const uint8_t option[] = {0, 8, 0, 7, 0, 1, 24, 0, 192, 168, 4};
+    static const struct {
+        const char *remote, *want;
+    } rows[] = {{"127.0.0.1", "192.168.4.1"}, {"192.168.1.77", "192.168.1.1"}};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t packet[512], out[512];
+        struct np_client client = {.ifindex = 1};
+        struct np_query query;
+        struct dump dump;
+        size_t out_len, len = dump_query(packet, NAME, NP_RR_A, 0, true, false);
+        packet[len - 1] = sizeof option;
+        memcpy(packet + len, option, sizeof option);
+        assert_int_equal(np_addr_parse(rows[i].remote, &client.remote.addr), 0);
+        assert_int_equal(
+            np_local_answer(&view, &client, packet, len + sizeof option, &query, out, sizeof out, &out_len),
+            NP_LOCAL_OWN);
+        assert_non_null(strstr(dump_message(&dump, out, out_len), rows[i].want));
+        assert_non_null(strstr(dump.text, "OPT 1232 00000000 ")); /* no option of the client's comes back */
+    }
+}
+
+static void test_offline_and_blocked(void **state)
+{
+    (void)state;
+    uint8_t packet[512], out[512];
+    struct np_client client = {.ifindex = 3};
+    struct np_query query;
+    struct dump dump;
+    size_t len = dump_query(packet, NAME, NP_RR_DS, NP_FLAG_RD, true, false);
+    assert_int_equal(np_query_parse(packet, len, &query), NP_QUERY_GOOD);
+    len = np_local_offline(&view, &client, &query, NP_EDE_NETWORK_ERROR, out, sizeof out);
+    assert_string_equal(dump_message(&dump, out, len),
+                        "NOERROR aa rd ra " NAME " DS; " SOA(NAME) "; AD . OPT 1232 00000000 ");
+    len = dump_query(packet, "www.example", NP_RR_A, NP_FLAG_RD, true, false);
+    assert_int_equal(np_query_parse(packet, len, &query), NP_QUERY_GOOD);
+    len = np_local_offline(&view, &client, &query, NP_EDE_NO_REACHABLE_AUTHORITY, out, sizeof out);
+    assert_string_equal(dump_message(&dump, out, len),
+                        "SERVFAIL rd ra www.example A; AD . OPT 1232 00000000 000f00020016");
+    len = np_local_blocked(&view, &client, &query, out, sizeof out);
+    assert_string_equal(dump_message(&dump, out, len),
+                        "NOERROR rd ra www.example A; " SOA("www.example") "; AD . OPT 1232 00000000 000f0002000f");
+}
+
+/* Before enrolment there is nothing of our own. */
+static void test_no_name(void **state)
+{
+    (void)state;
+    struct np_name name = dump_name(NAME), reverse = dump_name("1.1.168.192.in-addr.arpa");
+    struct np_view empty = view;
+    empty.own_count = 0;
+    assert_int_equal(np_own_find(&empty, &name, NP_RR_A).kind, NP_OWN_NONE);
+    assert_int_equal(np_own_find(&empty, &reverse, NP_RR_PTR).kind, NP_OWN_NONE);
+    assert_false(np_own_below(&empty, &reverse));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_types),
+        cmocka_unit_test(test_below),         cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_special),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_client_subnet), cmocka_unit_test(test_offline_and_blocked),
+        cmocka_unit_test(test_no_name),
+    };
+    return cmocka_run_group_tests(tests, load, NULL);
+}
