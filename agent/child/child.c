@@ -21,6 +21,14 @@
 #define ENVIRONMENT_MAX 8
 #define FD_SCAN_MAX     65536 /* descriptors tried one by one where close_range(2) is missing */
 
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 /* A frame that waits for a slow peer. */
 struct queued {
     struct queued *next;
@@ -349,7 +357,7 @@ static int make_environment(const struct np_child *child, char *out[ENVIRONMENT_
     }
     if (child->options.log_level && rc >= 0)
         rc = asprintf(&out[count++], "NP_LOG_LEVEL=%s", child->options.log_level);
-#ifdef __SANITIZE_ADDRESS__
+#ifdef WITH_ADDRESS_SANITIZER
     /* The leak checker stops its own process with ptrace, which a sandboxed one does not allow. */
     if (rc >= 0)
         rc = asprintf(&out[count++], "ASAN_OPTIONS=detect_leaks=0");
