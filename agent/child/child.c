@@ -14,6 +14,7 @@
 #include "agent/child/sandbox.h"
 #include "resolver/base/error.h"
 #include "resolver/base/jobs.h"
+#include "resolver/base/text.h"
 
 #define FRAMES_PER_WAKE 32   /* then the other handles get their turn */
 #define REAP_MS         5    /* between the channel's end and waitpid's answer: the kernel closes files first */
@@ -92,6 +93,7 @@ static void free_queued(struct queued *item)
 {
     for (size_t i = 0; i < item->fd_count; i++)
         close(item->fds[i]);
+    np_wipe(item->payload, item->len); /* a CERT frame holds the TLS key */
     free(item);
 }
 
