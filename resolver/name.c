@@ -6,6 +6,7 @@
 
 #define LABEL_MAX    63   /* RFC 1035 section 2.3.4 */
 #define POINTER_BITS 0xc0 /* RFC 1035 section 4.1.4 */
+#define HEADER_LEN   12   /* no name stands in a message's header */
 
 static uint8_t lower(uint8_t c)
 {
@@ -138,8 +139,11 @@ void np_name_read(struct np_reader *r, struct np_name *out_name)
             if (!jumped)
                 np_read_seek(r, at.pos);
             jumped = true;
-            if (at.error || target >= segment)
+            if (at.error || target >= segment || target < HEADER_LEN)
                 break;
+            /* What is pointed at is an earlier name, so it also ends before: it must not run on into bytes that come
+             * after it, which may be gone when the message is given on. */
+            at.size = segment;
             segment = target;
             np_read_seek(&at, target);
             continue;

@@ -30,7 +30,8 @@ int np_name_parse(const char *text, struct np_name *out_name);
 const char *np_name_format(const struct np_name *name, char out[NP_NAME_TEXT_MAX]);
 
 /* Reads a possibly compressed name at r's position in a message (r covers the whole message, so that pointers can be
- * followed). Pointers must go strictly backwards. Moves r past the name where it stands. On an error r->error is set.
+ * followed). Pointers must go to names that end before, and not into the header. Moves r past the name where it stands.
+ * On an error r->error is set.
  */
 void np_name_read(struct np_reader *r, struct np_name *out_name);
 

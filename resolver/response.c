@@ -107,6 +107,8 @@ static int copy_records(const uint8_t *message, size_t len, const struct np_quer
     layout->start = layout->end = walk.reader.pos;
     while ((more = np_walk_next(&walk, &rr)) > 0) {
         size_t end = rr.rdata_pos + rr.rdata_len;
+        if (rr.type == NP_RR_OPT && (rr.section != NP_SECTION_ADDITIONAL || layout->opt_pos))
+            return NP_E_MALFORMED;
         if (rr.type == NP_RR_OPT) {
             layout->opt_pos = rr.rdata_pos;
             layout->opt_len = rr.rdata_len;
