@@ -143,38 +143,14 @@ static void view_names(const struct np_agent *agent, struct np_view *view)
         memset(&view->zone, 0, sizeof view->zone);
 }
 
-static void view_interface(const struct np_choice_interface *link, struct np_view *view)
-{
-    if (view->interface_count == NP_VIEW_INTERFACES_MAX)
-        return;
-    struct np_view_interface *out = &view->interfaces[view->interface_count++];
-    out->index = link->index;
-    out->lan = true;
-    memcpy(out->name, link->name, sizeof out->name);
-    for (size_t i = 0; i < link->v4_count && out->v4_count < NP_VIEW_ADDRESSES_MAX; i++)
-        out->v4[out->v4_count++] = link->v4[i];
-    for (size_t i = 0; i < link->v6_count && out->v6_count < NP_VIEW_ADDRESSES_MAX; i++)
-        out->v6[out->v6_count++] = link->v6[i];
-    if (link->link_local.addr.family != AF_UNSPEC && out->v6_count < NP_VIEW_ADDRESSES_MAX) {
-        out->v6[out->v6_count] = link->link_local;
-        out->v6[out->v6_count++].addr.scope = 0; /* the interface says it */
-    }
-}
-
 static void make_view(const struct np_agent *agent, struct np_view *view)
 {
     const struct np_agent_config *c = agent->config;
-    const struct np_addresses *primary = &agent->choice.primary;
     np_view_init(view);
     view->role = c->policy.role;
     view->serial = agent->view_serial;
     view_names(agent, view);
-    for (size_t i = 0; agent->has_choice && i < agent->choice.interface_count; i++)
-        view_interface(&agent->choice.interfaces[i], view);
-    for (size_t i = 0; i < primary->v4_count && i < NP_VIEW_PRIMARY_MAX; i++)
-        view->primary_v4[view->primary_v4_count++] = primary->v4[i];
-    for (size_t i = 0; i < primary->v6_count && i < NP_VIEW_PRIMARY_MAX; i++)
-        view->primary_v6[view->primary_v6_count++] = primary->v6[i];
+    np_address_choice_to_view(&agent->choice, view);
     memcpy(view->allow, c->allow, sizeof c->allow);
     view->allow_count = c->allow_count;
     memcpy(view->upstreams, agent->servers, sizeof agent->servers);

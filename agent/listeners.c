@@ -8,13 +8,13 @@
 #include "resolver/base/jobs.h"
 #include "resolver/server.h"
 
-const char *np_listener_kind_name(enum np_listener_kind kind)
+const char *np_listener_kind_name(enum np_listen_kind kind)
 {
     static const char *const names[] = {"dns-udp", "dns-tcp", "http", "https"};
     return names[kind];
 }
 
-enum np_listener_owner np_listener_owner(enum np_listener_kind kind)
+enum np_listener_owner np_listener_owner(enum np_listen_kind kind)
 {
     return kind == NP_LISTEN_HTTP || kind == NP_LISTEN_HTTPS ? NP_LISTEN_FOR_FRONT : NP_LISTEN_FOR_RESOLVER;
 }
@@ -24,7 +24,7 @@ static bool same_endpoint(const struct np_endpoint *a, const struct np_endpoint 
     return a->port == b->port && np_addr_equal(&a->addr, &b->addr);
 }
 
-static void want(struct np_listeners *l, const struct np_addr *addr, uint16_t port, enum np_listener_kind kind,
+static void want(struct np_listeners *l, const struct np_addr *addr, uint16_t port, enum np_listen_kind kind,
                  uint32_t ifindex)
 {
     struct np_endpoint local = {.addr = *addr, .port = port};

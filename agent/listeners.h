@@ -16,12 +16,11 @@
 #include "agent/network/addresses.h"
 #include "resolver/base/address.h"
 #include "resolver/base/channel.h"
+#include "resolver/listen.h"
 
 #define NP_LISTENERS_MAX         192 /* 4 services on 48 addresses */
 #define NP_LISTENER_RETRY_MS     500
 #define NP_LISTENER_RETRY_CAP_MS 30000
-
-enum np_listener_kind { NP_LISTEN_DNS_UDP, NP_LISTEN_DNS_TCP, NP_LISTEN_HTTP, NP_LISTEN_HTTPS };
 
 /* Who gets the socket. */
 enum np_listener_owner { NP_LISTEN_FOR_RESOLVER, NP_LISTEN_FOR_FRONT };
@@ -29,7 +28,7 @@ enum np_listener_owner { NP_LISTEN_FOR_RESOLVER, NP_LISTEN_FOR_FRONT };
 /* One socket, open or to be opened. */
 struct np_listener {
     struct np_endpoint local;
-    enum np_listener_kind kind;
+    enum np_listen_kind kind;
     uint32_t ifindex;
     int fd;       /* -1: not open */
     int error;    /* why not: -errno; 0: open, or not tried yet */
@@ -48,10 +47,10 @@ struct np_listeners {
 };
 
 /* "dns-udp" and so on, as LSTN has it. Static storage. */
-const char *np_listener_kind_name(enum np_listener_kind kind);
+const char *np_listener_kind_name(enum np_listen_kind kind);
 
 /* Whose it is. */
-enum np_listener_owner np_listener_owner(enum np_listener_kind kind);
+enum np_listener_owner np_listener_owner(enum np_listen_kind kind);
 
 /* Marks what the choice and the configuration want; opens and closes nothing. */
 void np_listeners_want(struct np_listeners *listeners, const struct np_agent_config *config,

@@ -93,7 +93,7 @@ static const char *why_not(const struct np_policy *policy, const struct np_addr 
     case NP_ADDR_LINK_LOCAL:
         return "link-local addresses are never published";
     default:
-        return "only private (RFC 1918) and unique local (RFC 4193) addresses are published";
+        return "only RFC 1918 and RFC 4193 addresses are published";
     }
 }
 

@@ -175,11 +175,10 @@ static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, stru
         out->type = NP_ACTION_STORE;
         return true;
     }
-    if (e->blocked) {
+    if (e->blocked)
         np_enrol_set_state(e, out, NP_ENROL_BLOCKED, "%s", e->problem);
-        return true;
-    }
-    return false;
+    /* Before the first look at the network a request would only fail and be waited for. */
+    return e->blocked || !e->network;
 }
 
 /* Who we are to HQ: enrolment and session. */
@@ -266,6 +265,7 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
 
 static void on_addresses(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
 {
+    e->network = true;
     e->usable = event->usable;
     e->wanted = *event->addresses;
     if (!e->local_only)

@@ -167,7 +167,7 @@ struct np_enrol {
     char problem[NP_ENROL_REASON_MAX]; /* readable: the last failure, empty when the last request went well */
     struct np_publisher publisher;     /* readable */
 
-    bool local_only, entropy, usable, dirty, install, checking;
+    bool local_only, entropy, network, usable, dirty, install, checking;
     bool csr_accepted, want_csr, need_session, need_enrol, session_fresh, blocked, refused, ordered;
     enum np_request inflight;
     struct np_addresses wanted, stated;

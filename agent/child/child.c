@@ -14,12 +14,21 @@
 #include "agent/child/sandbox.h"
 #include "resolver/base/error.h"
 #include "resolver/base/jobs.h"
+#include "resolver/base/text.h"
 
 #define FRAMES_PER_WAKE 32   /* then the other handles get their turn */
 #define REAP_MS         5    /* between the channel's end and waitpid's answer: the kernel closes files first */
 #define EXIT_MS         1000 /* from a channel that ended by itself to SIGKILL */
 #define ENVIRONMENT_MAX 8
 #define FD_SCAN_MAX     65536 /* descriptors tried one by one where close_range(2) is missing */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#endif
+#endif
 
 /* A frame that waits for a slow peer. */
 struct queued {
@@ -84,6 +93,7 @@ static void free_queued(struct queued *item)
 {
     for (size_t i = 0; i < item->fd_count; i++)
         close(item->fds[i]);
+    np_wipe(item->payload, item->len); /* a CERT frame holds the TLS key */
     free(item);
 }
 
@@ -349,7 +359,7 @@ static int make_environment(const struct np_child *child, char *out[ENVIRONMENT_
     }
     if (child->options.log_level && rc >= 0)
         rc = asprintf(&out[count++], "NP_LOG_LEVEL=%s", child->options.log_level);
-#ifdef __SANITIZE_ADDRESS__
+#ifdef WITH_ADDRESS_SANITIZER
     /* The leak checker stops its own process with ptrace, which a sandboxed one does not allow. */
     if (rc >= 0)
         rc = asprintf(&out[count++], "ASAN_OPTIONS=detect_leaks=0");

@@ -3,7 +3,7 @@
  * Lifecycle: np_stream_connect or np_stream_accept; on_ready once the handshake is done; np_stream_write and on_data;
  * then np_stream_close (or the peer, or an error), and exactly one on_closed, after which the stream's memory is gone.
  * Nothing is ever freed inside another callback of the stream. Callbacks may call any function of this file. Limits:
- * one handshake deadline, one idle deadline (both in ms, given at the start); 33 KiB of buffers a stream. */
+ * one handshake deadline, one idle deadline (both in ms, given at the start); 29 KiB of memory a stream. */
 #ifndef AGENT_TLS_STREAM_H
 #define AGENT_TLS_STREAM_H
 
@@ -28,7 +28,8 @@ struct np_stream_events {
     /* There is room again after np_stream_write took less than it was given. */
     void (*on_writable)(void *ctx, struct np_stream *stream);
     /* The end. err: 0 (close_notify seen or own close), NP_E_CLOSED (the peer went without close_notify), -ETIMEDOUT,
-     * NP_E_TLS, or -errno; why is a text for a person, never NULL. */
+     * NP_E_CHAIN, NP_E_DATE or NP_E_NAME (the server's certificate), NP_E_TLS, or -errno; why is a text for a person,
+     * never NULL. */
     void (*on_closed)(void *ctx, int err, const char *why);
 };
 
@@ -59,6 +60,10 @@ const char *np_stream_server_name(const struct np_stream *stream);
 /* Encrypts and sends. Returns how many bytes were taken (0 to len); if fewer than len, on_writable comes when there is
  * room. 0 before on_ready and after np_stream_close. */
 size_t np_stream_write(struct np_stream *stream, const void *data, size_t len);
+
+/* How many bytes np_stream_write would take now. After 0, on_writable comes when there is room. Lets a relay read from
+ * its other side no more than it can pass on. */
+size_t np_stream_room(struct np_stream *stream);
 
 /* Delivers again after on_data took less than it was given. */
 void np_stream_resume(struct np_stream *stream);

@@ -4,6 +4,7 @@ from pathlib import Path
 from lab.internet import ISP, ISP6, RESOLVER
 from lab.namespaces import bridge, link
 from lab.nodes import Node
+from lab.waiting import wait_until
 
 ISP_LINE, ISP_LINE6 = '203.0.113.1', '2001:db8:2::1'
 LAN4, LAN6 = '192.168.1.1', 'fd42:6e61:6d65:1::1'
@@ -120,6 +121,13 @@ class Home:
 
     def _start_laptop(self):
         _udhcpc(self.laptop, 'eth0', 'laptop')
+        wait_until(self.has_ipv6, 15, 'IPv6 addresses by router advertisements')
+
+    def has_ipv6(self):
+        """True when the laptop and the box's line have their addresses by SLAAC, and may use them."""
+        shown = [node.ip('-6', '-o', 'address', 'show', 'dev', interface, 'scope', 'global', '-tentative')
+                 for node, interface in ((self.laptop, 'eth0'), (self.box, 'wan'))]
+        return all(shown)
 
     def firewall(self, on):
         """The box's firewall. Off: only what nameplate itself refuses keeps the WAN out; NAT stays."""

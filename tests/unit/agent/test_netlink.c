@@ -88,6 +88,7 @@ static void test_recorded(void **state)
 
     assert_true(address_named("192.168.1.10/24")->secondary);
     assert_false(address_named("192.168.1.9/24")->secondary);
+    assert_false(address_named("192.168.1.10/24")->temporary); /* the same bit as IPv6's temporary */
     assert_true(address_named("10.5.0.9/16")->deprecated);
     assert_int_equal(address_named("10.5.0.9/16")->preferred_s, 0);
     assert_in_range(address_named("10.5.0.9/16")->valid_s, 3500, 3600);
@@ -408,6 +409,62 @@ static void put_route(struct built *b, uint16_t type, uint8_t dst_len)
     np_write_bytes(&b->w, "\0\0\0\0\0\0\0\0\0", 10);
 }
 
+/* One IPv4 default route over interface 3, metric 7; what is asked for differs from that. */
+static int feed_default(uint8_t type, uint32_t flags, uint32_t table, uint16_t gateway_type, const void *gateway,
+                        uint16_t gateway_len)
+{
+    static const uint8_t head[] = {AF_INET, 0, 0, 0, 0 /* table: RTA_TABLE says */, 0, 0};
+    uint32_t oif = 3, metric = 7;
+    BEGIN(b);
+    put_header(&b, 0, RTM_NEWROUTE, 2, 1);
+    np_write_bytes(&b.w, head, sizeof head);
+    np_write_u8(&b.w, type);
+    put32(&b, flags);
+    put_attribute(&b, RTA_TABLE, &table, 4);
+    put_attribute(&b, RTA_OIF, &oif, 4);
+    put_attribute(&b, RTA_PRIORITY, &metric, 4);
+    if (gateway_len)
+        put_attribute(&b, gateway_type, gateway, gateway_len);
+    uint32_t total = (uint32_t)b.w.pos;
+    memcpy(b.bytes, &total, 4);
+    return feed_built(&b, NP_NETLINK_ROUTES_V4);
+}
+
+static void test_routes_by_hand(void **state)
+{
+    static const uint8_t v4[] = {192, 0, 2, 1};
+    uint8_t via[18] = {0};
+    uint16_t family = AF_INET6;
+    char text[NP_ADDR_TEXT_MAX];
+    (void)state;
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_GATEWAY, v4, 4), 0);
+    assert_int_equal(network.route_count, 1);
+    assert_int_equal(network.routes[0].metric, 7);
+    memcpy(via, &family, 2); /* RFC 8950: an IPv4 route by an IPv6 neighbour */
+    via[2] = 0xfe, via[3] = 0x80, via[17] = 5;
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_VIA, via, sizeof via), 0);
+    assert_string_equal(np_addr_format(&network.routes[0].gateway, text), "fe80::5");
+    assert_int_equal(feed_default(RTN_UNICAST, 0, 100, RTA_GATEWAY, v4, 4), 0); /* a VPN's own table */
+    assert_int_equal(network.route_count, 0);
+    assert_int_equal(feed_default(RTN_BLACKHOLE, 0, RT_TABLE_MAIN, RTA_GATEWAY, v4, 4), 0);
+    assert_int_equal(network.route_count, 0);
+    assert_int_equal(feed_default(RTN_UNICAST, RTNH_F_DEAD, RT_TABLE_MAIN, RTA_GATEWAY, v4, 4), 0);
+    assert_int_equal(network.route_count, 0);
+    assert_int_equal(feed_default(RTN_UNICAST, RTM_F_CLONED, RT_TABLE_MAIN, RTA_GATEWAY, v4, 4), 0);
+    assert_int_equal(network.route_count, 0);
+    assert_int_equal(feed_default(RTN_UNICAST, RTNH_F_LINKDOWN, RT_TABLE_MAIN, RTA_GATEWAY, v4, 4), 0);
+    assert_int_equal(network.route_count, 1); /* a pulled cable changes no choice */
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_GATEWAY, v4, 3), NP_E_MALFORMED);
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_VIA, via, 17), NP_E_MALFORMED);
+    static const uint8_t hop_too_short[] = {7, 0, 0, 0, 3, 0, 0, 0};
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_MULTIPATH, hop_too_short, 8), NP_E_MALFORMED);
+    static const uint8_t hop_too_long[] = {9, 0, 0, 0, 3, 0, 0, 0};
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_MULTIPATH, hop_too_long, 8), NP_E_MALFORMED);
+    static const uint8_t dead_hop[] = {8, 0, RTNH_F_DEAD, 0, 3, 0, 0, 0};
+    assert_int_equal(feed_default(RTN_UNICAST, 0, RT_TABLE_MAIN, RTA_MULTIPATH, dead_hop, 8), 0);
+    assert_int_equal(network.route_count, 0);
+}
+
 static void test_events(void **state)
 {
     (void)state;
@@ -463,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_too_many_addresses),
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_routes_by_hand),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_equal),
     };

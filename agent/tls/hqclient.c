@@ -1,0 +1,388 @@
+#include "agent/tls/hqclient.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/tls/lookup.h"
+#include "agent/tls/stream.h"
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+#define HEAD_MAX        4096 /* bytes of a request's head: a path, a token, an ETag */
+#define HTTPS_PORT      443
+#define HOST_MAX        253
+#define NEXT_ADDRESS_MS 4000 /* deadline of a connection while there are other addresses to try */
+
+/* One connection. It outlives the client's interest in it: client is NULL then. */
+struct connection {
+    struct np_hqclient *client;
+    struct np_stream *stream;
+    bool ready, reused, answering;
+};
+
+struct np_hqclient {
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    char host[HOST_MAX + 1];
+    uint16_t port;
+    const struct np_tls_anchors *anchors;
+    int64_t (*now_s)(void *ctx);
+    void *now_ctx;
+    struct np_endpoint servers[NP_HQCLIENT_SERVERS_MAX];
+    size_t server_count;
+    struct np_lookup *lookup;
+    struct np_addr addresses[NP_LOOKUP_ADDRESSES_MAX];
+    size_t address_count, address_next;
+    struct connection *connection;
+    np_hq_done_fn *done; /* NULL: no request under way */
+    void *done_ctx;
+    char *wire;
+    size_t wire_len, wire_sent;
+    bool head;
+    struct np_http_parser *parser;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void begin(struct np_hqclient *client);
+static void connect_next(struct np_hqclient *client, int err, const char *why);
+
+int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchors *anchors, int64_t (*now_s)(void *ctx),
+                    void *ctx, struct np_hqclient **out_client)
+{
+    int64_t port = HTTPS_PORT;
+    char host[HOST_MAX + 1], number[8];
+    if (strncmp(url, "https://", 8) != 0)
+        return NP_E_MALFORMED;
+    const char *start = url + 8;
+    size_t len = strcspn(start, ":/"), digits = 0;
+    const char *rest = start + len;
+    if (len > HOST_MAX)
+        return NP_E_MALFORMED;
+    memcpy(host, start, len);
+    host[len] = 0;
+    if (*rest == ':') {
+        digits = strcspn(rest + 1, "/");
+        snprintf(number, sizeof number, "%.*s", (int)(digits < 7 ? digits : 7), rest + 1);
+        if (np_parse_int(number, 1, 65535, &port))
+            return NP_E_MALFORMED;
+        rest += 1 + digits;
+    }
+    if (!np_is_hostname(host) || (*rest && strcmp(rest, "/") != 0))
+        return NP_E_MALFORMED;
+    struct np_hqclient *client = calloc(1, sizeof *client);
+    if (!client || !(client->parser = malloc(sizeof *client->parser))) {
+        free(client);
+        return -ENOMEM;
+    }
+    client->loop = loop;
+    memcpy(client->host, host, len + 1);
+    client->port = (uint16_t)port;
+    client->anchors = anchors;
+    client->now_s = now_s;
+    client->now_ctx = ctx;
+    uv_timer_init(loop, &client->timer);
+    client->timer.data = client;
+    *out_client = client;
+    return 0;
+}
+
+void np_hqclient_set_servers(struct np_hqclient *client, const struct np_endpoint *servers, size_t count)
+{
+    client->server_count = count < NP_HQCLIENT_SERVERS_MAX ? count : NP_HQCLIENT_SERVERS_MAX;
+    memcpy(client->servers, servers, client->server_count * sizeof *servers);
+}
+
+/* Lets go of the connection: politely while it is idle, at once in the middle of something. */
+static void drop_connection(struct np_hqclient *client, bool politely)
+{
+    struct connection *connection = client->connection;
+    if (!connection)
+        return;
+    client->connection = NULL;
+    connection->client = NULL;
+    if (politely)
+        np_stream_close(connection->stream);
+    else
+        np_stream_abort(connection->stream);
+}
+
+static void forget_request(struct np_hqclient *client)
+{
+    uv_timer_stop(&client->timer);
+    if (client->lookup)
+        np_lookup_cancel(client->lookup);
+    client->lookup = NULL;
+    if (client->wire)
+        np_wipe(client->wire, client->wire_len); /* it may hold a token */
+    free(client->wire);
+    client->wire = NULL;
+    client->done = NULL;
+}
+
+/* The request ends here. The client may be freed by done: nothing may touch it afterwards. */
+static void finish(struct np_hqclient *client, int err, const char *why)
+{
+    np_hq_done_fn *done = client->done;
+    void *ctx = client->done_ctx;
+    if (err)
+        drop_connection(client, false);
+    else if (!client->parser->response.keep_alive)
+        drop_connection(client, true);
+    forget_request(client);
+    if (done)
+        done(ctx, err, why, err ? NULL : &client->parser->response);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct np_hqclient *client = timer->data;
+    char why[NP_HQCLIENT_WHY_MAX];
+    snprintf(why, sizeof why, "HQ at %.120s did not answer in time", client->host);
+    finish(client, -ETIMEDOUT, why);
+}
+
+static void send_more(struct connection *connection)
+{
+    struct np_hqclient *client = connection->client;
+    if (client && client->done && client->wire_sent < client->wire_len)
+        client->wire_sent +=
+            np_stream_write(connection->stream, client->wire + client->wire_sent, client->wire_len - client->wire_sent);
+}
+
+static void start_sending(struct np_hqclient *client)
+{
+    np_http_parser_init(client->parser, client->head);
+    client->wire_sent = 0;
+    uv_timer_start(&client->timer, on_deadline, NP_HQCLIENT_ANSWER_MS, 0);
+    send_more(client->connection);
+}
+
+static void on_ready(void *ctx, struct np_stream *stream)
+{
+    struct connection *connection = ctx;
+    (void)stream;
+    connection->ready = true;
+    if (connection->client && connection->client->done)
+        start_sending(connection->client);
+}
+
+static void on_writable(void *ctx, struct np_stream *stream)
+{
+    (void)stream;
+    send_more(ctx);
+}
+
+static size_t on_data(void *ctx, struct np_stream *stream, const uint8_t *data, size_t len)
+{
+    struct connection *connection = ctx;
+    struct np_hqclient *client = connection->client;
+    (void)stream;
+    if (!client)
+        return len;
+    if (!client->done) { /* nobody asked for anything */
+        drop_connection(client, false);
+        return len;
+    }
+    size_t used = 0;
+    connection->answering = true;
+    int rc = np_http_parser_feed(client->parser, data, len, &used);
+    if (rc < 0) {
+        finish(client, rc == NP_E_LIMIT ? NP_E_LIMIT : NP_E_HTTP, "HQ's answer is not one that HTTP/1.1 allows");
+    } else if (rc == 1) {
+        if (used < len)
+            client->parser->response.keep_alive = false; /* more than one answer to one request */
+        connection->reused = true;
+        finish(client, 0, "");
+    }
+    return len;
+}
+
+static void on_closed(void *ctx, int err, const char *why)
+{
+    struct connection *connection = ctx;
+    struct np_hqclient *client = connection->client;
+    bool ready = connection->ready, reused = connection->reused, answering = connection->answering;
+    free(connection);
+    if (!client)
+        return;
+    client->connection = NULL;
+    if (!client->done)
+        return;
+    if (!ready)
+        connect_next(client, err ? err : NP_E_CLOSED, why);
+    else if (reused && !answering)
+        begin(client); /* the kept connection had died: once more on a fresh one */
+    else if (np_http_parser_end(client->parser) == 1)
+        finish(client, 0, "");
+    else
+        finish(client, err ? err : NP_E_CLOSED, err ? why : "HQ closed the connection in the middle of its answer");
+}
+
+static int connect_to(struct np_hqclient *client, const struct np_addr *address, bool last)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return -ENOMEM;
+    connection->client = client;
+    struct np_endpoint remote = {*address, client->port};
+    struct np_stream_options options = {.loop = client->loop,
+                                        .events = {on_ready, on_data, on_writable, on_closed},
+                                        .ctx = connection,
+                                        .handshake_ms = last ? NP_HQCLIENT_CONNECT_MS : NEXT_ADDRESS_MS,
+                                        .idle_ms = NP_HQCLIENT_IDLE_MS};
+    int rc = np_stream_connect(&options, &remote, client->host, client->anchors, client->now_s(client->now_ctx),
+                               &connection->stream);
+    if (rc) {
+        free(connection);
+        return rc;
+    }
+    client->connection = connection;
+    return 0;
+}
+
+/* Tries the next address; when there is none, the request fails with what the last one said. */
+static void connect_next(struct np_hqclient *client, int err, const char *why)
+{
+    while (client->address_next < client->address_count) {
+        const struct np_addr *address = &client->addresses[client->address_next++];
+        int rc = connect_to(client, address, client->address_next == client->address_count);
+        if (rc == 0)
+            return;
+        err = rc;
+        why = np_strerror(rc);
+    }
+    char text[NP_HQCLIENT_WHY_MAX];
+    snprintf(text, sizeof text, "no connection to HQ at %.80s: %.90s", client->host, why);
+    finish(client, err, text);
+}
+
+static void on_lookup(void *ctx, int err, const char *why, const struct np_addr *addresses, size_t count)
+{
+    struct np_hqclient *client = ctx;
+    client->lookup = NULL;
+    if (err) {
+        finish(client, err, why);
+        return;
+    }
+    uv_timer_stop(&client->timer); /* the stream has its own deadline */
+    memcpy(client->addresses, addresses, count * sizeof *addresses);
+    client->address_count = count;
+    client->address_next = 0;
+    connect_next(client, NP_E_DNS, "no address");
+}
+
+static void begin(struct np_hqclient *client)
+{
+    int rc = np_lookup_start(client->loop, client->host, client->servers, client->server_count, on_lookup, client,
+                             &client->lookup);
+    if (rc == 0)
+        uv_timer_start(&client->timer, on_deadline, NP_HQCLIENT_LOOKUP_MS, 0);
+    else
+        finish(client, rc == NP_E_MISSING ? NP_E_DNS : rc,
+               rc == NP_E_MISSING ? "no name server is known to look up HQ's address" : "the look-up cannot start");
+}
+
+static void on_start(uv_timer_t *timer)
+{
+    struct np_hqclient *client = timer->data;
+    if (client->connection && client->connection->ready) {
+        client->connection->answering = false;
+        start_sending(client);
+    } else {
+        drop_connection(client, false);
+        begin(client);
+    }
+}
+
+static bool is_field_value(const char *text)
+{
+    return !text || np_is_token(text, HEAD_MAX);
+}
+
+static int build_wire(struct np_hqclient *client, const struct np_hq_request *request)
+{
+    char port[8] = "", type[128] = "", length[48] = "", bearer[128] = "", match[128] = "", head[HEAD_MAX];
+    if (!is_field_value(request->path) || !is_field_value(request->content_type) || !is_field_value(request->bearer) ||
+        !is_field_value(request->if_none_match))
+        return NP_E_MALFORMED;
+    if (client->port != HTTPS_PORT)
+        snprintf(port, sizeof port, ":%u", client->port);
+    if (request->content_type) {
+        snprintf(type, sizeof type, "Content-Type: %.90s\r\n", request->content_type);
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body_len);
+    }
+    if (request->bearer)
+        snprintf(bearer, sizeof bearer, "Authorization: Bearer %.90s\r\n", request->bearer);
+    if (request->if_none_match)
+        snprintf(match, sizeof match, "If-None-Match: %.90s\r\n", request->if_none_match);
+    int n = snprintf(head, sizeof head,
+                     "%s %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: nameplate/%s\r\n"
+                     "Accept: application/json, application/problem+json\r\n%s%s%s%s\r\n",
+                     request->method, request->path, client->host, port, NP_VERSION, type, length, bearer, match);
+    np_wipe(bearer, sizeof bearer);
+    if (n < 0 || (size_t)n >= sizeof head)
+        return NP_E_LIMIT;
+    client->wire_len = (size_t)n + request->body_len;
+    client->wire = malloc(client->wire_len);
+    if (client->wire) {
+        memcpy(client->wire, head, (size_t)n);
+        if (request->body_len)
+            memcpy(client->wire + n, request->body, request->body_len);
+    }
+    np_wipe(head, sizeof head);
+    return client->wire ? 0 : -ENOMEM;
+}
+
+int np_hqclient_send(struct np_hqclient *client, const struct np_hq_request *request, np_hq_done_fn *done, void *ctx)
+{
+    if (client->done)
+        return -EBUSY;
+    int rc = build_wire(client, request);
+    if (rc)
+        return rc;
+    client->head = strcmp(request->method, "HEAD") == 0;
+    client->done = done;
+    client->done_ctx = ctx;
+    uv_timer_start(&client->timer, on_start, 0, 0); /* done never comes from inside this call */
+    return 0;
+}
+
+void np_hqclient_cancel(struct np_hqclient *client)
+{
+    if (!client->done)
+        return;
+    drop_connection(client, false);
+    forget_request(client);
+}
+
+void np_hqclient_disconnect(struct np_hqclient *client)
+{
+    if (!client->done)
+        drop_connection(client, true);
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+    struct np_hqclient *client = handle->data;
+    void (*closed)(void *) = client->closed;
+    void *ctx = client->closed_ctx;
+    np_wipe(client->parser, sizeof *client->parser); /* answers carry tokens */
+    free(client->parser);
+    free(client);
+    if (closed)
+        closed(ctx);
+}
+
+void np_hqclient_free(struct np_hqclient *client, void (*closed)(void *ctx), void *ctx)
+{
+    if (client->done)
+        np_hqclient_cancel(client);
+    drop_connection(client, true);
+    client->closed = closed;
+    client->closed_ctx = ctx;
+    uv_close((uv_handle_t *)&client->timer, timer_closed);
+}

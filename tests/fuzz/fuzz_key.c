@@ -1,0 +1,21 @@
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/identity/keys.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Whatever reads as a key is written as one that reads as the same key. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct np_private_key key, again;
+    uint8_t der[NP_KEY_SEC1_LEN];
+    if (np_key_parse(data, size, &key))
+        return 0;
+    np_key_encode_sec1(&key, der);
+    if (np_key_parse(der, sizeof der, &again) || memcmp(&key, &again, sizeof key) != 0)
+        abort();
+    return 0;
+}

@@ -1,0 +1,159 @@
+/* nameplate.conf and resolv.conf: what is read, and what an error says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/config.h"
+#include "agent/upstreams.h"
+#include "resolver/base/error.h"
+
+#define GOOD "hq = \"https://hq.devices.example\"\nhq-anchors = /etc/ca.pem\n"
+
+static struct np_agent_config config;
+static char error[NP_CONFIG_ERROR_MAX];
+
+static int parse(const char *text)
+{
+    return np_agent_config_parse(text, strlen(text), "box.conf", &config, error);
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(GOOD), 0);
+    assert_string_equal(config.hq.text, "https://hq.devices.example");
+    assert_string_equal(config.hq.host, "hq.devices.example");
+    assert_int_equal(config.hq.port, 443);
+    assert_int_equal(config.policy.role, NP_ROLE_HOST);
+    assert_string_equal(config.state, "/var/lib/nameplate");
+    assert_string_equal(config.run, "/run/nameplate");
+    assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
+    assert_int_equal(config.dns_port, 53);
+    assert_int_equal(config.log_level, NP_LOG_INFO);
+}
+
+static void everything(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(GOOD
+                           "role = router\nlan = {\"br-lan\", \"br-guest\"}\npublish = local-only\n"
+                           "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
+                           "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
+                           "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\n"),
+                     0);
+    assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
+    assert_int_equal(config.policy.lan_count, 2);
+    assert_true(config.policy.local_only);
+    assert_int_equal(config.allow_count, 1);
+    assert_int_equal(config.upstream_count, 2);
+    assert_int_equal(config.upstreams[0].port, 53);
+    assert_int_equal(config.upstreams[1].port, 5353);
+    assert_int_equal(config.forward_count, 2);
+    assert_int_equal(config.forwards[0].to_count, 2);
+    assert_int_equal(config.backend.port, 8080);
+    assert_false(config.http);
+}
+
+static void errors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"", "box.conf: hq is missing"},
+        {"hq = \"https://hq.devices.example\"\n", "box.conf: hq-anchors is missing"},
+        {"hq = \"http://hq.devices.example\"\nhq-anchors = x\n", "box.conf:1: hq = http://hq.devices.example: must be"},
+        {GOOD "role = router\n", "needs the LAN interfaces"},
+        {GOOD "roel = router\n", "box.conf:3: unknown key 'roel', did you mean 'role'?"},
+        {GOOD "\nallow = {\"10.9.0.1/16\"}\n", "box.conf:4: allow: '10.9.0.1/16'"},
+        {GOOD "upstream = {\"dns.example\"}\n", "box.conf:3: upstream"},
+        {GOOD "forward = {\"home.arpa\"}\n", "box.conf:3: forward"},
+        {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
+        {GOOD "http-port = 443\n", "must differ"},
+        {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},
+        {GOOD "factory-secret = \"/nonexistent/secret\"\n", "/nonexistent/secret: "},
+        {GOOD "model = \"two words\"\n", "model"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(parse(cases[i].text), NP_E_CONFIG);
+        if (!strstr(error, cases[i].says))
+            fail_msg("'%s' does not say '%s'", error, cases[i].says);
+    }
+}
+
+static void urls(void **state)
+{
+    (void)state;
+    struct np_hq_url url;
+    static const char *const bad[] = {"",
+                                      "hq.example",
+                                      "https://",
+                                      "https://:1",
+                                      "https://h:",
+                                      "https://hq:0",
+                                      "https://hq:65536",
+                                      "https://hq/path",
+                                      "https://h q",
+                                      "https://hq:443:443",
+                                      "https://user@host"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(np_hq_url_parse(bad[i], &url), NP_E_MALFORMED);
+    assert_int_equal(np_hq_url_parse("https://hq.example:8443/", &url), 0);
+    assert_string_equal(url.text, "https://hq.example:8443");
+    assert_int_equal(url.port, 8443);
+    assert_int_equal(np_hq_url_parse("https://hq.example/", &url), 0);
+    assert_string_equal(url.text, "https://hq.example");
+}
+
+static void factory_secret(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/np-secret-XXXXXX", text[256];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    dprintf(fd, "serial = NP-0001\nsecret = %064d\n", 7);
+    snprintf(text, sizeof text, GOOD "factory-secret = \"%s\"\n", path);
+    assert_int_equal(parse(text), 0);
+    assert_true(config.has_factory);
+    assert_string_equal(config.serial, "NP-0001");
+    assert_int_equal(config.secret[31], 7);
+    assert_int_equal(ftruncate(fd, 17), 0);
+    assert_int_equal(parse(text), NP_E_CONFIG);
+    assert_non_null(strstr(error, "64 hex digits"));
+    close(fd);
+    unlink(path);
+}
+
+static void resolv_conf(void **state)
+{
+    (void)state;
+    static const char text[] = "# comment\nsearch lan\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # second\r\n"
+                               "nameserver 192.0.2.1\nnameservers 192.0.2.9\nnameserver bad\n;nameserver 192.0.2.8\n"
+                               "nameserver fe80::1%1\nnameserver 192.0.2.2";
+    struct np_endpoint servers[8];
+    char buffer[NP_ADDR_TEXT_MAX];
+    assert_int_equal(np_resolv_conf_parse(text, strlen(text), servers, 8), 4);
+    assert_string_equal(np_endpoint_format(&servers[0], buffer), "192.0.2.1:53");
+    assert_string_equal(np_endpoint_format(&servers[1], buffer), "[2001:db8::1]:53");
+    assert_string_equal(np_endpoint_format(&servers[3], buffer), "192.0.2.2:53");
+    assert_int_equal(np_resolv_conf_parse(text, strlen(text), servers, 1), 1);
+    for (size_t i = 0; i < strlen(text); i++)
+        assert_true(np_resolv_conf_parse(text, i, servers, 8) <= 4);
+    assert_int_equal(np_resolv_conf_read("/nonexistent", servers, 8), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults), cmocka_unit_test(everything),     cmocka_unit_test(errors),
+        cmocka_unit_test(urls),     cmocka_unit_test(factory_secret), cmocka_unit_test(resolv_conf),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
