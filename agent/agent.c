@@ -172,6 +172,7 @@ static int start(struct np_agent *agent)
     rc = np_agent_net_start(agent);
     if (rc)
         return rc;
+    np_agent_log_certificate(agent, "from the state folder");
     np_agent_enrol_simple(agent, NP_EVENT_START);
     np_agent_arm(agent);
     return 0;

@@ -160,23 +160,28 @@ static void store(struct np_agent *agent, struct np_enrol_event *out_event)
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
 }
 
-static void install(struct np_agent *agent)
+void np_agent_log_certificate(const struct np_agent *agent, const char *what)
 {
     struct np_x509 leaf;
     char until[32] = "?";
     struct tm tm;
-    if (np_enrol_leaf(&agent->state, &leaf) == 0) {
-        time_t end = (time_t)leaf.not_after_s;
-        if (gmtime_r(&end, &tm))
-            strftime(until, sizeof until, "%Y-%m-%d %H:%M:%S UTC", &tm);
-        np_notice("certificate installed, valid until %s, issued by %s", until, leaf.issuer);
-    }
-    np_agent_send_certificate(agent);
-    np_agent_update_view(agent);
+    if (np_enrol_leaf(&agent->state, &leaf))
+        return;
+    time_t end = (time_t)leaf.not_after_s;
+    if (gmtime_r(&end, &tm))
+        strftime(until, sizeof until, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    np_notice("certificate %s, valid until %s, issued by %s", what, until, leaf.issuer);
     if (agent->config->https_port == 443)
         np_notice("https://%s/", agent->state.name);
     else
         np_notice("https://%s:%u/", agent->state.name, agent->config->https_port);
+}
+
+static void install(struct np_agent *agent)
+{
+    np_agent_send_certificate(agent);
+    np_agent_update_view(agent);
+    np_agent_log_certificate(agent, "installed");
 }
 
 static enum np_log_level level_of(enum np_enrol_state state)

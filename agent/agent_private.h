@@ -87,6 +87,9 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event);
 /* np_agent_enrol with an event that has nothing but its type. */
 void np_agent_enrol_simple(struct np_agent *agent, enum np_enrol_event_type type);
 
+/* Logs the stored certificate and the URL, if there is one: "certificate installed, valid until ...". */
+void np_agent_log_certificate(const struct np_agent *agent, const char *what);
+
 /* Starts children, netwatch and the watch of resolv.conf. Returns 0 or an error that was logged. */
 int np_agent_net_start(struct np_agent *agent);
 

@@ -74,7 +74,7 @@ int np_name_parse(const char *text, struct np_name *out_name)
         uint8_t label[LABEL_MAX];
         size_t len = 0;
         while (*text && *text != '.') {
-            uint8_t c;
+            uint8_t c = 0;
             size_t used = parse_escape(text, &c);
             if (used == 0 || len == LABEL_MAX)
                 return NP_E_MALFORMED;

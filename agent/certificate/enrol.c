@@ -149,6 +149,16 @@ static void send_signed(struct np_enrol *e, const struct np_enrol_time *t, struc
     send_plain(e, out, request, state, reason);
 }
 
+static bool needs_certificate(const struct np_enrol *e)
+{
+    return !e->covered || e->want_csr;
+}
+
+static bool needs_key(const struct np_enrol *e)
+{
+    return e->device->device[0] && !e->need_enrol && needs_certificate(e) && !e->device->has_next;
+}
+
 /* Keys, the state folder: what comes before anything is sent. Returns true when there is something to do or wait for.
  */
 static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
@@ -169,6 +179,10 @@ static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, stru
     }
     if (t->now_ms < e->retry_ms && (e->dirty || !e->blocked)) {
         due(e, e->retry_ms);
+        return true;
+    }
+    if (needs_key(e)) {
+        out->type = NP_ACTION_MAKE_KEY; /* before the name is stored: one write for both */
         return true;
     }
     if (e->dirty) {
@@ -214,10 +228,6 @@ static bool decide_push(struct np_enrol *e, const struct np_enrol_time *t, struc
 
 static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
 {
-    if (!e->device->has_next) {
-        out->type = NP_ACTION_MAKE_KEY;
-        return;
-    }
     if (!e->csr_accepted) {
         send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
         return;
@@ -257,7 +267,7 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
         return;
     if (decide_local(e, t, out) || decide_identity(e, t, out))
         return;
-    if (!e->covered || e->want_csr)
+    if (needs_certificate(e))
         decide_certificate(e, t, out);
     else
         decide_installed(e, t, out);

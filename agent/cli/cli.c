@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "agent/agent.h"
 #include "agent/child/sandbox.h"
@@ -74,7 +75,7 @@ static int version_main(int argc, char **argv)
 }
 
 /* A child of the agent: log level from its environment, then no way back out of the sandbox. */
-static int enter_child(const char *program, enum np_sandbox_role role)
+static int enter_child(const char *program, const char *name, enum np_sandbox_role role)
 {
     enum np_log_level level = NP_LOG_INFO;
     struct np_sandbox_report report;
@@ -83,6 +84,7 @@ static int enter_child(const char *program, enum np_sandbox_role role)
     if (wanted)
         np_log_level_parse(wanted, &level);
     np_log_init(program, level);
+    prctl(PR_SET_NAME, name, 0, 0, 0); /* it was executed as /proc/self/exe: "exe" tells ps readers nothing */
     int rc = np_sandbox_enter(role, &report);
     if (rc)
         np_error("sandbox: %s", np_strerror(rc));
@@ -95,14 +97,15 @@ static int resolver_child_main(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    return enter_child("nameplate[resolver]", NP_SANDBOX_RESOLVER) ? NP_EXIT_FAILURE : np_resolver_child_main();
+    return enter_child("nameplate[resolver]", "np-resolver", NP_SANDBOX_RESOLVER) ? NP_EXIT_FAILURE
+                                                                                  : np_resolver_child_main();
 }
 
 static int front_child_main(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    return enter_child("nameplate[front]", NP_SANDBOX_FRONT) ? NP_EXIT_FAILURE : np_front_child_main();
+    return enter_child("nameplate[front]", "np-front", NP_SANDBOX_FRONT) ? NP_EXIT_FAILURE : np_front_child_main();
 }
 
 static void agent_usage(FILE *out)

@@ -259,9 +259,9 @@ static void happy_path(void **state)
     assert_string_equal(action.nonce, "bm9uY2U");
     assert_int_equal(action.addresses.addresses.v4_count, 1);
     answer_enrol("device-1", NAME, 201);
-    /* the name is stored, then a key is made and stored, then the CSR goes out on the answer's nonce */
+    /* a key is made, name and key are stored at once, then the CSR goes out on the answer's nonce */
     expect_request(NP_REQUEST_CSR);
-    assert_int_equal(stores, 3);
+    assert_int_equal(stores, 2);
     assert_int_equal(keys, 1);
     assert_string_equal(device.name, NAME);
     answer_csr(2);
@@ -272,7 +272,7 @@ static void happy_path(void **state)
     assert_memory_equal(np_enrol_bearer(&e), device.token, NP_TOKEN_LEN);
     answer_package(1, &device.next, true, 45);
     assert_int_equal(installs, 1);
-    assert_int_equal(stores, 4);
+    assert_int_equal(stores, 3);
     assert_true(device.has_chain && device.has_auth && !device.has_next);
     assert_int_equal(device.tls.scalar[0], test_ca_key(1).scalar[0]);
     assert_memory_equal(np_enrol_bearer(&e), device.auth_token, NP_TOKEN_LEN);
