@@ -27,8 +27,8 @@ static struct np_addresses list(const char *text)
 {
     struct np_addresses out = {0};
     char copy[512], *rest = copy, *word;
-    strncpy(copy, text, sizeof copy - 1);
-    copy[sizeof copy - 1] = 0;
+    assert_true(strlen(text) < sizeof copy);
+    memcpy(copy, text, strlen(text) + 1);
     while ((word = strsep(&rest, " "))) {
         if (!*word)
             continue;

@@ -1,0 +1,358 @@
+/* Messages of protocol v1: each comes back as it went, and each member that is wrong is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hq/proto/message.h"
+#include "resolver/base/error.h"
+
+static void add(struct np_addr *list, size_t *count, const char *text)
+{
+    assert_int_equal(np_addr_parse(text, &list[(*count)++]), 0);
+}
+
+/* Every kind of message by the same shape, for the tests that hold for all. */
+typedef int parse_fn(const char *json, size_t len, void *out, struct np_message_error *error);
+
+#define ADAPT(name)                                                                                                    \
+    static int parse_##name(const char *json, size_t len, void *out, struct np_message_error *error)                   \
+    {                                                                                                                  \
+        return np_##name##_parse(json, len, out, error);                                                               \
+    }
+ADAPT(enrol_request)
+ADAPT(enrol_answer)
+ADAPT(csr_request)
+ADAPT(csr_answer)
+ADAPT(pending_answer)
+ADAPT(package_answer)
+ADAPT(addresses_request)
+ADAPT(addresses_answer)
+ADAPT(session_answer)
+ADAPT(problem)
+
+static struct np_enrol_request make_enrol_request(void)
+{
+    struct np_enrol_request m = {.credential = {.type = NP_CREDENTIAL_FACTORY_SECRET, .serial = "NP-0001"},
+                                 .grant = "a.b.c",
+                                 .model = "WAX 200",
+                                 .version = "1.4.2",
+                                 .publish = NP_PUBLISH_LOCAL_ONLY};
+    memset(m.epoch, 1, sizeof m.epoch);
+    memset(m.token, 2, sizeof m.token);
+    memset(m.credential.mac, 3, sizeof m.credential.mac);
+    add(m.addresses.v4, &m.addresses.v4_count, "192.168.1.1");
+    add(m.addresses.v6, &m.addresses.v6_count, "fd42::1");
+    return m;
+}
+
+static struct np_enrol_answer make_enrol_answer(void)
+{
+    struct np_enrol_answer m = {.device = "AAAAAAAAAAAAAAAAAAAAA-",
+                                .name = "nifty-babbage.devices.example",
+                                .san = {"nifty-babbage.devices.example", "*.nifty-babbage.devices.example"},
+                                .san_count = 2,
+                                .ttl_s = 60,
+                                .seq = 7,
+                                .nameservers = {"ns1.devices.example", "ns2.devices.example"},
+                                .nameserver_count = 2,
+                                .grant = "a.b.c",
+                                .poll_s = 1,
+                                .checkin_s = 86400,
+                                .boot_jitter_s = 600,
+                                .time_s = 1790000000};
+    memset(m.seed, 4, sizeof m.seed);
+    return m;
+}
+
+/* Good JSON of each kind, as another implementation would write it: other order, white space, unknown members. */
+static const struct sample {
+    parse_fn *parse;
+    const char *json;
+    size_t size;
+} samples[] = {
+    {parse_enrol_request,
+     "{ \"publish\":\"public\", \"version\":\"1\", \"model\":\"m\", \"unknown\":{\"x\":[1]},\n"
+     "\"addresses\":{\"v4\":[],\"v6\":[]}, \"credential\":{\"type\":\"open\"},\n"
+     "\"token\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", \"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\" }",
+     sizeof(struct np_enrol_request)},
+    {parse_enrol_answer,
+     "{\"device\":\"d\",\"name\":\"a.example\",\"san\":[\"a.example\"],\"ttl\":1,\"seq\":0,"
+     "\"seed\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"nameservers\":[],\"grant\":\"g\","
+     "\"intervals\":{\"poll\":1,\"checkin\":60,\"boot_jitter\":0},\"time\":1}",
+     sizeof(struct np_enrol_answer)},
+    {parse_csr_request, "{\"csr\":\"AAAA\"}", sizeof(struct np_csr_request)},
+    {parse_csr_answer, "{\"order\":\"o\",\"eta\":0,\"position\":0,\"time\":1}", sizeof(struct np_csr_answer)},
+    {parse_pending_answer, "{\"state\":\"queued\",\"eta\":2,\"time\":1}", sizeof(struct np_pending_answer)},
+    {parse_package_answer,
+     "{\"chain\":\"-----BEGIN\\n\",\"auth_token\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"n\":1,\"time\":1}",
+     sizeof(struct np_package_answer)},
+    {parse_addresses_request, "{\"seq\":1,\"v4\":[\"10.0.0.1\"],\"v6\":[]}", sizeof(struct np_addresses_request)},
+    {parse_addresses_answer,
+     "{\"seq\":1,\"serial\":2,\"published\":{\"v4\":[],\"v6\":[\"fd00::1\"]},\"rejected\":[\"8.8.8.8: global\"],"
+     "\"time\":1}",
+     sizeof(struct np_addresses_answer)},
+    {parse_session_answer,
+     "{\"device\":\"d\",\"name\":\"a.example\",\"auth_token\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"n\":0,"
+     "\"seq\":0,\"time\":1}",
+     sizeof(struct np_session_answer)},
+    {parse_problem, "{\"type\":\"urn:nameplate:problem:busy\",\"status\":503}", sizeof(struct np_problem)},
+};
+
+static void test_samples_and_their_prefixes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        struct np_message_error error;
+        uint8_t *out = malloc(samples[i].size), *before = malloc(samples[i].size);
+        memset(out, 0xa5, samples[i].size);
+        memcpy(before, out, samples[i].size);
+        size_t len = strlen(samples[i].json);
+        for (size_t cut = 0; cut < len; cut++) {
+            assert_int_equal(samples[i].parse(samples[i].json, cut, out, &error), NP_E_MALFORMED);
+            assert_memory_equal(out, before, samples[i].size); /* outputs are written only on success */
+        }
+        int rc = samples[i].parse(samples[i].json, len, out, &error);
+        if (rc)
+            fail_msg("sample %zu: %s: %s", i, error.member, np_strerror(rc));
+        free(out);
+        free(before);
+    }
+}
+
+/* Each member in turn is left out, of another type, or there twice. */
+static void test_each_member_is_needed(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t sample;
+        const char *cut, *put, *member;
+        int rc;
+    } rows[] = {
+        {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"e\":1", "epoch", NP_E_MISSING},
+        {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":\"AAAA\"", "epoch", NP_E_MALFORMED},
+        {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAB\"", "epoch", NP_E_MALFORMED},
+        {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":7", "epoch", NP_E_TYPE},
+        {0, "\"open\"", "\"claim-code\"", "credential", NP_E_UNKNOWN},
+        {0, "\"open\"", "\"factory-secret\"", "serial", NP_E_MISSING},
+        {0, "\"open\"", "\"factory-secret\",\"serial\":\"\",\"mac\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
+         "serial", NP_E_MALFORMED},
+        {0, "{\"type\":\"open\"}", "[]", "credential", NP_E_TYPE},
+        {0, "\"public\"", "\"sometimes\"", "publish", NP_E_UNKNOWN},
+        {0, "\"model\":\"m\"", "\"model\":\"m\\u000a\"", "model", NP_E_MALFORMED},
+        {0, "\"model\":\"m\"", "\"model\":\"\xc3\xa4\"", "model", NP_E_MALFORMED},
+        {0, "\"v4\":[]", "\"v4\":[\"fd00::1\"]", "addresses", NP_E_MALFORMED},
+        {1, "\"device\":\"d\"", "\"device\":\"a/b\"", "device", NP_E_MALFORMED},
+        {1, "\"device\":\"d\"", "\"device\":\"\"", "device", NP_E_MALFORMED},
+        {1, "\"name\":\"a.example\"", "\"name\":\"a..example\"", "name", NP_E_MALFORMED},
+        {1, "\"name\":\"a.example\"", "\"name\":\"*.example\"", "name", NP_E_MALFORMED},
+        {1, "[\"a.example\"]", "[]", "san", NP_E_MALFORMED},
+        {1, "[\"a.example\"]", "[\"a.b\",\"a.b\",\"a.b\",\"a.b\",\"a.b\"]", "san", NP_E_LIMIT},
+        {1, "[\"a.example\"]", "[7]", "san", NP_E_TYPE},
+        {1, "\"ttl\":1", "\"ttl\":0", "ttl", NP_E_LIMIT},
+        {1, "\"ttl\":1", "\"ttl\":1.5", "ttl", NP_E_TYPE},
+        {1, "\"poll\":1", "\"poll\":0", "poll", NP_E_LIMIT},
+        {2, "\"AAAA\"", "\"\"", "csr", NP_E_MALFORMED},
+        {2, "\"AAAA\"", "\"AAA=\"", "csr", NP_E_MALFORMED},
+        {3, "\"position\":0", "\"position\":-1", "position", NP_E_LIMIT},
+        {4, "\"queued\"", "\"0123456789012345678901234\"", "state", NP_E_LIMIT},
+        {5, "\"n\":1", "\"n\":0", "n", NP_E_LIMIT},
+        {5, "\"-----BEGIN\\n\"", "\"\"", "chain", NP_E_MALFORMED},
+        {6, "\"10.0.0.1\"", "", "withdraw", NP_E_MISSING},
+        {6, "\"10.0.0.1\"", "\"10.0.0.01\"", "v4", NP_E_MALFORMED},
+        {6, "\"10.0.0.1\"",
+         "\"10.0.0.1\",\"10.0.0.2\",\"10.0.0.3\",\"10.0.0.4\",\"10.0.0.5\",\"10.0.0.6\",\"10.0.0.7\",\"10.0.0.8\","
+         "\"10.0.0.9\"",
+         "v4", NP_E_LIMIT},
+        {6, "\"v6\":[]", "\"v6\":[\"fe80::1%1\"]", "v6", NP_E_MALFORMED},
+        {6, "\"v6\":[]", "\"v6\":[],\"withdraw\":1", "withdraw", NP_E_TYPE},
+        {6, "\"seq\":1", "\"seq\":9007199254740993", "seq", NP_E_LIMIT},
+        {7, "\"serial\":2", "\"serial\":4294967296", "serial", NP_E_LIMIT},
+        {8, "\"n\":0", "\"n\":-1", "n", NP_E_LIMIT},
+        {9, "\"status\":503", "\"status\":99", "status", NP_E_LIMIT},
+        {6, "\"seq\":1", "\"seq\":1,\"seq\":1", "", NP_E_MALFORMED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sample *sample = &samples[rows[i].sample];
+        char json[2048];
+        struct np_message_error error;
+        void *out = malloc(sample->size);
+        const char *at = strstr(sample->json, rows[i].cut);
+        assert_non_null(at);
+        snprintf(json, sizeof json, "%.*s%s%s", (int)(at - sample->json), sample->json, rows[i].put,
+                 at + strlen(rows[i].cut));
+        int rc = sample->parse(json, strlen(json), out, &error);
+        if (rc != rows[i].rc || strcmp(error.member, rows[i].member) != 0)
+            fail_msg("row %zu: %s at '%s'", i, np_err_name(rc), error.member);
+        free(out);
+    }
+}
+
+static void test_enrolment(void **state)
+{
+    (void)state;
+    struct np_enrol_request m = make_enrol_request(), read;
+    struct np_enrol_answer a = make_enrol_answer(), answer;
+    struct np_message_error error;
+    char *json = NULL;
+    assert_int_equal(np_enrol_request_encode(&m, &json), 0);
+    assert_int_equal(np_enrol_request_parse(json, strlen(json), &read, &error), 0);
+    free(json);
+    assert_memory_equal(read.epoch, m.epoch, sizeof m.epoch);
+    assert_memory_equal(read.token, m.token, sizeof m.token);
+    assert_int_equal(read.credential.type, m.credential.type);
+    assert_string_equal(read.credential.serial, m.credential.serial);
+    assert_memory_equal(read.credential.mac, m.credential.mac, 32);
+    assert_string_equal(read.grant, m.grant);
+    assert_true(np_addresses_equal(&read.addresses, &m.addresses));
+    assert_string_equal(read.model, m.model);
+    assert_string_equal(read.version, m.version);
+    assert_int_equal(read.publish, m.publish);
+
+    assert_int_equal(np_enrol_answer_encode(&a, &json), 0);
+    assert_int_equal(np_enrol_answer_parse(json, strlen(json), &answer, &error), 0);
+    free(json);
+    assert_string_equal(answer.device, a.device);
+    assert_string_equal(answer.name, a.name);
+    assert_int_equal(answer.san_count, 2);
+    assert_string_equal(answer.san[1], a.san[1]);
+    assert_int_equal(answer.ttl_s, a.ttl_s);
+    assert_int_equal(answer.seq, a.seq);
+    assert_memory_equal(answer.seed, a.seed, 32);
+    assert_int_equal(answer.nameserver_count, 2);
+    assert_string_equal(answer.nameservers[1], a.nameservers[1]);
+    assert_string_equal(answer.grant, a.grant);
+    assert_int_equal(answer.poll_s, a.poll_s);
+    assert_int_equal(answer.checkin_s, a.checkin_s);
+    assert_int_equal(answer.boot_jitter_s, a.boot_jitter_s);
+    assert_int_equal(answer.time_s, a.time_s);
+}
+
+/* The largest of everything still fits where it has to. */
+static void test_limits(void **state)
+{
+    (void)state;
+    struct np_package_answer *m = calloc(1, sizeof *m), *read = malloc(sizeof *read);
+    struct np_csr_request csr = {.csr_len = NP_CSR_MAX}, csr_read;
+    struct np_message_error error;
+    char *json = NULL;
+    memset(m->chain, '\n', NP_CHAIN_MAX); /* each takes two characters in JSON */
+    for (size_t i = 0; i < NP_CHAIN_MAX; i += 65)
+        memset(m->chain + i, 'A', i + 64 < NP_CHAIN_MAX ? 64 : NP_CHAIN_MAX - i);
+    m->n = 1;
+    assert_int_equal(np_package_answer_encode(m, &json), 0);
+    assert_true(strlen(json) <= NP_PACKAGE_MAX);
+    assert_int_equal(np_package_answer_parse(json, strlen(json), read, &error), 0);
+    assert_string_equal(read->chain, m->chain);
+    free(json);
+    /* One more. */
+    json = malloc(NP_CHAIN_MAX + 200);
+    int used = snprintf(json, 32, "{\"chain\":\"");
+    memset(json + used, 'A', NP_CHAIN_MAX + 1);
+    snprintf(json + used + NP_CHAIN_MAX + 1, 160,
+             "\",\"auth_token\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"n\":1,\"time\":1}");
+    assert_int_equal(np_package_answer_parse(json, strlen(json), read, &error), NP_E_LIMIT);
+    assert_string_equal(error.member, "chain");
+    free(json);
+    assert_int_equal(np_csr_request_encode(&csr, &json), 0);
+    assert_int_equal(np_csr_request_parse(json, strlen(json), &csr_read, &error), 0);
+    assert_int_equal(csr_read.csr_len, NP_CSR_MAX);
+    free(json);
+    json = malloc(2048);
+    snprintf(json, 2048, "{\"csr\":\"%0*d\"}", (NP_CSR_MAX + 3) * 4 / 3 / 4 * 4, 0);
+    assert_int_equal(np_csr_request_parse(json, strlen(json), &csr_read, &error), NP_E_LIMIT);
+    free(json);
+    free(m);
+    free(read);
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    struct np_addresses_request m = {.seq = 3}, read;
+    struct np_addresses_answer a = {.seq = 3, .serial = 4000000000, .rejected = {"8.8.8.8: why"}, .rejected_count = 1};
+    struct np_addresses_answer answer;
+    struct np_message_error error;
+    char *json = NULL;
+    add(m.addresses.v4, &m.addresses.v4_count, "10.0.0.1");
+    add(m.addresses.v6, &m.addresses.v6_count, "fd00::1");
+    a.published = m.addresses;
+    assert_int_equal(np_addresses_request_encode(&m, &json), 0);
+    assert_int_equal(np_addresses_request_parse(json, strlen(json), &read, &error), 0);
+    assert_int_equal(read.seq, 3);
+    assert_true(np_addresses_equal(&read.addresses, &m.addresses));
+    assert_false(read.withdraw);
+    free(json);
+    struct np_addresses_request gone = {.seq = 4, .withdraw = true};
+    assert_int_equal(np_addresses_request_encode(&gone, &json), 0);
+    assert_int_equal(np_addresses_request_parse(json, strlen(json), &read, &error), 0);
+    assert_true(read.withdraw);
+    free(json);
+    assert_int_equal(np_addresses_answer_encode(&a, &json), 0);
+    assert_int_equal(np_addresses_answer_parse(json, strlen(json), &answer, &error), 0);
+    assert_int_equal(answer.serial, a.serial);
+    assert_true(np_addresses_equal(&answer.published, &a.published));
+    assert_string_equal(answer.rejected[0], a.rejected[0]);
+    free(json);
+    struct np_addresses other = m.addresses;
+    other.v4[0].bytes[3] ^= 1;
+    assert_false(np_addresses_equal(&other, &m.addresses));
+    other = m.addresses;
+    other.v6_count = 0;
+    assert_false(np_addresses_equal(&other, &m.addresses));
+}
+
+static void test_problems(void **state)
+{
+    (void)state;
+    struct np_problem m = {
+        .type = "stale-seq", .status = 409, .detail = "a \"quoted\" text", .has_seq = true, .seq = 7};
+    struct np_problem read;
+    struct np_message_error error;
+    char *json = NULL;
+    assert_int_equal(np_problem_encode(&m, &json), 0);
+    assert_int_equal(np_problem_parse(json, strlen(json), &read, &error), 0);
+    assert_string_equal(read.type, "stale-seq");
+    assert_string_equal(read.detail, m.detail);
+    assert_int_equal(read.status, 409);
+    assert_true(read.has_seq && read.seq == 7);
+    assert_int_equal(read.time_s, 0);
+    free(json);
+    static const struct {
+        const char *json, *type;
+    } rows[] = {
+        {"{\"type\":\"about:blank\",\"status\":502,\"detail\":\"bad gateway\"}", "other"},
+        {"{\"type\":\"urn:ietf:params:acme:error:badNonce\",\"status\":400}", "other"},
+        {"{\"type\":\"urn:nameplate:problem:busy\",\"status\":503,\"detail\":7,\"seq\":-1,\"time\":\"x\"}", "busy"},
+        {"{\"type\":\"urn:nameplate:problem:"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"status\":503}",
+         "other"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(np_problem_parse(rows[i].json, strlen(rows[i].json), &read, &error), 0);
+        assert_string_equal(read.type, rows[i].type);
+        assert_false(read.has_seq);
+    }
+    /* What a proxy wrote must not reach a log as it came. */
+    static const char nasty[] = "{\"type\":\"x\",\"status\":500,\"detail\":\"a\\u001b[31m\\nb\"}";
+    assert_int_equal(np_problem_parse(nasty, strlen(nasty), &read, &error), 0);
+    assert_string_equal(read.detail, "a?[31m?b");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_samples_and_their_prefixes),
+        cmocka_unit_test(test_each_member_is_needed),
+        cmocka_unit_test(test_enrolment),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_problems),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
