@@ -233,6 +233,11 @@ void np_store_after_commit(struct np_store *store, struct np_store_waiter *waite
     append(&store->waiting, waiter);
 }
 
+bool np_store_awaited(const struct np_store *store)
+{
+    return store->waiting != NULL;
+}
+
 static bool take_out(struct np_store_waiter **list, struct np_store_waiter *waiter)
 {
     for (; *list; list = &(*list)->next) {

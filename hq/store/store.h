@@ -55,6 +55,10 @@ struct np_store_waiter {
  * from inside this function. */
 void np_store_after_commit(struct np_store *store, struct np_store_waiter *waiter);
 
+/* Is somebody waiting for a commit? After np_store_commit this says that a callback queued again: commit once more
+ * before the loop goes to sleep. */
+bool np_store_awaited(const struct np_store *store);
+
 /* Takes waiter out of the queue; harmless when it is not in it. */
 void np_store_waiter_cancel(struct np_store *store, struct np_store_waiter *waiter);
 

@@ -417,7 +417,7 @@ static void test_counts(void **state)
 
 struct heard {
     struct np_store *store;
-    struct np_store_waiter *other;
+    struct np_store_waiter *other, *again;
     int rc, calls;
 };
 
@@ -428,6 +428,9 @@ static void on_commit(void *ctx, int rc)
     heard->calls++;
     if (heard->other)
         np_store_waiter_cancel(heard->store, heard->other);
+    if (heard->again)
+        np_store_after_commit(heard->store, heard->again);
+    heard->again = NULL;
 }
 
 static void test_waiters(void **state)
@@ -448,6 +451,24 @@ static void test_waiters(void **state)
     assert_int_equal(b.calls, 0);
     assert_int_equal(np_store_commit(f->store), 0);
     assert_int_equal(a.calls, 1);
+}
+
+/* Who queues again from his callback waits for the next commit, and the loop must know that there is to be one. */
+static void test_waiting_again(void **state)
+{
+    struct fixture *f = *state;
+    struct heard heard = {.store = f->store};
+    struct np_store_waiter waiter = {.done = on_commit, .ctx = &heard};
+    heard.again = &waiter;
+    assert_false(np_store_awaited(f->store));
+    np_store_after_commit(f->store, &waiter);
+    assert_true(np_store_awaited(f->store));
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(heard.calls, 1);
+    assert_true(np_store_awaited(f->store));
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(heard.calls, 2);
+    assert_false(np_store_awaited(f->store));
 }
 
 static void test_busy_database(void **state)
@@ -489,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waiting_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy_database, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
