@@ -6,9 +6,11 @@
  *
  *   LSTN, DROP  resolver/listen.h; kinds "http" and "https", bound and listening; others are closed
  *   VIEW        resolver/view.h: own names, own addresses, who is admitted
- *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER", "backend":"127.0.0.1:8080"};
- *               backend "" or absent: the own page. New connections use the new certificate, old ones end in peace
+ *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER", "backend":"ADDR:PORT"}
  *   STAT        asks for the counters
+ *
+ * A CERT with backend "" or without it gives the own page. New connections use the newest certificate and backend, old
+ * ones end in peace with theirs.
  *
  * and out: REDY, once, after the first VIEW; STAT with a JSON object of counters. */
 #ifndef AGENT_FRONT_FRONT_H

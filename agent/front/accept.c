@@ -1,0 +1,133 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/front/front_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+
+#define ACCEPT_A_TURN 32 /* then the clients that are there get theirs */
+
+#ifndef IPV6_2292PKTOPTIONS
+#define IPV6_2292PKTOPTIONS 6 /* linux/in6.h, which netinet/in.h does not go with */
+#endif
+#ifndef IP_PKTOPTIONS
+#define IP_PKTOPTIONS 9
+#endif
+
+/* The interface that has this address; 0 when none has, or more than one. */
+static uint32_t interface_of(const struct np_view *view, const struct np_addr *local)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < view->interface_count; i++) {
+        const struct np_view_interface *interface = &view->interfaces[i];
+        const struct np_prefix *list = local->family == AF_INET ? interface->v4 : interface->v6;
+        size_t count = local->family == AF_INET ? interface->v4_count : interface->v6_count;
+        for (size_t k = 0; k < count; k++) {
+            if (list[k].addr.family != local->family ||
+                memcmp(list[k].addr.bytes, local->bytes, np_addr_len(local)) != 0)
+                continue;
+            if (found && found != interface->index)
+                return 0;
+            found = interface->index;
+        }
+    }
+    return found;
+}
+
+/* The ingress interface: the kernel keeps that of the SYN for an accepted socket, and tells it to one that wants packet
+ * information (ip(7) does not say so). 0 when it does not. */
+static uint32_t kernel_ifindex(int fd, int family)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[256];
+    } control;
+    socklen_t len = sizeof control;
+    const int on = 1;
+    bool v4 = family == AF_INET;
+    if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &on, sizeof on) ||
+        getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTOPTIONS : IPV6_2292PKTOPTIONS, &control, &len))
+        return 0;
+    struct msghdr header = {.msg_control = &control, .msg_controllen = len};
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header); cmsg; cmsg = CMSG_NXTHDR(&header, cmsg)) {
+        if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
+            return (uint32_t)info.ipi_ifindex;
+        }
+        if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
+            return (uint32_t)info.ipi6_ifindex;
+        }
+    }
+    return 0;
+}
+
+/* A free place for a client, or NP_E_LIMIT: the newest is the one that is not served. */
+static int find_slot(const struct np_front *front, const struct np_addr *remote)
+{
+    int slot = NP_E_LIMIT;
+    size_t same = 0;
+    for (int i = 0; i < NP_FRONT_CONNECTIONS_MAX; i++) {
+        const struct np_front_connection *connection = front->connections[i];
+        if (!connection)
+            slot = i;
+        else
+            same += np_addr_equal(&connection->remote, remote);
+    }
+    return same < NP_FRONT_PER_CLIENT_MAX ? slot : NP_E_LIMIT;
+}
+
+static void accept_one(struct np_front_listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    struct np_front *front = listener->front;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct np_addr remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer).addr, local = {0};
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
+        local = np_endpoint_from_sockaddr((struct sockaddr *)&sa).addr;
+    uint32_t ifindex = kernel_ifindex(fd, sa.ss_family);
+    if (ifindex == 0)
+        ifindex = local.scope ? local.scope : interface_of(&front->view, &local);
+    if (!np_admit(&front->admit, &remote, ifindex)) {
+        char text[NP_ADDR_TEXT_MAX];
+        front->stats.not_admitted++;
+        np_debug("%s on interface %u is not admitted", np_addr_format(&remote, text), (unsigned)ifindex);
+        close(fd);
+        return;
+    }
+    int slot = find_slot(front, &remote);
+    int rc = slot;
+    if (slot >= 0)
+        rc = np_front_connection_open(front, (size_t)slot, fd, &remote, &local, listener->what.kind == NP_LISTEN_HTTPS);
+    if (rc < 0) {
+        front->stats.refused++;
+        close(fd);
+        return;
+    }
+    front->stats.accepted++;
+}
+
+void np_front_accept(struct np_front_listener *listener)
+{
+    for (int i = 0; i < ACCEPT_A_TURN; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accept_one(listener, fd, &peer);
+            continue;
+        }
+        /* Without this the poll would come back at once, for ever. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            listener->paused = true;
+            uv_poll_stop(&listener->poll);
+            np_front_need_tick(listener->front);
+        }
+        if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}

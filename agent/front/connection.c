@@ -1,0 +1,236 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/front/front_private.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+
+void np_front_connection_due(struct np_front_connection *connection, uint64_t ms)
+{
+    connection->due_ms = uv_now(connection->front->loop) + ms;
+}
+
+size_t np_front_connection_write(struct np_front_connection *connection, const void *data, size_t len)
+{
+    if (connection->tls)
+        return np_stream_write(connection->tls, data, len);
+    return connection->tcp ? np_tcp_write(connection->tcp, data, len) : 0;
+}
+
+void np_front_connection_resume(struct np_front_connection *connection)
+{
+    if (connection->tls)
+        np_stream_resume(connection->tls);
+    else if (connection->tcp)
+        np_tcp_resume(connection->tcp);
+}
+
+void np_front_connection_end(struct np_front_connection *connection)
+{
+    if (connection->ending)
+        return;
+    connection->ending = true;
+    connection->due_ms = NP_FRONT_NEVER; /* closing has deadlines of its own */
+    if (connection->tls)
+        np_stream_close(connection->tls);
+    if (connection->tcp)
+        np_tcp_close(connection->tcp);
+    if (connection->backend)
+        np_tcp_close(connection->backend);
+}
+
+void np_front_connection_abort(struct np_front_connection *connection)
+{
+    connection->ending = true;
+    connection->due_ms = NP_FRONT_NEVER;
+    if (connection->tls)
+        np_stream_abort(connection->tls);
+    if (connection->tcp)
+        np_tcp_abort(connection->tcp);
+    if (connection->backend)
+        np_tcp_abort(connection->backend);
+}
+
+void np_front_connection_settle(struct np_front_connection *connection)
+{
+    struct np_front *front = connection->front;
+    if (connection->tls || connection->tcp || connection->backend)
+        return;
+    front->connections[connection->slot] = NULL;
+    front->connection_count--;
+    free(connection->in);
+    free(connection->out);
+    free(connection);
+}
+
+static size_t take(struct np_front_connection *connection, const uint8_t *data, size_t len)
+{
+    if (connection->ending)
+        return len;
+    if (connection->mode == NP_FRONT_RELAY)
+        return np_front_relay_data(connection, data, len);
+    return np_front_http_data(connection, data, len);
+}
+
+static void room(struct np_front_connection *connection)
+{
+    if (connection->mode == NP_FRONT_RELAY)
+        np_front_relay_writable(connection);
+    else if (connection->mode == NP_FRONT_HTTP)
+        np_front_http_writable(connection);
+}
+
+/* The client is gone; the backend still gets what was written to it. */
+static void client_gone(struct np_front_connection *connection)
+{
+    connection->ending = true;
+    connection->due_ms = NP_FRONT_NEVER;
+    connection->tls = NULL;
+    connection->tcp = NULL;
+    if (connection->backend)
+        np_tcp_close(connection->backend);
+    np_front_connection_settle(connection);
+}
+
+/* Over TCP */
+
+static size_t on_tcp_data(void *ctx, struct np_tcp *tcp, const uint8_t *data, size_t len)
+{
+    (void)tcp;
+    return take(ctx, data, len);
+}
+
+static void on_tcp_writable(void *ctx, struct np_tcp *tcp)
+{
+    (void)tcp;
+    room(ctx);
+}
+
+/* A half-closed client still gets the answer that is on its way. */
+static void on_tcp_eof(void *ctx, struct np_tcp *tcp)
+{
+    struct np_front_connection *connection = ctx;
+    (void)tcp;
+    if (connection->out)
+        connection->out_last = true;
+    else
+        np_front_connection_end(connection);
+}
+
+static void on_tcp_closed(void *ctx, int err)
+{
+    (void)err;
+    client_gone(ctx);
+}
+
+static const struct np_tcp_events tcp_events = {
+    .on_data = on_tcp_data,
+    .on_writable = on_tcp_writable,
+    .on_eof = on_tcp_eof,
+    .on_closed = on_tcp_closed,
+};
+
+/* Over TLS */
+
+/* A client that asked for somebody else's name by SNI gets the own pages, which answer 421, and not the backend. */
+static bool is_for_us(const struct np_front_connection *connection, const char *server_name)
+{
+    static const struct np_addr none = {.family = AF_UNSPEC};
+    char name[NP_REQUEST_HOST_MAX + 1];
+    size_t len = strlen(server_name);
+    if (len == 0)
+        return true;
+    if (len >= sizeof name)
+        return false;
+    for (size_t i = 0; i <= len; i++)
+        name[i] = server_name[i] >= 'A' && server_name[i] <= 'Z' ? (char)(server_name[i] | 0x20) : server_name[i];
+    return np_answer_host(&connection->front->view, name, &none, &connection->local) != NP_ANSWER_FOREIGN;
+}
+
+static void on_tls_ready(void *ctx, struct np_stream *stream)
+{
+    struct np_front_connection *connection = ctx;
+    connection->front->stats.handshakes++;
+    if (connection->backend_endpoint.port && is_for_us(connection, np_stream_server_name(stream)))
+        np_front_relay_start(connection);
+    else
+        np_front_http_start(connection);
+}
+
+static size_t on_tls_data(void *ctx, struct np_stream *stream, const uint8_t *data, size_t len)
+{
+    (void)stream;
+    return take(ctx, data, len);
+}
+
+static void on_tls_writable(void *ctx, struct np_stream *stream)
+{
+    (void)stream;
+    room(ctx);
+}
+
+static void on_tls_closed(void *ctx, int err, const char *why)
+{
+    struct np_front_connection *connection = ctx;
+    char text[NP_ADDR_TEXT_MAX];
+    if (connection->mode == NP_FRONT_HANDSHAKE) {
+        connection->front->stats.handshakes_failed++;
+        np_debug("%s: no TLS: %s (%s)", np_addr_format(&connection->remote, text), why, np_err_name(err));
+    }
+    client_gone(connection);
+}
+
+static const struct np_stream_events tls_events = {
+    .on_ready = on_tls_ready,
+    .on_data = on_tls_data,
+    .on_writable = on_tls_writable,
+    .on_closed = on_tls_closed,
+};
+
+/* Its start */
+
+static int start_tls(struct np_front_connection *connection, int fd)
+{
+    struct np_front *front = connection->front;
+    const struct np_front_certificate *certificate = front->certificate;
+    struct np_stream_options options = {
+        .loop = front->loop,
+        .events = tls_events,
+        .ctx = connection,
+        .handshake_ms = NP_FRONT_HANDSHAKE_MS,
+        .idle_ms = NP_FRONT_RELAY_IDLE_MS,
+    };
+    if (!certificate)
+        return NP_E_MISSING;
+    if (certificate->has_backend)
+        connection->backend_endpoint = certificate->backend;
+    connection->mode = NP_FRONT_HANDSHAKE;
+    connection->due_ms = NP_FRONT_NEVER;
+    return np_stream_accept(&options, fd, certificate->identity, &front->sessions, &connection->tls);
+}
+
+int np_front_connection_open(struct np_front *front, size_t slot, int fd, const struct np_addr *remote,
+                             const struct np_addr *local, bool secure)
+{
+    struct np_front_connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return -ENOMEM;
+    connection->front = front;
+    connection->slot = slot;
+    connection->remote = *remote;
+    connection->local = *local;
+    connection->secure = secure;
+    if (!secure)
+        np_front_http_start(connection);
+    int rc =
+        secure ? start_tls(connection, fd) : np_tcp_accept(front->loop, &tcp_events, connection, fd, &connection->tcp);
+    if (rc) {
+        free(connection);
+        return rc;
+    }
+    front->connections[slot] = connection;
+    front->connection_count++;
+    np_front_need_tick(front);
+    return 0;
+}

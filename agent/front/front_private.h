@@ -1,0 +1,181 @@
+/* front_private: what the files of agent/front share, and nobody else sees.
+ *
+ *   child.c       descriptor 3: frames in, REDY and STAT out
+ *   front.c       the top: view, certificate, listeners, deadlines, counters
+ *   accept.c      who comes in: admit, ingress interface, limits
+ *   connection.c  a client's connection over TCP or TLS, and its end
+ *   http.c        the own pages on a connection
+ *   relay.c       the bytes between a TLS client and the backend */
+#ifndef AGENT_FRONT_FRONT_PRIVATE_H
+#define AGENT_FRONT_FRONT_PRIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "agent/front/answer.h"
+#include "agent/front/certificate.h"
+#include "agent/front/request.h"
+#include "agent/front/tcp.h"
+#include "agent/tls/stream.h"
+#include "resolver/base/admit.h"
+#include "resolver/base/channel.h"
+#include "resolver/listen.h"
+#include "resolver/view.h"
+
+#define NP_FRONT_LISTENERS_MAX   NP_CHANNEL_FDS_MAX /* what one LSTN brings */
+#define NP_FRONT_CONNECTIONS_MAX 256                /* clients at once; a relayed one is about 70 KiB */
+#define NP_FRONT_PER_CLIENT_MAX  32                 /* of one address: a browser opens 6, a phone and its apps more */
+#define NP_FRONT_REQUESTS_MAX    100                /* requests on one connection to the own pages */
+#define NP_FRONT_HANDSHAKE_MS    10000              /* TLS */
+#define NP_FRONT_HEAD_MS         10000              /* from accept, handshake or a first byte to a whole head */
+#define NP_FRONT_ANSWER_MS       30000              /* to take an answer */
+#define NP_FRONT_KEEP_MS         15000              /* between two requests */
+#define NP_FRONT_RELAY_IDLE_MS   300000             /* a relayed connection without a byte either way */
+#define NP_FRONT_TICK_MS         500                /* how exactly these are kept */
+#define NP_FRONT_SESSIONS_BYTES  16384              /* TLS session cache: about 160 sessions */
+#define NP_FRONT_NEVER           UINT64_MAX
+
+struct np_front;
+
+/* What a client gets. */
+enum np_front_mode {
+    NP_FRONT_HANDSHAKE, /* TLS not yet done */
+    NP_FRONT_HTTP,      /* the own pages */
+    NP_FRONT_RELAY      /* the backend */
+};
+
+/* A client. Lives until its own connection and the backend's are both gone. */
+struct np_front_connection {
+    struct np_front *front;
+    size_t slot;
+    struct np_addr remote, local;
+    bool secure;
+    enum np_front_mode mode;
+    struct np_tcp *tcp;     /* port 80; NULL otherwise or when gone */
+    struct np_stream *tls;  /* port 443; likewise */
+    struct np_tcp *backend; /* RELAY; NULL when gone */
+    bool backend_ready, backend_failed, backend_done;
+    struct np_endpoint backend_endpoint;
+    uint64_t due_ms; /* closed at this time of the loop */
+    bool ending;     /* np_front_connection_end was called */
+    unsigned requests;
+    size_t in_len; /* HTTP: bytes of heads not yet answered */
+    uint8_t *in;   /* NP_REQUEST_HEAD_MAX bytes, or NULL */
+    uint8_t *out;  /* HTTP: an answer on its way, or NULL */
+    size_t out_pos, out_len;
+    bool out_last; /* the connection ends after it */
+};
+
+/* A socket that is listened on. Freed in its close callback. */
+struct np_front_listener {
+    struct np_front *front;
+    struct np_listen what;
+    uv_poll_t poll;
+    int fd;
+    bool paused; /* until the next tick: no descriptors left */
+};
+
+/* Counters since the start. */
+struct np_front_stats {
+    uint64_t accepted, not_admitted, refused, requests, handshakes, handshakes_failed, relayed, backend_failed;
+};
+
+/* The top. About 60 KiB. */
+struct np_front {
+    uv_loop_t *loop;
+    uv_timer_t tick; /* runs while there are connections or paused listeners */
+    struct np_view view;
+    struct np_admit admit;
+    struct np_front_certificate *certificate; /* NULL: none yet */
+    br_ssl_session_cache_lru sessions;
+    uint8_t session_store[NP_FRONT_SESSIONS_BYTES];
+    struct np_front_listener *listeners[NP_FRONT_LISTENERS_MAX];
+    struct np_front_connection *connections[NP_FRONT_CONNECTIONS_MAX];
+    size_t connection_count;
+    struct np_front_stats stats;
+};
+
+/* front.c */
+
+/* An empty front on loop: admits loopback alone, has no certificate. */
+void np_front_init(struct np_front *front, uv_loop_t *loop);
+
+/* Closes everything at once; the memory may go once the loop has run out of handles. */
+void np_front_close(struct np_front *front);
+
+/* Replaces the view, which is copied. */
+void np_front_set_view(struct np_front *front, const struct np_view *view);
+
+/* Takes over a certificate for new connections; sessions of the old one are forgotten, so that every client sees it. */
+void np_front_set_certificate_take(struct np_front *front, struct np_front_certificate *certificate);
+
+/* Listens on a descriptor, which becomes the front's on success. Returns 0, NP_E_LIMIT, -ENOMEM or -errno. */
+int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd);
+
+/* Closes the listener on that endpoint; connections that it brought go on. */
+void np_front_drop_listener(struct np_front *front, const struct np_listen *what);
+
+/* What answers are made of now. Borrowed. */
+struct np_answer_facts np_front_facts(const struct np_front *front);
+
+/* Makes sure that the tick runs. */
+void np_front_need_tick(struct np_front *front);
+
+/* The counters as JSON, malloc'd; NULL when out of memory. */
+char *np_front_stats_json(const struct np_front *front);
+
+/* accept.c */
+
+/* Accepts what waits on a listener. */
+void np_front_accept(struct np_front_listener *listener);
+
+/* connection.c */
+
+/* Starts serving fd, which is the connection's on success. Returns 0 or -errno. */
+int np_front_connection_open(struct np_front *front, size_t slot, int fd, const struct np_addr *remote,
+                             const struct np_addr *local, bool secure);
+
+/* Writes to the client; as np_tcp_write. */
+size_t np_front_connection_write(struct np_front_connection *connection, const void *data, size_t len);
+
+/* Delivers again what the client sent. */
+void np_front_connection_resume(struct np_front_connection *connection);
+
+/* Ends in peace: what was written still leaves. */
+void np_front_connection_end(struct np_front_connection *connection);
+
+/* Ends at once. */
+void np_front_connection_abort(struct np_front_connection *connection);
+
+/* Frees the connection once both its sides are gone. Called by those that saw a side go; the connection is not to be
+ * touched afterwards. */
+void np_front_connection_settle(struct np_front_connection *connection);
+
+/* The connection is over at ms from now. */
+void np_front_connection_due(struct np_front_connection *connection, uint64_t ms);
+
+/* http.c */
+
+/* Serves the own pages from now on. */
+void np_front_http_start(struct np_front_connection *connection);
+
+/* Bytes of the client; as np_stream's on_data. */
+size_t np_front_http_data(struct np_front_connection *connection, const uint8_t *data, size_t len);
+
+/* There is room for the rest of an answer. */
+void np_front_http_writable(struct np_front_connection *connection);
+
+/* relay.c */
+
+/* Connects to the backend; where that fails the own pages say so. */
+void np_front_relay_start(struct np_front_connection *connection);
+
+/* Bytes of the client; as np_stream's on_data. */
+size_t np_front_relay_data(struct np_front_connection *connection, const uint8_t *data, size_t len);
+
+/* The client has room again. */
+void np_front_relay_writable(struct np_front_connection *connection);
+
+#endif

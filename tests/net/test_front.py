@@ -1,0 +1,510 @@
+"""agent/front as its own process, driven over its channel: redirects, pages, TLS, the relay, and clients that behave badly."""
+import concurrent.futures
+import contextlib
+import ctypes
+import hashlib
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from front_process import NAME, Ca, Front, client_context, exchange, listening, parse, request, reset_on_close
+
+CLONE_NEWNET = 0x40000000
+
+
+@pytest.fixture(scope='module')
+def ca():
+    return Ca()
+
+
+@pytest.fixture
+def front(bin_dir):
+    """A front that has a view and no certificate yet."""
+    with Front(bin_dir / 'nameplate') as process:
+        process.start()
+        yield process
+        assert process.process.poll() is None, 'the front has died'
+
+
+@pytest.fixture
+def serving(front, ca):
+    """A front with a certificate and no backend."""
+    front.send('CERT', ca.certificate_frame(NAME)[0])
+    front.stats()  # answered after the certificate was taken
+    return front
+
+
+def get(front, host, target='/', method='GET', *more, **kwargs):
+    with front.connect(front.http_port) as sock:
+        return exchange(sock, request(host, target, method, *more, **kwargs))
+
+
+def get_tls(front, ca, host=NAME, target='/', method='GET', *more):
+    with front.connect_tls(ca) as sock:
+        return exchange(sock, request(host, target, method, *more))
+
+
+def is_closed(sock):
+    """Has the peer closed, without a word?"""
+    try:
+        return sock.recv(1) == b''
+    except ConnectionResetError:
+        return True
+
+
+# Port 80
+
+
+def test_own_name_is_redirected_with_its_path(serving):
+    status, headers, body = get(serving, NAME, '/a/b?c=d&e=%0d%0a')
+    assert status == 301
+    assert headers['location'] == f'https://{NAME}:{serving.https_port}/a/b?c=d&e=%0d%0a'
+    assert 'strict-transport-security' not in headers
+    assert 'href="https://' in body
+    status, headers, _ = get(serving, f'{NAME.upper()}.:80')
+    assert (status, headers['location']) == (301, f'https://{NAME}:{serving.https_port}/')
+    assert get(serving, NAME, '/form', 'POST')[0] == 308
+
+
+def test_redirect_waits_for_the_certificate(front, ca):
+    status, headers, body = get(front, NAME)
+    assert status == 503 and int(headers['retry-after']) > 0 and 'location' not in headers
+    assert 'on its way' in body
+    front.send('CERT', ca.certificate_frame('other.devices.example')[0])
+    front.stats()
+    assert get(front, NAME)[0] == 503  # not a redirect to a warning
+    front.send('CERT', ca.certificate_frame(NAME)[0])
+    front.stats()
+    assert get(front, NAME)[0] == 301
+    front.send('VIEW', {'version': 1, 'own': [{'name': NAME, 'https': False}]})
+    front.stats()
+    assert get(front, NAME)[0] == 503  # the agent says that it has expired
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', '192.168.1.1', '[fd42::1]', '[fe80::1]:80', 'localhost', 'box.local'])
+def test_address_gets_the_page(serving, host):
+    status, headers, body = get(serving, host)
+    assert status == 200 and headers['content-type'].startswith('text/html')
+    assert f'href="https://{NAME}:{serving.https_port}/"' in body and '192.168.1.1' in body and 'fd42::1' in body
+    assert 'fe80::' not in body and '<script' not in body and len(body) < 30_000
+    assert headers['cache-control'] == 'no-store' and headers['x-content-type-options'] == 'nosniff'
+    assert headers['referrer-policy'] == 'no-referrer' and "default-src 'none'" in headers['content-security-policy']
+    assert get(serving, host, '/nothing')[0] == 404
+
+
+@pytest.mark.parametrize('host', ['evil.example', 'devices.example', f'x.{NAME}', '8.8.8.8', '[2001:db8::1]', 'local', f'{NAME}.evil.example'])
+def test_other_hosts_are_misdirected(serving, host):
+    status, _, body = get(serving, host)
+    assert status == 421
+    assert NAME not in body and '192.168' not in body  # a rebound page could read it
+
+
+@pytest.mark.parametrize('raw, status', [
+    (b'GET / HTTP/1.1\r\n\r\n', 400),
+    (b'GET / HTTP/1.1\r\nHost: a.local\r\nHost: a.local\r\n\r\n', 400),
+    (b'GET / HTTP/1.1\nHost: a.local\n\n', 400),
+    (b'GET / HTTP/1.1\r\nHost : a.local\r\n\r\n', 400),
+    (b'GET /\x01 HTTP/1.1\r\nHost: a.local\r\n\r\n', 400),
+    (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505),
+    (b'GET /' + b'a' * 3000 + b' HTTP/1.1\r\nHost: a.local\r\n\r\n', 414),
+    (b'GET / HTTP/1.1\r\nHost: a.local\r\nCookie: ' + b'a' * 9000, 431),
+    (b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n', 400),
+    (b'GET / HTTP/1.0\r\n\r\n', 200),
+])
+def test_odd_requests(serving, raw, status):
+    with serving.connect(serving.http_port) as sock:
+        answer = exchange(sock, raw)
+    assert answer[0] == status
+    if status != 200:
+        assert answer[1]['connection'] == 'close' and NAME not in answer[2]
+
+
+def test_before_there_is_a_name(bin_dir):
+    with Front(bin_dir / 'nameplate') as front:
+        front.start(name=None)
+        status, _, body = get(front, '127.0.0.1')
+        assert status == 200 and 'no name yet' in body
+        assert get(front, NAME)[0] == 421
+
+
+def test_keep_alive_and_pipelining(serving):
+    one = request('127.0.0.1', close=False)
+    with serving.connect(serving.http_port) as sock:
+        status, headers, _ = exchange(sock, one * 3 + request('127.0.0.1', '/', 'HEAD'))
+        assert status == 200 and headers['connection'] == 'keep-alive'
+    assert serving.stats()['requests'] == 4
+
+
+def test_head_split_into_bytes(serving):
+    with serving.connect(serving.http_port) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request(NAME, '/slowly'):
+            sock.sendall(bytes([byte]))
+        assert parse(sock.recv(65536))[0] == 301
+
+
+def test_half_closed_client_gets_its_answer(serving):
+    with serving.connect(serving.http_port) as sock:
+        sock.sendall(request(NAME, close=False))
+        sock.shutdown(socket.SHUT_WR)
+        assert exchange(sock, b'')[0] == 301
+
+
+# Port 443
+
+
+def test_closed_before_a_certificate(front):
+    with front.connect(front.https_port) as sock:
+        assert is_closed(sock)
+    assert front.process.poll() is None
+
+
+def test_page_over_tls(serving, ca):
+    status, headers, body = get_tls(serving, ca)
+    assert status == 200 and NAME in body and 'Test Home CA' in body and 'securely' in body
+    assert 'strict-transport-security' not in headers
+    assert re.search(r'<dd>\d+ [A-Z][a-z]+ 20\d\d to \d+ [A-Z][a-z]+ 20\d\d', body)
+    assert get_tls(serving, ca, target='/x')[0] == 404
+    status, headers, _ = get_tls(serving, ca, '', '/', 'GET')
+    assert status == 400
+    assert get_tls(serving, ca, 'evil.example')[0] == 421
+    status, headers, body = get_tls(serving, ca, method='HEAD')
+    assert status == 200 and int(headers['content-length']) > 1000 and body == ''
+    status, headers, _ = get_tls(serving, ca, NAME, '/', 'POST', 'Content-Length: 3')
+    assert status == 405 and headers['allow'] == 'GET, HEAD' and headers['connection'] == 'close'
+
+
+def test_sessions_are_resumed_until_the_certificate_changes(serving, ca):
+    context = client_context(ca)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving.connect_tls(ca, context=context) as sock:
+        exchange(sock, request(NAME))
+        session = sock.session
+    with serving.connect_tls(ca, context=context, session=session) as sock:
+        assert sock.session_reused
+    serving.send('CERT', ca.certificate_frame(NAME)[0])
+    serving.stats()
+    with serving.connect_tls(ca, context=context, session=session) as sock:
+        assert not sock.session_reused
+
+
+def test_certificate_swap_drops_nobody(serving, ca):
+    frame, serial = ca.certificate_frame(NAME)
+    with serving.connect_tls(ca) as old:
+        old.sendall(request(NAME, close=False))
+        assert parse(old.recv(65536))[0] == 200
+        serving.send('CERT', frame)
+        serving.stats()
+        with serving.connect_tls(ca) as new:
+            der = new.getpeercert()
+            assert int(der['serialNumber'], 16) == serial
+            assert int(old.getpeercert()['serialNumber'], 16) != serial
+            assert exchange(new, request(NAME))[0] == 200
+        assert exchange(old, request(NAME))[0] == 200
+
+
+def test_bad_certificate_frames_change_nothing(serving, ca):
+    good, other = ca.certificate_frame(NAME)[0], ca.certificate_frame(NAME)[0]
+    for bad in [{}, [], {**good, 'key': other['key']}, {**good, 'chain': 'nonsense'}, {**good, 'key': 'AAAA'},
+                {**good, 'backend': 'nowhere'}]:
+        serving.send('CERT', bad)
+    serving.stats()
+    assert get_tls(serving, ca)[0] == 200
+
+
+# The relay
+
+
+class Backend:
+    """A TCP server on loopback; handler(socket) serves one connection."""
+
+    def __init__(self, handler):
+        self.listener = listening('127.0.0.1')
+        self.listener.setblocking(True)
+        self.address = '127.0.0.1:%d' % self.listener.getsockname()[1]
+        self.handler = handler
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        with sock, contextlib.suppress(OSError):
+            self.handler(sock)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(10)
+
+
+@contextlib.contextmanager
+def relaying(front, ca, handler):
+    with Backend(handler) as backend:
+        front.send('CERT', ca.certificate_frame(NAME, backend=backend.address)[0])
+        front.stats()
+        yield backend
+
+
+def read_all(sock):
+    digest, total = hashlib.sha256(), 0
+    while chunk := sock.recv(1 << 16):
+        digest.update(chunk)
+        total += len(chunk)
+    return total, digest.hexdigest()
+
+
+def test_relay_large_both_ways(front, ca):
+    """Both directions at once, so that neither may wait for the other."""
+    up, down = os.urandom(24 << 20), os.urandom(24 << 20)
+    seen = {}
+
+    def handler(sock):
+        sender = threading.Thread(target=sock.sendall, args=(down,))
+        sender.start()
+        digest, left = hashlib.sha256(), len(up)
+        while left and (chunk := sock.recv(min(left, 1 << 16))):
+            digest.update(chunk)
+            left -= len(chunk)
+        seen['up'] = digest.hexdigest()
+        sender.join()
+
+    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
+        sock.settimeout(60)
+        # The ssl module takes no two threads on one object: one loop, both ways.
+        sock.setblocking(False)
+        sent, digest, total = 0, hashlib.sha256(), 0
+        deadline = time.monotonic() + 60
+        done = False
+        while not done and time.monotonic() < deadline:
+            if sent < len(up):
+                with contextlib.suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    sent += sock.send(up[sent:sent + (1 << 16)])
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                chunk = sock.recv(1 << 16)
+                digest.update(chunk)
+                total += len(chunk)
+                done = not chunk
+        assert done and total == len(down) and digest.hexdigest() == hashlib.sha256(down).hexdigest()
+        assert seen['up'] == hashlib.sha256(up).hexdigest()
+
+
+def test_relay_slow_reader_gets_everything(front, ca):
+    """The backend is done long before the client: nothing may be cut, however long the client waits."""
+    down = os.urandom(16 << 20)
+    sent = threading.Event()
+
+    def handler(sock):
+        sock.sendall(down)
+        sock.shutdown(socket.SHUT_WR)
+        sent.set()
+        sock.recv(1)
+
+    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
+        assert not sent.wait(3.0), 'the front swallowed it all: no back-pressure'
+        assert read_all(sock) == (len(down), hashlib.sha256(down).hexdigest())
+
+
+def test_relay_slow_backend_holds_the_client_back(front, ca):
+    up = os.urandom(16 << 20)
+    go, result = threading.Event(), {}
+
+    def handler(sock):
+        go.wait(20)
+        digest, left = hashlib.sha256(), len(up)
+        while left and (chunk := sock.recv(min(left, 1 << 16))):
+            digest.update(chunk)
+            left -= len(chunk)
+        result['up'] = digest.hexdigest()
+        sock.sendall(b'done')
+
+    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
+        sock.settimeout(2)
+        sent = 0
+        with contextlib.suppress(TimeoutError, socket.timeout):
+            while sent < len(up):
+                sent += sock.send(up[sent:sent + 16384])
+        assert sent < len(up), 'the front swallowed it all: no back-pressure'
+        go.set()
+        sock.settimeout(30)
+        while sent < len(up):
+            sent += sock.send(up[sent:sent + 16384])
+        assert sock.recv(4) == b'done'
+        assert result['up'] == hashlib.sha256(up).hexdigest()
+
+
+def test_backend_that_is_cut_off_is_seen_by_the_client(front, ca):
+    def handler(sock):
+        sock.recv(100)
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\nhalf')
+        sock.recv(1)
+        reset_on_close(sock)
+
+    context = client_context(ca)
+    context.options &= ~0x80  # OP_IGNORE_UNEXPECTED_EOF, on by default in Python
+    with relaying(front, ca, handler), front.connect_tls(ca, context=context, suppress_ragged_eofs=False) as sock:
+        sock.sendall(request(NAME))
+        assert sock.recv(1000).endswith(b'half')
+        sock.sendall(b'x')
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            sock.recv(1000)
+
+
+def test_backend_that_does_not_answer(front, ca):
+    with relaying(front, ca, lambda sock: None):
+        pass  # its port is closed from here on
+    status, headers, body = get_tls(front, ca)
+    assert status == 502 and 'retry-after' in headers and 'do not answer' in body
+    assert front.stats()['backend-failed'] == 1
+
+
+def test_foreign_server_name_never_reaches_the_backend(front, ca):
+    context = client_context(ca)
+    context.check_hostname = False
+    with relaying(front, ca, lambda sock: sock.sendall(b'backend')):
+        with front.connect_tls(ca, 'evil.example', context=context) as sock:
+            assert exchange(sock, request('evil.example'))[0] == 421
+        with front.connect_tls(ca) as sock:
+            assert sock.recv(100) == b'backend'
+
+
+def test_old_connections_keep_their_backend(front, ca):
+    def echo(sock):
+        while data := sock.recv(1000):
+            sock.sendall(data)
+
+    with relaying(front, ca, echo), front.connect_tls(ca) as sock:
+        sock.sendall(b'one')
+        assert sock.recv(10) == b'one'
+        front.send('CERT', ca.certificate_frame(NAME)[0])
+        front.stats()
+        assert get_tls(front, ca)[0] == 200
+        sock.sendall(b'two')
+        assert sock.recv(10) == b'two'
+
+
+# Who is served, and how much
+
+
+def in_namespace(work):
+    """Runs work in a thread with a network of its own; its sockets stay in it."""
+    result = []
+
+    def run():
+        assert ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+        for address in '192.168.7.1/24', '198.18.0.1/24':
+            subprocess.run(['ip', 'address', 'add', address, 'dev', 'lo'], check=True)
+        result.append(work())
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    assert result, 'it failed in its namespace'
+    return result[0]
+
+
+def test_strangers_are_not_admitted(bin_dir, ca):
+    def work():
+        sockets = listening('0.0.0.0'), listening('0.0.0.0')
+        with Front(bin_dir / 'nameplate', '192.168.7.1', sockets) as front:
+            front.start(interfaces=[{'index': 1, 'name': 'lo', 'lan': True, 'v4': ['192.168.7.1/24']}])
+            front.send('CERT', ca.certificate_frame(NAME)[0])
+            with front.connect(front.http_port, '192.168.7.1') as sock:
+                assert exchange(sock, request(NAME))[0] == 301
+            for port in front.http_port, front.https_port:
+                with front.connect(port, '198.18.0.1') as sock:
+                    assert is_closed(sock)
+            assert front.stats()['not-admitted'] == 2
+            assert front.close() == 0
+        return True
+    assert in_namespace(work)
+
+
+def test_one_client_has_a_share(serving, wait_until):
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(serving.connect(serving.http_port, '127.0.0.2')) for _ in range(40)]
+        wait_until(lambda: serving.stats()['refused'] == 8)
+        assert is_closed(socks[-1])
+        assert get(serving, NAME)[0] == 301  # from another address
+        assert serving.stats()['connections'] <= 33
+    wait_until(lambda: serving.stats()['connections'] == 0)
+
+
+def test_many_connections_are_bounded(serving, ca, wait_until):
+    with contextlib.ExitStack() as stack:
+        for i in range(300):
+            stack.enter_context(serving.connect(serving.https_port if i % 2 else serving.http_port, f'127.0.1.{i % 20 + 1}'))
+        wait_until(lambda: serving.stats()['refused'] == 300 - 256)
+        assert serving.stats()['connections'] == 256
+    wait_until(lambda: serving.stats()['connections'] == 0)
+    assert get_tls(serving, ca)[0] == 200
+
+
+def test_slow_clients_are_ended(serving):
+    """No handshake, no head, a head that never ends: 10 s each, all at once."""
+    def silent(port, drip):
+        with serving.connect(port, timeout=20.0) as sock:
+            started = time.monotonic()
+            sock.sendall(b'GET / HTTP/1.1\r\nX: ' if drip else b'')
+            sock.settimeout(1.0)
+            while time.monotonic() - started < 20:
+                with contextlib.suppress(TimeoutError, socket.timeout):
+                    if drip:
+                        sock.sendall(b'a')
+                    if is_closed(sock):
+                        return time.monotonic() - started
+                continue
+        return None
+
+    def drip_or_reset(*args):
+        try:
+            return silent(*args)
+        except (BrokenPipeError, ConnectionResetError):
+            return 10.0
+
+    cases = [(serving.http_port, False), (serving.http_port, True), (serving.https_port, False)]
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        times = list(pool.map(lambda case: drip_or_reset(*case), cases))
+    assert all(elapsed and 9 < elapsed < 13 for elapsed in times), times
+
+
+def test_dropped_listener_keeps_its_connections(serving):
+    with serving.connect(serving.http_port) as sock:
+        sock.sendall(request(NAME, close=False))
+        assert parse(sock.recv(65536))[0] == 301
+        serving.send('DROP', [serving.element('http', serving.http)])
+        serving.stats()
+        serving.http.close()
+        with pytest.raises(ConnectionRefusedError):
+            serving.connect(serving.http_port)
+        assert exchange(sock, request(NAME))[0] == 301
+
+
+def test_ends_with_its_channel(bin_dir, ca):
+    front = Front(bin_dir / 'nameplate')
+    front.start()
+    front.send('CERT', ca.certificate_frame(NAME)[0])
+    front.stats()
+    with front.connect_tls(ca), front.connect(front.http_port):
+        assert front.close() == 0
+
+
+def test_nonsense_on_the_channel_is_survived(serving, ca):
+    for kind in 'LSTN', 'DROP', 'VIEW', 'CERT', 'WHAT':
+        serving.channel.send(kind.encode() + b'\xff{')
+    serving.send('LSTN', [serving.element('http', serving.http)])  # without its descriptor
+    serving.stats()
+    assert get_tls(serving, ca)[0] == 200
