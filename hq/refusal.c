@@ -6,8 +6,8 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-static void fill(struct np_refusal *refusal, enum np_refusal_word word, int64_t retry_after_s, const char *format,
-                 va_list args)
+static void __attribute__((format(printf, 4, 0)))
+fill(struct np_refusal *refusal, enum np_refusal_word word, int64_t retry_after_s, const char *format, va_list args)
 {
     static const struct {
         const char *word;

@@ -142,7 +142,7 @@ static void on_request_end(void *ctx, struct MHD_Connection *connection, void **
 }
 
 /* MHD complains about TCP options that a socket pair does not have: nothing that an operator could mend. */
-static void on_log(void *ctx, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0))) on_log(void *ctx, const char *format, va_list args)
 {
     char text[256];
     (void)ctx;
