@@ -218,31 +218,34 @@ static void engine_closed(struct np_stream *stream)
     set_reading(stream, false);
 }
 
-/* Offers decrypted bytes to the owner, or throws them away when the stream is closing (BearSSL never finishes a close
- * while they lie there). True when some were taken. */
+/* Offers decrypted bytes to the owner. True when some were taken. */
 static bool deliver(struct np_stream *stream)
 {
-    size_t len, taken;
+    size_t len;
     unsigned char *data = br_ssl_engine_recvapp_buf(stream->engine, &len);
-    if (!data)
+    if (!data || stream->paused || !stream->options.events.on_data)
         return false;
-    if (stream->state == STATE_CLOSING) {
+    stream->paused = true; /* before the call: np_stream_resume inside it must not be undone */
+    size_t taken = stream->options.events.on_data(stream->options.ctx, stream, data, len);
+    if (taken >= len) {
+        stream->paused = false;
         taken = len;
-    } else {
-        if (stream->paused || !stream->options.events.on_data)
-            return false;
-        /* Before the call: np_stream_resume inside it must not be undone. */
-        stream->paused = true;
-        taken = stream->options.events.on_data(stream->options.ctx, stream, data, len);
-        if (taken >= len) {
-            stream->paused = false;
-            taken = len;
-        }
     }
     if (stream->state == STATE_CLOSED || taken == 0)
         return false;
     br_ssl_engine_recvapp_ack(stream->engine, taken);
     return true;
+}
+
+/* Starts the close. Data that nobody will read is thrown away first: afterwards the engine neither hands it out nor
+ * passes over it, and would wait for ever. What comes in later it drops by itself. */
+static void send_close(struct np_stream *stream)
+{
+    size_t len;
+    stream->close_sent = true;
+    if (br_ssl_engine_recvapp_buf(stream->engine, &len))
+        br_ssl_engine_recvapp_ack(stream->engine, len);
+    br_ssl_engine_close(stream->engine);
 }
 
 /* One round: records out, then what the engine's state allows. True when something moved. */
@@ -253,8 +256,7 @@ static bool pump_once(struct np_stream *stream)
     if (stream->state == STATE_CLOSED)
         return false;
     if (stream->state == STATE_CLOSING && !stream->close_sent) {
-        stream->close_sent = true;
-        br_ssl_engine_close(stream->engine);
+        send_close(stream);
         return true;
     }
     unsigned state = br_ssl_engine_current_state(stream->engine);
