@@ -139,6 +139,47 @@ struct np_session_answer {
     int64_t time_s;
 };
 
+/* What the device says of its certificate in a check-in. */
+struct np_checkin_certificate {
+    bool installed;
+    int64_t n;           /* of the package it came with */
+    int64_t not_after_s; /* Unix time */
+};
+
+/* POST /v1/devices/{id}/checkin (bearer). The addresses are taken as by PUT addresses with the same seq. */
+struct np_checkin_request {
+    int64_t seq; /* 0 or more; 0: nothing was pushed since the boot, the lists are what is answered locally */
+    struct np_addresses addresses;
+    struct np_checkin_certificate certificate;
+    char version[NP_MODEL_MAX + 1];
+    char health[NP_MODEL_MAX + 1]; /* "ok", or one word for what is wrong */
+};
+
+/* What HQ wants the device to do about its certificate. */
+enum np_checkin_verdict {
+    NP_CHECKIN_KEEP,     /* nothing */
+    NP_CHECKIN_FETCH,    /* a newer package is there: get it */
+    NP_CHECKIN_SEND_CSR, /* HQ has no CSR it can use: send one */
+    NP_CHECKIN_WAIT      /* an order is under way: poll the package */
+};
+
+/* Its answer, 200. next_s: seconds until the next check-in, spread by HQ over its day. */
+struct np_checkin_answer {
+    enum np_checkin_verdict certificate;
+    int64_t seq; /* the highest that HQ has */
+    int64_t next_s;
+    int64_t poll_s, checkin_s, boot_jitter_s; /* intervals, as at enrolment */
+    int64_t time_s;
+};
+
+/* Why a device leaves. */
+enum np_leave_reason { NP_LEAVE_RESET, NP_LEAVE_RESALE, NP_LEAVE_COMPROMISE };
+
+/* POST /v1/devices/{id}/leave (signed with kid). Its answer is 204. */
+struct np_leave_request {
+    enum np_leave_reason reason;
+};
+
 /* Every error answer: RFC 9457, media type application/problem+json. type is "urn:nameplate:problem:" and one word. */
 struct np_problem {
     char type[64]; /* the word alone: "bad-nonce" */
@@ -190,6 +231,20 @@ int np_session_answer_encode(const struct np_session_answer *message, char **out
 /* See the head of this file. */
 int np_session_answer_parse(const char *json, size_t len, struct np_session_answer *out,
                             struct np_message_error *error);
+/* See the head of this file. */
+int np_checkin_request_encode(const struct np_checkin_request *message, char **out_json);
+/* See the head of this file. */
+int np_checkin_request_parse(const char *json, size_t len, struct np_checkin_request *out,
+                             struct np_message_error *error);
+/* See the head of this file. */
+int np_checkin_answer_encode(const struct np_checkin_answer *message, char **out_json);
+/* See the head of this file. An unknown verdict counts as keep: a later HQ may know more than we do. */
+int np_checkin_answer_parse(const char *json, size_t len, struct np_checkin_answer *out,
+                            struct np_message_error *error);
+/* See the head of this file. */
+int np_leave_request_encode(const struct np_leave_request *message, char **out_json);
+/* See the head of this file. */
+int np_leave_request_parse(const char *json, size_t len, struct np_leave_request *out, struct np_message_error *error);
 /* See the head of this file. */
 int np_problem_encode(const struct np_problem *message, char **out_json);
 /* See the head of this file. A type outside our URN space gives the word "other". */
