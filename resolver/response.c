@@ -172,8 +172,6 @@ size_t np_response_rewrite(const uint8_t *message, size_t len, const struct np_q
     if (truncated) {
         memset(layout.counts, 0, sizeof layout.counts);
         layout.end = layout.start;
-        layout.opt_pos = 0;
-        layout.opt_len = 0;
     }
     uint16_t flags = (uint16_t)(NP_FLAG_QR | NP_FLAG_RA | (client->flags & (NP_FLAG_RD | NP_FLAG_CD)) |
                                 (upstream & RCODE_MASK) | (truncated ? NP_FLAG_TC : 0));
