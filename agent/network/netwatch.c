@@ -73,8 +73,10 @@ static ssize_t receive(int fd, uint8_t *buffer, size_t size)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct np_netwatch *watch = poll->data;
-    (void)status;
     (void)events;
+    /* An overrun is POLLERR to libuv, which then stops watching: without this the first ENOBUFS is the last news. */
+    if (status < 0)
+        (void)uv_poll_start(poll, UV_READABLE, on_readable);
     for (int i = 0; i < READS_MAX; i++) {
         ssize_t n = receive(watch->events_fd, watch->buffer, sizeof watch->buffer);
         if (n == -EAGAIN)

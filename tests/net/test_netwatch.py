@@ -217,6 +217,8 @@ def test_overrun_is_survived(namespace, watch, wait_until):
     last = watcher.wait(lambda s: '192.168.7.7/24' in addresses(s))
     assert last['overruns'] >= 1
     assert sum('.' in a for a in addresses(last)) == 301
+    namespace.ip('addr', 'del', '192.168.7.7/24', 'dev', 'eth0')  # and it still listens afterwards
+    watcher.wait(lambda s: '192.168.7.7/24' not in addresses(s))
 
 
 def test_more_than_fits(namespace, watch):
