@@ -11,12 +11,12 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-#define HEAD_MAX        4096 /* bytes of a request's head: a path, a token, an ETag */
-#define HTTPS_PORT      443
-#define HOST_MAX        253
-#define NEXT_ADDRESS_MS 4000 /* deadline of a connection while there are other addresses to try */
+#define HEAD_MAX   4096 /* bytes of a request's head: a path, a token, an ETag */
+#define VALUE_MAX  90   /* characters of a media type, token or ETag that is sent */
+#define HTTPS_PORT 443
+#define HOST_MAX   253
 
-/* One connection. It outlives the client's interest in it: client is NULL then. */
+/* One connection, or the try at one. It outlives the client's interest in it: client is NULL then. */
 struct connection {
     struct np_hqclient *client;
     struct np_stream *stream;
@@ -36,8 +36,11 @@ struct np_hqclient {
     struct np_lookup *lookup;
     struct np_addr addresses[NP_LOOKUP_ADDRESSES_MAX];
     size_t address_count, address_next;
-    struct connection *connection;
-    np_hq_done_fn *done; /* NULL: no request under way */
+    struct connection *tries[NP_LOOKUP_ADDRESSES_MAX]; /* by address; NULL: not begun, or over */
+    int try_err;                                       /* what is reported when all of them fail */
+    char try_why[NP_HQCLIENT_WHY_MAX];
+    struct connection *connection; /* the one that came through */
+    np_hq_done_fn *done;           /* NULL: no request under way */
     void *done_ctx;
     char *wire;
     size_t wire_len, wire_sent;
@@ -48,7 +51,7 @@ struct np_hqclient {
 };
 
 static void begin(struct np_hqclient *client);
-static void connect_next(struct np_hqclient *client, int err, const char *why);
+static void connect_next(struct np_hqclient *client);
 
 int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchors *anchors, int64_t (*now_s)(void *ctx),
                     void *ctx, struct np_hqclient **out_client)
@@ -93,21 +96,33 @@ int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchor
 void np_hqclient_set_servers(struct np_hqclient *client, const struct np_endpoint *servers, size_t count)
 {
     client->server_count = count < NP_HQCLIENT_SERVERS_MAX ? count : NP_HQCLIENT_SERVERS_MAX;
-    memcpy(client->servers, servers, client->server_count * sizeof *servers);
+    for (size_t i = 0; i < client->server_count; i++)
+        client->servers[i] = servers[i];
 }
 
-/* Lets go of the connection: politely while it is idle, at once in the middle of something. */
+/* Lets go of a connection: politely while it is idle, at once in the middle of something. */
+static void let_go(struct connection **connection, bool politely)
+{
+    struct connection *gone = *connection;
+    if (!gone)
+        return;
+    *connection = NULL;
+    gone->client = NULL;
+    if (politely)
+        np_stream_close(gone->stream);
+    else
+        np_stream_abort(gone->stream);
+}
+
 static void drop_connection(struct np_hqclient *client, bool politely)
 {
-    struct connection *connection = client->connection;
-    if (!connection)
-        return;
-    client->connection = NULL;
-    connection->client = NULL;
-    if (politely)
-        np_stream_close(connection->stream);
-    else
-        np_stream_abort(connection->stream);
+    let_go(&client->connection, politely);
+}
+
+static void drop_tries(struct np_hqclient *client)
+{
+    for (size_t i = 0; i < NP_LOOKUP_ADDRESSES_MAX; i++)
+        let_go(&client->tries[i], false);
 }
 
 static void forget_request(struct np_hqclient *client)
@@ -116,6 +131,7 @@ static void forget_request(struct np_hqclient *client)
     if (client->lookup)
         np_lookup_cancel(client->lookup);
     client->lookup = NULL;
+    drop_tries(client);
     if (client->wire)
         np_wipe(client->wire, client->wire_len); /* it may hold a token */
     free(client->wire);
@@ -164,10 +180,18 @@ static void start_sending(struct np_hqclient *client)
 static void on_ready(void *ctx, struct np_stream *stream)
 {
     struct connection *connection = ctx;
+    struct np_hqclient *client = connection->client;
     (void)stream;
     connection->ready = true;
-    if (connection->client && connection->client->done)
-        start_sending(connection->client);
+    if (!client)
+        return;
+    for (size_t i = 0; i < NP_LOOKUP_ADDRESSES_MAX; i++) {
+        if (client->tries[i] == connection)
+            client->tries[i] = NULL;
+    }
+    drop_tries(client);
+    client->connection = connection;
+    start_sending(client);
 }
 
 static void on_writable(void *ctx, struct np_stream *stream)
@@ -201,20 +225,48 @@ static size_t on_data(void *ctx, struct np_stream *stream, const uint8_t *data, 
     return len;
 }
 
+static bool about_certificate(int err)
+{
+    return err == NP_E_CHAIN || err == NP_E_DATE || err == NP_E_NAME;
+}
+
+/* Remembers why a try failed: the last reason, but what a server's certificate said weighs more than an address that
+ * cannot be reached. */
+static void note_failure(struct np_hqclient *client, const struct np_addr *address, int err, const char *why)
+{
+    char text[NP_ADDR_TEXT_MAX];
+    if (about_certificate(client->try_err) && !about_certificate(err))
+        return;
+    client->try_err = err ? err : NP_E_CLOSED;
+    snprintf(client->try_why, sizeof client->try_why, "no connection to HQ at %.60s (%s): %.70s", client->host,
+             np_addr_format(address, text), why);
+}
+
+static void try_failed(struct np_hqclient *client, struct connection *connection, int err, const char *why)
+{
+    for (size_t i = 0; i < NP_LOOKUP_ADDRESSES_MAX; i++) {
+        if (client->tries[i] == connection) {
+            client->tries[i] = NULL;
+            note_failure(client, &client->addresses[i], err, why);
+        }
+    }
+    connect_next(client);
+}
+
 static void on_closed(void *ctx, int err, const char *why)
 {
     struct connection *connection = ctx;
     struct np_hqclient *client = connection->client;
     bool ready = connection->ready, reused = connection->reused, answering = connection->answering;
+    if (client && !ready)
+        try_failed(client, connection, err, why);
     free(connection);
-    if (!client)
+    if (!client || !ready)
         return;
     client->connection = NULL;
     if (!client->done)
         return;
-    if (!ready)
-        connect_next(client, err ? err : NP_E_CLOSED, why);
-    else if (reused && !answering)
+    if (reused && !answering)
         begin(client); /* the kept connection had died: once more on a fresh one */
     else if (np_http_parser_end(client->parser) == 1)
         finish(client, 0, "");
@@ -222,42 +274,52 @@ static void on_closed(void *ctx, int err, const char *why)
         finish(client, err ? err : NP_E_CLOSED, err ? why : "HQ closed the connection in the middle of its answer");
 }
 
-static int connect_to(struct np_hqclient *client, const struct np_addr *address, bool last)
+static int try_address(struct np_hqclient *client, size_t i)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return -ENOMEM;
     connection->client = client;
-    struct np_endpoint remote = {*address, client->port};
+    struct np_endpoint remote = {client->addresses[i], client->port};
     struct np_stream_options options = {.loop = client->loop,
                                         .events = {on_ready, on_data, on_writable, on_closed},
                                         .ctx = connection,
-                                        .handshake_ms = last ? NP_HQCLIENT_CONNECT_MS : NEXT_ADDRESS_MS,
+                                        .handshake_ms = NP_HQCLIENT_CONNECT_MS,
                                         .idle_ms = NP_HQCLIENT_IDLE_MS};
     int rc = np_stream_connect(&options, &remote, client->host, client->anchors, client->now_s(client->now_ctx),
                                &connection->stream);
-    if (rc) {
+    if (rc)
         free(connection);
-        return rc;
-    }
-    client->connection = connection;
-    return 0;
+    else
+        client->tries[i] = connection;
+    return rc;
 }
 
-/* Tries the next address; when there is none, the request fails with what the last one said. */
-static void connect_next(struct np_hqclient *client, int err, const char *why)
+static void on_stagger(uv_timer_t *timer)
+{
+    connect_next(timer->data);
+}
+
+/* Begins with the next address, while the earlier ones go on. When none is left and none goes on, the request fails. */
+static void connect_next(struct np_hqclient *client)
 {
     while (client->address_next < client->address_count) {
-        const struct np_addr *address = &client->addresses[client->address_next++];
-        int rc = connect_to(client, address, client->address_next == client->address_count);
-        if (rc == 0)
+        size_t i = client->address_next++;
+        int rc = try_address(client, i);
+        if (rc == 0) {
+            uv_timer_start(&client->timer, on_stagger, NP_HQCLIENT_STAGGER_MS, 0);
             return;
-        err = rc;
-        why = np_strerror(rc);
+        }
+        note_failure(client, &client->addresses[i], rc, np_strerror(rc));
     }
-    char text[NP_HQCLIENT_WHY_MAX];
-    snprintf(text, sizeof text, "no connection to HQ at %.80s: %.90s", client->host, why);
-    finish(client, err, text);
+    uv_timer_stop(&client->timer); /* each try has a deadline of its own */
+    for (size_t i = 0; i < NP_LOOKUP_ADDRESSES_MAX; i++) {
+        if (client->tries[i])
+            return;
+    }
+    char why[NP_HQCLIENT_WHY_MAX];
+    memcpy(why, client->try_why, sizeof why); /* the client's own may be gone while done looks at it */
+    finish(client, client->try_err, why);
 }
 
 static void on_lookup(void *ctx, int err, const char *why, const struct np_addr *addresses, size_t count)
@@ -268,11 +330,11 @@ static void on_lookup(void *ctx, int err, const char *why, const struct np_addr 
         finish(client, err, why);
         return;
     }
-    uv_timer_stop(&client->timer); /* the stream has its own deadline */
     memcpy(client->addresses, addresses, count * sizeof *addresses);
     client->address_count = count;
     client->address_next = 0;
-    connect_next(client, NP_E_DNS, "no address");
+    client->try_err = 0;
+    connect_next(client);
 }
 
 static void begin(struct np_hqclient *client)
@@ -298,27 +360,38 @@ static void on_start(uv_timer_t *timer)
     }
 }
 
-static bool is_field_value(const char *text)
+/* Nothing that could end the line or begin another one. */
+static int check_value(const char *text, size_t max)
 {
-    return !text || np_is_token(text, HEAD_MAX);
+    if (!text)
+        return 0;
+    return strlen(text) > max ? NP_E_LIMIT : np_is_token(text, max) ? 0 : NP_E_MALFORMED;
+}
+
+static int check_request(const struct np_hq_request *request)
+{
+    int rc = check_value(request->path, HEAD_MAX / 2);
+    rc = rc ? rc : check_value(request->content_type, VALUE_MAX);
+    rc = rc ? rc : check_value(request->bearer, VALUE_MAX);
+    return rc ? rc : check_value(request->if_none_match, VALUE_MAX);
 }
 
 static int build_wire(struct np_hqclient *client, const struct np_hq_request *request)
 {
     char port[8] = "", type[128] = "", length[48] = "", bearer[128] = "", match[128] = "", head[HEAD_MAX];
-    if (!is_field_value(request->path) || !is_field_value(request->content_type) || !is_field_value(request->bearer) ||
-        !is_field_value(request->if_none_match))
-        return NP_E_MALFORMED;
+    int rc = check_request(request);
+    if (rc)
+        return rc;
     if (client->port != HTTPS_PORT)
         snprintf(port, sizeof port, ":%u", client->port);
     if (request->content_type) {
-        snprintf(type, sizeof type, "Content-Type: %.90s\r\n", request->content_type);
+        snprintf(type, sizeof type, "Content-Type: %s\r\n", request->content_type);
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body_len);
     }
     if (request->bearer)
-        snprintf(bearer, sizeof bearer, "Authorization: Bearer %.90s\r\n", request->bearer);
+        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s\r\n", request->bearer);
     if (request->if_none_match)
-        snprintf(match, sizeof match, "If-None-Match: %.90s\r\n", request->if_none_match);
+        snprintf(match, sizeof match, "If-None-Match: %s\r\n", request->if_none_match);
     int n = snprintf(head, sizeof head,
                      "%s %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: nameplate/%s\r\n"
                      "Accept: application/json, application/problem+json\r\n%s%s%s%s\r\n",

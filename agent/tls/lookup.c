@@ -14,7 +14,8 @@
 #define SOCKETS_MAX   16  /* UDP and TCP to each server */
 #define SERVERS_TEXT  (NP_LOOKUP_SERVERS_MAX * NP_ADDR_TEXT_MAX)
 #define WHY_MAX       200
-#define HOST_TEXT_MAX 254
+#define HOST_TEXT_MAX 255 /* with a final dot and the NUL */
+#define OF_FAMILY_MAX (NP_LOOKUP_ADDRESSES_MAX / 2)
 
 struct watch {
     uv_poll_t poll;
@@ -26,14 +27,15 @@ struct watch {
 struct np_lookup {
     uv_timer_t timer;
     ares_channel channel;
-    bool has_channel, answered;
+    bool has_channel, over;
+    unsigned pending; /* questions without an answer yet: A and AAAA */
     struct watch *watches[SOCKETS_MAX];
     np_lookup_done_fn *done; /* NULL: cancelled, or called */
     void *ctx;
     char host[HOST_TEXT_MAX];
-    int status;
-    struct np_addr addresses[NP_LOOKUP_ADDRESSES_MAX];
-    size_t count;
+    int status; /* of the question that failed last */
+    struct np_addr v4[OF_FAMILY_MAX], v6[OF_FAMILY_MAX];
+    size_t v4_count, v6_count;
 };
 
 static void watch_closed(uv_handle_t *handle)
@@ -89,16 +91,29 @@ static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
     uv_poll_start(&lookup->watches[i]->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_readable);
 }
 
+/* IPv6 and IPv4 in turn, so that a family that does not work costs one try (RFC 8305 section 4). */
+static size_t interleave(const struct np_lookup *lookup, struct np_addr out[NP_LOOKUP_ADDRESSES_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < OF_FAMILY_MAX; i++) {
+        if (i < lookup->v6_count)
+            out[count++] = lookup->v6[i];
+        if (i < lookup->v4_count)
+            out[count++] = lookup->v4[i];
+    }
+    return count;
+}
+
 static void timer_closed(uv_handle_t *handle)
 {
     struct np_lookup *lookup = handle->data;
-    np_lookup_done_fn *done = lookup->done;
-    char why[WHY_MAX + HOST_TEXT_MAX];
-    if (done) {
+    if (lookup->done) {
+        struct np_addr addresses[NP_LOOKUP_ADDRESSES_MAX];
+        char why[WHY_MAX + HOST_TEXT_MAX];
+        size_t count = interleave(lookup, addresses);
         snprintf(why, sizeof why, "the address of %s could not be found: %s", lookup->host,
                  lookup->status == ARES_SUCCESS ? "it has none" : ares_strerror(lookup->status));
-        done(lookup->ctx, lookup->count > 0 ? 0 : NP_E_DNS, lookup->count > 0 ? "" : why, lookup->addresses,
-             lookup->count);
+        lookup->done(lookup->ctx, count > 0 ? 0 : NP_E_DNS, count > 0 ? "" : why, addresses, count);
     }
     free(lookup);
 }
@@ -117,30 +132,44 @@ static void finish(struct np_lookup *lookup)
     uv_close((uv_handle_t *)&lookup->timer, timer_closed);
 }
 
+static void on_over(uv_timer_t *timer)
+{
+    finish(timer->data);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct np_lookup *lookup = timer->data;
-    if (!lookup->answered)
+    if (!lookup->over)
         ares_process_fd(lookup->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    if (lookup->answered)
-        finish(lookup);
 }
 
+/* Both answers are there: done at once. One with addresses: the other one has NP_LOOKUP_GRACE_MS left, so that a server
+ * that swallows AAAA questions costs little. */
 static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *result)
 {
     struct np_lookup *lookup = ctx;
     (void)timeouts;
     if (status == ARES_EDESTRUCTION)
         return;
-    lookup->answered = true;
-    lookup->status = status;
+    lookup->pending--;
+    if (status != ARES_SUCCESS)
+        lookup->status = status;
     for (struct ares_addrinfo_node *node = result ? result->nodes : NULL; node; node = node->ai_next) {
-        if (lookup->count < NP_LOOKUP_ADDRESSES_MAX)
-            lookup->addresses[lookup->count++] = np_endpoint_from_sockaddr(node->ai_addr).addr;
+        struct np_addr address = np_endpoint_from_sockaddr(node->ai_addr).addr;
+        if (address.family == AF_INET && lookup->v4_count < OF_FAMILY_MAX)
+            lookup->v4[lookup->v4_count++] = address;
+        else if (address.family == AF_INET6 && lookup->v6_count < OF_FAMILY_MAX)
+            lookup->v6[lookup->v6_count++] = address;
     }
     if (result)
         ares_freeaddrinfo(result);
-    uv_timer_start(&lookup->timer, on_timer, 0, 0);
+    if (lookup->pending == 0) {
+        lookup->over = true;
+        uv_timer_start(&lookup->timer, on_over, 0, 0);
+    } else if (lookup->v4_count + lookup->v6_count > 0) {
+        uv_timer_start(&lookup->timer, on_over, NP_LOOKUP_GRACE_MS, 0);
+    }
 }
 
 static int start_channel(struct np_lookup *lookup, const struct np_endpoint *servers, size_t server_count)
@@ -151,10 +180,11 @@ static int start_channel(struct np_lookup *lookup, const struct np_endpoint *ser
                                    .tries = NP_LOOKUP_TRIES,
                                    .ednspsz = EDNS_SIZE,
                                    .lookups = lookups,
+                                   .ndomains = 0, /* a search domain would tell others what we look for */
                                    .sock_state_cb = on_socket,
                                    .sock_state_cb_data = lookup};
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS |
-               ARES_OPT_SOCK_STATE_CB;
+               ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB;
     for (size_t i = 0, used = 0; i < server_count && i < NP_LOOKUP_SERVERS_MAX; i++) {
         int n =
             snprintf(list + used, sizeof list - used, "%s%s", used ? "," : "", np_endpoint_format(&servers[i], text));
@@ -184,8 +214,11 @@ int np_lookup_start(uv_loop_t *loop, const char *host, const struct np_endpoint 
     }
     lookup->done = done;
     lookup->ctx = ctx;
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT};
+    lookup->pending = 2;
     uv_timer_start(&lookup->timer, on_timer, PROCESS_MS, PROCESS_MS);
+    struct ares_addrinfo_hints hints = {.ai_family = AF_INET, .ai_flags = ARES_AI_NOSORT};
+    ares_getaddrinfo(lookup->channel, lookup->host, NULL, &hints, on_answer, lookup);
+    hints.ai_family = AF_INET6;
     ares_getaddrinfo(lookup->channel, lookup->host, NULL, &hints, on_answer, lookup);
     *out_lookup = lookup;
     return 0;

@@ -1,6 +1,7 @@
 /* A client and a server stream in one process, on one loop, over loopback. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -473,5 +474,6 @@ int main(void)
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_descriptor_stays_on_failure),
     };
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, setup, teardown);
 }
