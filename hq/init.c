@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_path(out, "tls-certificate", folder, "hq-tls.pem");
     print_path(out, "tls-key", folder, "hq-tls-key.pem");
     fputs("\n", out);
-    print_path(out, "database", folder, "hq.db");
+    print_path(out, "database", folder, "data/hq.db");
     print_path(out, "secrets", folder, "secrets");
     fprintf(out, "\n# Where the devices' certificates come from.\n");
     print_key(out, "acme-directory", o->directory ? o->directory : NP_INIT_ACME_DIRECTORY, "");
@@ -114,7 +115,7 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     fprintf(out, "\n# Answers of *.rebind-test and *.plain-test, by which devices see who filters their names.\n");
     print_list(out, "probe-private", NULL, 0, "192.168.0.1");
     print_list(out, "probe-public", o->addresses, o->address_count ? 1 : 0, "198.51.100.10");
-    fprintf(out, "\n# The user to become once the ports are open. The database's folder must be his.\n");
+    fprintf(out, "\n# The user to become once the ports are open. The database's folder must belong to that user.\n");
     print_key(out, "user", o->user, "nameplate-hq");
     fprintf(out, "# log-level = info\n");
 }
@@ -211,6 +212,21 @@ static int make_folder(const char *given, char out_folder[PATH_LEN], char error[
     return 0;
 }
 
+/* The database's folder, which belongs to the user that serve becomes: the rest stays the one's who ran init. */
+static int make_data_folder(const struct np_init_options *options, const char *folder, char error[NP_INIT_ERROR_MAX])
+{
+    char path[PATH_LEN + 64];
+    const struct passwd *entry = NULL;
+    if (options->user && !(entry = getpwnam(options->user)))
+        return fail(error, NP_E_UNKNOWN, "--user %s: there is no such user; 'adduser --system %s' makes one",
+                    options->user, options->user);
+    snprintf(path, sizeof path, "%s/data", folder);
+    int rc = np_folder_make(path, 0700);
+    if (rc == 0 && entry && chown(path, entry->pw_uid, entry->pw_gid))
+        rc = -errno;
+    return rc ? fail(error, rc, "%s: %s", path, np_strerror(rc)) : 0;
+}
+
 int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX])
 {
     char folder[PATH_LEN], path[PATH_LEN + 64], host[NP_NAME_MAX + 1], secrets_error[NP_SECRETS_ERROR_MAX];
@@ -226,7 +242,9 @@ int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX]
     snprintf(path, sizeof path, "%s/secrets", folder);
     if (access(path, F_OK) == 0)
         return fail(error, -EEXIST, "%s is there already, and is not overwritten; choose another --dir", path);
-    rc = write_config(options, folder, host, error);
+    rc = make_data_folder(options, folder, error);
+    if (rc == 0)
+        rc = write_config(options, folder, host, error);
     if (rc)
         return rc;
     rc = np_folder_make(path, 0700);
@@ -246,6 +264,7 @@ void np_init_print_next(const struct np_init_options *options)
     printf("Made in %s:\n"
            "  nameplate-hq.conf   the configuration: read it through once\n"
            "  secrets/            HQ's keys: back them up, show them to nobody\n"
+           "  data/               where the database will be: back it up\n"
            "  hq-anchors.pem      what devices check HQ with ('hq-anchors' in nameplate.conf)\n"
            "\nNext:\n",
            folder);

@@ -463,6 +463,7 @@ static int serve(const struct np_config *config, const struct np_hq_config *valu
     if (find_user(values->user, &uid, &gid))
         return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is to be an error like a full disk */
     uv_loop_init(&service.loop);
     uv_signal_init(&service.loop, &service.sigterm);
     uv_signal_init(&service.loop, &service.sigint);

@@ -245,6 +245,11 @@ static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_E
     int rc = np_store_open(hq->config.database, false, &hq->store, error, NP_HQ_ERROR_MAX);
     if (change && (seteuid(0) || setegid(0)))
         abort(); /* we were root a moment ago */
+    if (rc == NP_E_STORE && change) {
+        size_t used = strlen(error);
+        snprintf(error + used, NP_HQ_ERROR_MAX - used, " (opened as user '%s', to whom its folder must belong)",
+                 hq->config.user);
+    }
     return rc;
 }
 

@@ -1,12 +1,16 @@
 """nameplate-hq as an operator and a device meet it: `init`, then `serve` on loopback, then protocol v1 over real TLS from
 a client that shares no code with it."""
+import http.client
 import json
 import os
+import pwd
+import resource
 import select
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,6 +181,57 @@ def test_own_certificate_is_made_anew(program, tmp_path):
         assert (hq.folder / 'hq-tls.pem').read_text() != old
     finally:
         assert hq.stop() == 0
+
+
+def test_becomes_another_user(program):
+    """The keys stay root's, the database becomes the user's, and the process is the user's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        hq = Hq(program, Path(folder) / 'hq', '--user', 'nobody')
+        nobody = pwd.getpwnam('nobody').pw_uid
+        # As an operator would get it wrong.
+        os.chown(hq.folder / 'data', 0, 0)
+        done = hq.run('serve', check=False)
+        assert done.returncode == 1 and "opened as user 'nobody'" in done.stderr
+        os.chown(hq.folder / 'data', nobody, -1)
+        hq.start()
+        try:
+            status = Path(f'/proc/{hq.process.pid}/status').read_text()
+            uids = next(line for line in status.splitlines() if line.startswith('Uid:')).split()[1:]
+            assert uids == [str(nobody)] * 4
+            assert next(line for line in status.splitlines() if line.startswith('CapEff:')).split()[1].strip('0') == ''
+            assert (hq.folder / 'data' / 'hq.db').stat().st_uid == nobody
+            assert (hq.folder / 'secrets').stat().st_uid == 0
+            assert hq.device().enrol().status == 201
+        finally:
+            assert hq.stop() == 0
+    done = subprocess.run([program, 'init', '--zone', ZONE, '--url', hq.url, '--dir', '/tmp/np-nowhere', '--user', 'no-such'],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and 'there is no such user' in done.stderr
+    Path('/tmp/np-nowhere').rmdir()
+
+
+def test_full_disk(program, tmp_path):
+    """Nothing can be written: 503 with Retry-After or a cut connection, never a promise that is not kept."""
+    hq = Hq(program, tmp_path / 'hq').start()
+    first, second = hq.device('D-1'), hq.device('D-2')
+    try:
+        assert first.enrol().status == 201
+        resource.prlimit(hq.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        try:
+            answer = second.enrol()
+            assert answer.status == 503 and answer.headers['Retry-After'], answer.json
+        except (ConnectionError, http.client.HTTPException):
+            pass
+        client = hq.client()
+        assert client.request('GET', '/v1/nonce').status == 204
+        resource.prlimit(hq.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        first.client = second.client = client  # every connection of that moment was cut
+        assert second.enrol().status == 201
+        assert first.package().status == 202
+        assert {row['name'] for row in json.loads(hq.run('device', 'list', '--json').stdout)} == {first.name, second.name}
+    finally:
+        assert hq.stop() == 0, hq.log.read_text()
 
 
 def test_service_manager_is_told(program, tmp_path):
