@@ -255,13 +255,15 @@ static void choose_redirect(struct answer *answer, const struct np_answer_facts 
 void np_answer_write(struct np_writer *w, const struct np_answer_facts *facts, const struct np_answer_place *place,
                      const struct np_request *request, bool *keep_alive)
 {
-    struct answer answer = {.head = request->method == NP_REQUEST_HEAD, .page.secure = place->secure};
+    struct answer answer = {.head = request->method == NP_REQUEST_HEAD};
     struct texts texts;
     char origin[URL_MAX];
     enum np_answer_host host = request->has_host
                                    ? np_answer_host(facts->view, request->host, &request->host_addr, &place->local)
                                    : NP_ANSWER_NEAR;
     *keep_alive = *keep_alive && request->keep_alive && !request->has_body;
+    /* By an address the certificate matches nothing: somebody clicked a warning away, and is shown the name instead. */
+    answer.page.secure = place->secure && host == NP_ANSWER_NAME;
     fill_page(&answer.page, facts, &texts);
     if (host == NP_ANSWER_FOREIGN)
         set_error(&answer, 421);

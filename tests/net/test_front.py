@@ -1,21 +1,19 @@
 """agent/front as its own process, driven over its channel: redirects, pages, TLS, the relay, and clients that behave badly."""
 import concurrent.futures
 import contextlib
-import ctypes
 import hashlib
 import os
 import re
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
 import pytest
 
 from front_process import NAME, Ca, Front, client_context, exchange, listening, parse, request, reset_on_close
-
-CLONE_NEWNET = 0x40000000
+from lab.namespaces import Namespace, link
+from lab.paths import PREFIX
 
 
 @pytest.fixture(scope='module')
@@ -399,38 +397,55 @@ def test_old_connections_keep_their_backend(front, ca):
 # Who is served, and how much
 
 
-def in_namespace(work):
-    """Runs work in a thread with a network of its own; its sockets stay in it."""
-    result = []
+@pytest.fixture
+def home():
+    """A box with a LAN and a WAN cable, and a neighbour at the other end of both, who has a LAN address and sends to the box's LAN
+    addresses by either cable: (box, neighbour)."""
+    box, neighbour = (Namespace(f'{PREFIX}front-{who}-{os.getpid()}') for who in ('box', 'neighbour'))
+    try:
+        for namespace in box, neighbour:
+            namespace.create()
+            for key in 'all', 'default':
+                namespace.sysctl(f'ipv4.conf.{key}.rp_filter', 0)
+        for name, number in ('lan', 7), ('wan', 9):
+            link(box, name, neighbour, name)
+            for namespace, last in (box, 1), (neighbour, 2):
+                namespace.ip('address', 'add', f'192.168.{number}.{last}/24', 'dev', name)
+                namespace.ip('address', 'add', f'fd42:{number}::{last}/64', 'dev', name, 'nodad')
+        yield box, neighbour
+    finally:
+        for namespace in box, neighbour:
+            namespace.delete()
 
-    def run():
-        assert ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-        subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
-        for address in '192.168.7.1/24', '198.18.0.1/24':
-            subprocess.run(['ip', 'address', 'add', address, 'dev', 'lo'], check=True)
-        result.append(work())
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(60)
-    assert result, 'it failed in its namespace'
-    return result[0]
 
-
-def test_strangers_are_not_admitted(bin_dir, ca):
-    def work():
-        sockets = listening('0.0.0.0'), listening('0.0.0.0')
-        with Front(bin_dir / 'nameplate', '192.168.7.1', sockets) as front:
-            front.start(interfaces=[{'index': 1, 'name': 'lo', 'lan': True, 'v4': ['192.168.7.1/24']}])
-            front.send('CERT', ca.certificate_frame(NAME)[0])
-            with front.connect(front.http_port, '192.168.7.1') as sock:
-                assert exchange(sock, request(NAME))[0] == 301
-            for port in front.http_port, front.https_port:
-                with front.connect(port, '198.18.0.1') as sock:
-                    assert is_closed(sock)
-            assert front.stats()['not-admitted'] == 2
-            assert front.close() == 0
-        return True
-    assert in_namespace(work)
+@pytest.mark.parametrize('family', [4, 6])
+def test_strangers_are_not_admitted(bin_dir, ca, home, family):
+    box, neighbour = home
+    lan, lan_peer, wan = ('192.168.7.1', '192.168.7.2', '192.168.9.1') if family == 4 else ('fd42:7::1', 'fd42:7::2', 'fd42:9::1')
+    with box.inside():
+        lan_index, wan_index = socket.if_nametoindex('lan'), socket.if_nametoindex('wan')
+        sockets = listening('0.0.0.0' if family == 4 else '::'), listening('0.0.0.0' if family == 4 else '::')
+    interfaces = [{'index': lan_index, 'name': 'lan', 'lan': True, 'v4': ['192.168.7.1/24'], 'v6': ['fd42:7::1/64']},
+                  {'index': wan_index, 'name': 'wan', 'lan': False, 'v4': ['192.168.9.1/24'], 'v6': ['fd42:9::1/64']}]
+    with Front(bin_dir / 'nameplate', lan, sockets) as front, neighbour.inside():
+        front.start(interfaces=interfaces)
+        front.send('CERT', ca.certificate_frame(NAME)[0])
+        assert get(front, NAME)[0] == 301
+        assert get_tls(front, ca)[0] == 200
+        for port in front.http_port, front.https_port:
+            with socket.create_connection((wan, port), 10) as sock:
+                assert is_closed(sock)
+        assert front.stats()['not-admitted'] == 2
+        # A neighbour's LAN address and the box's, but over the WAN cable: only the kernel's word on the interface tells.
+        neighbour.ip('route', 'add', f'{lan}/{32 if family == 4 else 128}', 'via', wan, 'dev', 'wan')
+        with front.connect(front.http_port, lan_peer) as sock:
+            assert is_closed(sock)
+        assert front.stats()['not-admitted'] == 3
+        front.send('VIEW', {'version': 1, 'interfaces': interfaces, 'allow': [f'{lan_peer}/{32 if family == 4 else 128}']})
+        front.stats()
+        with front.connect(front.http_port, lan_peer) as sock:
+            assert exchange(sock, request('localhost'))[0] == 200
+        assert front.close() == 0
 
 
 def test_one_client_has_a_share(serving, wait_until):

@@ -154,7 +154,9 @@ static void test_own_pages(void **state)
     assert_says("\r\nX-Content-Type-Options: nosniff\r\n");
     assert_says("\r\nReferrer-Policy: no-referrer\r\n");
     assert_null(strstr(text, "Strict-Transport-Security"));
-    assert_null(strstr(text, "fe80")); /* of no use to a person */
+    assert_null(strstr(text, "fe80"));              /* of no use to a person */
+    assert_int_equal(ask("192.168.1.1", "/"), 200); /* after a warning: not what we call secure */
+    assert_null(strstr(text, "Connected securely"));
     assert_int_equal(ask("box.example", "/?x"), 200);
     assert_int_equal(ask("box.example", "/x"), 404);
     assert_int_equal(ask("evil.example", "/"), 421);
