@@ -9,7 +9,7 @@
 #include "resolver/base/text.h"
 
 #define WEEK_S      (7 * 86400)
-#define ETA_FIRST_S 2  /* an order that is next: an ACME dialogue with DNS takes about that */
+#define ETA_FIRST_S 1  /* an order that is next: an ACME dialogue with DNS takes about that */
 #define ETA_RATE    20 /* orders a second, roughly, for the guess that a device is told */
 #define POLL_SLOW_S 60 /* however long the queue, a device asks once a minute */
 
