@@ -50,7 +50,7 @@ static int ask_with(const char *method, const char *target, const char *host, co
     np_answer_write(&w, &facts, &place, &request, &keep_alive);
     assert_int_equal(w.error, 0);
     text[w.pos] = '\0';
-    return atoi(text + strlen("HTTP/1.1 "));
+    return (int)strtol(text + strlen("HTTP/1.1 "), NULL, 10);
 }
 
 static int ask(const char *host, const char *target)
@@ -100,7 +100,7 @@ static void test_no_redirect_to_a_dead_end(void **state)
     facts.leaf = NULL;
     assert_int_equal(ask("box.example", "/"), 503);
     facts.leaf = &leaf;
-    strcpy(leaf.names[0], "old.example");
+    snprintf(leaf.names[0], sizeof leaf.names[0], "old.example");
     leaf.name_count = 1;
     assert_int_equal(ask("box.example", "/"), 503);
     assert_int_equal(ask("192.168.1.1", "/"), 200);

@@ -161,20 +161,20 @@ static long parse_long(size_t target, size_t field, size_t fields)
 {
     static char head[2 * NP_REQUEST_HEAD_MAX];
     static struct np_request request;
-    size_t len = (size_t)sprintf(head, "GET /");
+    size_t len = (size_t)snprintf(head, sizeof head, "GET /");
     memset(head + len, 'a', target - 1);
     len += target - 1;
-    len += (size_t)sprintf(head + len, " HTTP/1.1\r\n" HOST);
+    len += (size_t)snprintf(head + len, sizeof head - len, " HTTP/1.1\r\n" HOST);
     for (size_t i = 1; i < fields; i++)
-        len += (size_t)sprintf(head + len, "X: y\r\n");
+        len += (size_t)snprintf(head + len, sizeof head - len, "X: y\r\n");
     if (field > 0) {
         size_t frame = len + strlen("P: \r\n\r\n");
-        len += (size_t)sprintf(head + len, "P: ");
+        len += (size_t)snprintf(head + len, sizeof head - len, "P: ");
         memset(head + len, 'p', field - frame);
         len += field - frame;
-        len += (size_t)sprintf(head + len, "\r\n");
+        len += (size_t)snprintf(head + len, sizeof head - len, "\r\n");
     }
-    len += (size_t)sprintf(head + len, "\r\n");
+    len += (size_t)snprintf(head + len, sizeof head - len, "\r\n");
     long got = np_request_parse(head, len, &request);
     return got == (long)len ? 1 : got;
 }
@@ -191,11 +191,11 @@ static void test_limits(void **state)
     assert_int_equal(parse_long(1, 0, NP_REQUEST_FIELDS_MAX), 1);
     assert_int_equal(parse_long(1, 0, NP_REQUEST_FIELDS_MAX + 1), NP_E_LIMIT);
     for (int extra = 0; extra < 2; extra++) {
-        int len = sprintf(head, "GET / HTTP/1.1\r\nHost: ");
+        size_t len = (size_t)snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: ");
         for (int i = 0; i < NP_REQUEST_HOST_MAX + extra; i++)
             head[len++] = i % 60 == 59 ? '.' : 'a';
-        len += sprintf(head + len, "\r\n\r\n");
-        assert_int_equal(np_request_parse(head, (size_t)len, &request), extra ? NP_E_HTTP : len);
+        len += (size_t)snprintf(head + len, sizeof head - len, "\r\n\r\n");
+        assert_int_equal(np_request_parse(head, len, &request), extra ? (long)NP_E_HTTP : (long)len);
     }
 }
 
