@@ -37,25 +37,31 @@ static void next(struct np_adopt *adopt)
         finish(adopt);
 }
 
+/* Appends a page, keeping the last NP_ADOPT_MAX URLs: lists grow at their end. */
+static void take_page(struct np_adopt *adopt, const struct np_acme_list *page)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        if (adopt->url_count == NP_ADOPT_MAX)
+            memmove(adopt->urls[0], adopt->urls[1], --adopt->url_count * sizeof adopt->urls[0]);
+        memcpy(adopt->urls[adopt->url_count++], page->urls[i], sizeof adopt->urls[0]);
+    }
+}
+
 static void on_list(void *ctx, const struct np_acme_reply *reply)
 {
     struct np_adopt *adopt = ctx;
-    struct np_acme_list list = {0};
-    int rc = reply->rc ? reply->rc : np_acme_list_parse(reply->body, reply->len, &list);
+    struct np_acme_list page;
+    int rc = reply->rc ? reply->rc : np_acme_list_parse(reply->body, reply->len, &page);
     if (rc) {
         np_info("acme: the account's list of orders cannot be read: %s", np_strerror(rc));
-        finish(adopt);
+        next(adopt);
         return;
     }
-    size_t skip = list.count > NP_ADOPT_MAX ? list.count - NP_ADOPT_MAX : 0;
-    adopt->urls = list.urls;
-    adopt->url_count = list.count - skip;
-    if (skip)
-        memmove(adopt->urls[0], adopt->urls[skip], adopt->url_count * sizeof adopt->urls[0]);
-    adopt->orders = calloc(NP_ADOPT_MAX, sizeof *adopt->orders);
-    if (!adopt->orders)
-        adopt->url_count = 0;
-    next(adopt);
+    take_page(adopt, &page);
+    free(page.urls);
+    if (!reply->next[0] || ++adopt->pages >= NP_ADOPT_PAGES ||
+        np_acme_post(adopt->acme, reply->next, NULL, NULL, on_list, adopt))
+        next(adopt);
 }
 
 void np_adopt_start(struct np_adopt *adopt, struct np_acme *acme, void (*done)(void *ctx), void *ctx)
@@ -65,7 +71,9 @@ void np_adopt_start(struct np_adopt *adopt, struct np_acme *acme, void (*done)(v
     adopt->done = done;
     adopt->ctx = ctx;
     adopt->running = true;
-    if (!url[0] || np_acme_post(acme, url, NULL, NULL, on_list, adopt))
+    adopt->urls = calloc(NP_ADOPT_MAX, sizeof *adopt->urls);
+    adopt->orders = calloc(NP_ADOPT_MAX, sizeof *adopt->orders);
+    if (!url[0] || !adopt->urls || !adopt->orders || np_acme_post(acme, url, NULL, NULL, on_list, adopt))
         finish(adopt);
 }
 

@@ -9,7 +9,8 @@
 #include "hq/acme/client.h"
 #include "hq/acme/order.h"
 
-#define NP_ADOPT_MAX 64 /* newest orders of the list that are looked at: as many as can have been in flight */
+#define NP_ADOPT_MAX   64  /* newest orders of the list that are looked at: as many as can have been in flight */
+#define NP_ADOPT_PAGES 200 /* of the list: Pebble has 3 orders on each */
 
 /* An order at the CA that nobody has claimed. */
 struct np_adopt_order {
@@ -23,7 +24,7 @@ struct np_adopt {
     void (*done)(void *ctx);
     void *ctx;
     char (*urls)[NP_URL_MAX + 1];
-    size_t url_count, asked;
+    size_t url_count, asked, pages;
     struct np_adopt_order *orders;
     size_t order_count;
     bool running, finished;

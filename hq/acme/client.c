@@ -159,6 +159,7 @@ static struct np_acme_reply make_reply(const struct np_http_response *response)
                                   .body = response->body,
                                   .len = response->len,
                                   .location = response->location,
+                                  .next = response->next,
                                   .retry_after_ms = response->retry_after_ms};
     if (reply.rc == 0 && (reply.status < 200 || reply.status > 299)) {
         reply.rc = NP_E_ACME;

@@ -34,6 +34,7 @@ struct np_acme_reply {
     const char *body; /* len bytes and a NUL */
     size_t len;
     const char *location;
+    const char *next; /* of a list: the next page; "" when there is none */
     int64_t retry_after_ms;
     struct np_acme_problem problem; /* of NP_E_ACME */
     int64_t network_ms;             /* time in the CA's and the network's hands, all tries together */

@@ -1,0 +1,188 @@
+"""Issuance against Debian's Pebble, an independent CA, which validates over real DNS against the built-in zone; and the
+death of HQ in the middle of it: no second order, no lost certificate."""
+import contextlib
+import random
+import re
+import sqlite3
+
+import dns.query
+import dns.message
+import dns.rcode
+import pytest
+from cryptography import x509
+
+from hqdriver import ZONE, Driver, Pebble, free_port
+
+STATES = ['ordered', 'txt-queued', 'txt-visible', 'challenged', 'ready', 'finalizing', 'issued']
+
+
+@pytest.fixture(scope='module')
+def dns_port():
+    return free_port()
+
+
+@pytest.fixture(scope='module')
+def ca(dns_port, tmp_path_factory):
+    # Every order is to be validated anew, so that no test depends on what an earlier one left.
+    running = Pebble(tmp_path_factory.mktemp('pebble'), dns_port, PEBBLE_AUTHZREUSE='0').start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def hq(bin_dir, tmp_path, ca, dns_port):
+    driver = Driver(bin_dir, tmp_path, dns_port, **{
+        'acme-directory': ca.directory, 'acme-anchors': ca.certificate, 'acme-contact': 'ops@devices.example'})
+    yield driver
+    assert driver.stop() == 0, driver.log()[-3000:]
+
+
+def chain_of(hq, name):
+    """The certificates of the chain that was stored for a device, leaf first."""
+    path = hq.wait_line(f'chain {name}.{ZONE}').split()[2]
+    with open(path, 'rb') as file:
+        blocks = re.findall(b'-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n', file.read(), re.S)
+    return [x509.load_pem_x509_certificate(block) for block in blocks]
+
+
+def names_of(certificate):
+    return set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
+
+
+def order(hq, name, kind=''):
+    hq.say(f'device {name} 192.168.1.7')
+    hq.say(f'order {name} {kind}')
+
+
+def challenge_gone(hq, name):
+    response = dns.query.udp(dns.message.make_query(f'{name}.acme.{ZONE}', 'TXT'), '127.0.0.1', 2, port=hq.dns_port)
+    return response.rcode() == dns.rcode.NXDOMAIN
+
+
+def own_ms(hq, name):
+    return int(re.search(rf'{name}\.{ZONE}: certificate stored \d+ ms after .*?, HQ (\d+) ms', hq.log())[1])
+
+
+def test_one_certificate(hq, ca, wait_until):
+    before = ca.orders(), ca.certificates()
+    order(hq.start(), 'first-one')
+    chain = chain_of(hq, 'first-one')
+    assert names_of(chain[0]) == {f'first-one.{ZONE}'} and len(chain) >= 2
+    assert chain[0].issuer == chain[1].subject
+    assert (ca.orders(), ca.certificates()) == (before[0] + 1, before[1] + 1)
+    wait_until(lambda: challenge_gone(hq, 'first-one'), 2, 'the TXT taken away')
+    assert own_ms(hq, 'first-one') <= 150
+    assert (hq.folder / 'secrets' / 'acme-account.pem').stat().st_mode & 0o777 == 0o600
+
+
+def test_wildcard(hq):
+    """Two names with the same challenge name: two values at once."""
+    order(hq.start(), 'wild-one', 'wildcard')
+    assert names_of(chain_of(hq, 'wild-one')[0]) == {f'wild-one.{ZONE}', f'*.wild-one.{ZONE}'}
+
+
+def test_many_at_once(hq, ca):
+    before = ca.orders()
+    hq.start()
+    names = [f'many-{n}' for n in range(100)]
+    for name in names:
+        order(hq, name)
+    for name in names:
+        assert names_of(chain_of(hq, name)[0]) == {f'{name}.{ZONE}'}
+    assert ca.orders() == before + len(names)
+
+
+def issued(hq):
+    """The names whose chain is stored and whose order is done, as the database has them."""
+    with contextlib.closing(sqlite3.connect(f'file:{hq.folder}/hq.db?mode=ro', uri=True)) as db:
+        rows = db.execute('select d.name from package p join device d on d.id = p.device join orders o on o.device = d.id'
+                          ' where o.state = 8').fetchall()
+    return {name.removesuffix(f'.{ZONE}') for name, in rows}
+
+
+@pytest.mark.parametrize('state', STATES)
+def test_killed_in_state(hq, ca, state, wait_until):
+    """HQ is killed around the moment when the state reaches the disk; the next life goes on with the same order."""
+    before = ca.orders(), ca.certificates()
+    name = f'killed-{state}'
+    order(hq.start(), name)
+    wait_until(lambda: f'-> {state}' in hq.log(), 20, f'state {state}', every=0.0005)
+    hq.kill()
+    hq.start()
+    wait_until(lambda: issued(hq) == {name}, 20, 'the certificate')
+    assert (ca.orders(), ca.certificates()) == (before[0] + 1, before[1] + 1)
+    wait_until(lambda: challenge_gone(hq, name), 2, 'the TXT taken away')
+
+
+def test_killed_again_and_again(hq, ca, wait_until):
+    """Many orders, HQ killed in the middle of eight lives: as many orders at the CA as there were CSRs."""
+    random.seed(7)
+    before = ca.orders(), ca.certificates()
+    names = {f'storm-{n}' for n in range(60)}
+    hq.start()
+    for name in names:
+        order(hq, name)
+    for _ in range(8):
+        target = hq.log().count(' -> ') + random.randrange(4, 60)
+        wait_until(lambda: hq.log().count(' -> ') >= target or issued(hq) == names, 30, 'some progress', every=0.001)
+        hq.kill()
+        hq.start()
+    wait_until(lambda: issued(hq) == names, 60, 'all certificates')
+    assert (ca.orders(), ca.certificates()) == (before[0] + len(names), before[1] + len(names))
+
+
+def test_ca_comes_late(bin_dir, tmp_path, dns_port, wait_until):
+    """The CA is away when HQ starts: it waits, without losing the order."""
+    late = Pebble(tmp_path, dns_port)
+    hq = Driver(bin_dir, tmp_path, dns_port, **{'acme-directory': late.directory, 'acme-anchors': late.certificate}).start()
+    try:
+        order(hq, 'patient')
+        wait_until(lambda: 'directory of' in hq.log(), 5, 'the first failure')
+        late.start()
+        assert names_of(chain_of(hq, 'patient')[0]) == {f'patient.{ZONE}'}
+    finally:
+        late.stop()
+        assert hq.stop() == 0
+
+
+def test_untrusted_ca(bin_dir, tmp_path, ca, dns_port, wait_until):
+    """A CA whose TLS does not lead to the anchors gets nothing: not even an account."""
+    other = tmp_path / 'other'
+    other.mkdir()
+    stranger = Pebble(other, dns_port)
+    hq = Driver(bin_dir, tmp_path, dns_port, **{'acme-directory': ca.directory, 'acme-anchors': stranger.certificate}).start()
+    accounts = ca.count('accounts in memory')
+    wait_until(lambda: re.search(r'directory of .* failed: TLS', hq.log()), 5, 'the failure')
+    assert ca.count('accounts in memory') == accounts
+    assert hq.stop() == 0
+
+
+def test_failed_validation_backs_off(hq, ca, wait_until):
+    """The CA asks another server than ours: the authorization fails, the order goes into backoff with the CA's words."""
+    blind = Pebble(hq.folder, free_port()).start()
+    hq.config.write_text(hq.config.read_text().replace(ca.directory, blind.directory).replace(str(ca.certificate), str(blind.certificate)))
+    try:
+        order(hq.start(), 'unlucky')
+        hq.wait_line(f'order unlucky.{ZONE} backoff')
+        wait_until(lambda: challenge_gone(hq, 'unlucky'), 2, 'the TXT taken away')
+        assert blind.orders() == 1
+        assert re.search(r'-> backoff for \d+ s \(.*\)', hq.log())
+    finally:
+        blind.stop()
+
+
+def test_ca_loses_its_memory(bin_dir, tmp_path, dns_port, wait_until):
+    """A CA that has forgotten the account (Pebble after a restart): it is made again, and issuance goes on."""
+    ca = Pebble(tmp_path, dns_port).start()
+    hq = Driver(bin_dir, tmp_path, dns_port, **{'acme-directory': ca.directory, 'acme-anchors': ca.certificate}).start()
+    try:
+        order(hq, 'before')
+        chain_of(hq, 'before')
+        ca.stop()
+        ca.start()
+        order(hq, 'after')
+        assert names_of(chain_of(hq, 'after')[0]) == {f'after.{ZONE}'}
+        assert 'does not know account' in hq.log()
+    finally:
+        ca.stop()
+        assert hq.stop() == 0
