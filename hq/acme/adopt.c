@@ -1,5 +1,7 @@
 #include "hq/acme/adopt.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,10 +39,21 @@ static void next(struct np_adopt *adopt)
         finish(adopt);
 }
 
+static bool is_excluded(const struct np_adopt *adopt, const char *url)
+{
+    for (size_t i = 0; i < adopt->excluded_count; i++) {
+        if (strcmp(adopt->excluded[i], url) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Appends a page, keeping the last NP_ADOPT_MAX URLs: lists grow at their end. */
 static void take_page(struct np_adopt *adopt, const struct np_acme_list *page)
 {
     for (size_t i = 0; i < page->count; i++) {
+        if (is_excluded(adopt, page->urls[i]))
+            continue;
         if (adopt->url_count == NP_ADOPT_MAX)
             memmove(adopt->urls[0], adopt->urls[1], --adopt->url_count * sizeof adopt->urls[0]);
         memcpy(adopt->urls[adopt->url_count++], page->urls[i], sizeof adopt->urls[0]);
@@ -77,14 +90,19 @@ void np_adopt_start(struct np_adopt *adopt, struct np_acme *acme, void (*done)(v
         finish(adopt);
 }
 
-void np_adopt_exclude(struct np_adopt *adopt, const char *url)
+void np_adopt_skip(struct np_adopt *adopt)
 {
-    for (size_t i = 0; i < adopt->order_count; i++) {
-        if (strcmp(adopt->orders[i].url, url) == 0) {
-            adopt->orders[i] = adopt->orders[--adopt->order_count];
-            return;
-        }
-    }
+    adopt->finished = true;
+}
+
+int np_adopt_exclude(struct np_adopt *adopt, const char *url)
+{
+    char(*grown)[NP_URL_MAX + 1] = reallocarray(adopt->excluded, adopt->excluded_count + 1, sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    adopt->excluded = grown;
+    snprintf(adopt->excluded[adopt->excluded_count++], sizeof *grown, "%s", url);
+    return 0;
 }
 
 bool np_adopt_take(struct np_adopt *adopt, const struct np_order *order, struct np_adopt_order *out_order)
@@ -103,5 +121,6 @@ void np_adopt_deinit(struct np_adopt *adopt)
 {
     free(adopt->urls);
     free(adopt->orders);
+    free(adopt->excluded);
     memset(adopt, 0, sizeof *adopt);
 }

@@ -18,7 +18,7 @@ struct np_adopt_order {
     struct np_acme_order order;
 };
 
-/* Zero it before np_adopt_start. */
+/* Zero it before the first use. */
 struct np_adopt {
     struct np_acme *acme;
     void (*done)(void *ctx);
@@ -27,6 +27,8 @@ struct np_adopt {
     size_t url_count, asked, pages;
     struct np_adopt_order *orders;
     size_t order_count;
+    char (*excluded)[NP_URL_MAX + 1];
+    size_t excluded_count;
     bool running, finished;
 };
 
@@ -34,8 +36,12 @@ struct np_adopt {
  * unreadable list only means that nothing is adopted. */
 void np_adopt_start(struct np_adopt *adopt, struct np_acme *acme, void (*done)(void *ctx), void *ctx);
 
-/* This URL is in our store: not up for adoption. */
-void np_adopt_exclude(struct np_adopt *adopt, const char *url);
+/* There is nothing to look for: no order was queued when this process began. */
+void np_adopt_skip(struct np_adopt *adopt);
+
+/* This URL is in our store: not up for adoption. Call it for all of them before np_adopt_start. Returns 0 or -ENOMEM.
+ */
+int np_adopt_exclude(struct np_adopt *adopt, const char *url);
 
 /* Takes an order with exactly the names of order out of what was found. False: there is none. */
 bool np_adopt_take(struct np_adopt *adopt, const struct np_order *order, struct np_adopt_order *out_order);

@@ -62,8 +62,6 @@ static void look_again(struct np_issuance *issuance, int64_t delay_ms);
 static void start_batch(struct np_issuance *issuance, struct batch *batch, int rc, bool resumed)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        if (resumed)
-            np_adopt_exclude(&issuance->adopt, batch->orders[i].order_url);
         if (np_job_start(issuance, &batch->orders[i], resumed))
             batch->rc = -ENOMEM;
     }
@@ -101,12 +99,12 @@ static void plan_next_try(struct np_issuance *issuance, int64_t now_ms)
 void np_issuance_fill(struct np_issuance *issuance)
 {
     int64_t now_ms = np_issuance_now_ms();
-    if (!issuance->started || issuance->closing || !issuance->adopt.finished)
+    if (!issuance->started || issuance->closing)
         return;
     if (issuance->under_way_wanted)
         fill_under_way(issuance);
-    if (issuance->under_way_wanted || issuance->job_count >= NP_ISSUANCE_IN_FLIGHT)
-        return; /* the end of a job comes back here */
+    if (issuance->under_way_wanted || issuance->job_count >= NP_ISSUANCE_IN_FLIGHT || !issuance->adopt.finished)
+        return; /* the end of a job, or of the adoption, comes back here */
     if (now_ms < issuance->paused_until_ms) {
         look_again(issuance, issuance->paused_until_ms - now_ms);
         return;
@@ -137,6 +135,28 @@ static void look_again(struct np_issuance *issuance, int64_t delay_ms)
 static void on_adopted(void *ctx)
 {
     np_issuance_fill(ctx);
+}
+
+static int exclude(void *ctx, const struct np_order *order)
+{
+    return np_adopt_exclude(ctx, order->order_url);
+}
+
+static int note_queued(void *ctx, const struct np_order *order)
+{
+    *(bool *)ctx |= order->state == NP_ORDER_QUEUED;
+    return 0;
+}
+
+/* Which orders might be at the CA without our knowing: only those that were queued before this process began. */
+static void prepare_adoption(struct np_issuance *issuance)
+{
+    bool queued = false;
+    int rc = np_store_orders_due(issuance->store, 0, 1, note_queued, &queued);
+    if (rc == 0)
+        rc = np_store_orders_under_way(issuance->store, exclude, &issuance->adopt);
+    if (rc || !queued)
+        np_adopt_skip(&issuance->adopt);
 }
 
 static void on_account(void *ctx, const char *url)
@@ -179,7 +199,9 @@ int np_issuance_start(struct np_issuance *issuance)
     if (rc)
         return rc;
     issuance->started = true;
+    prepare_adoption(issuance);
     np_acme_start(issuance->acme);
+    np_issuance_fill(issuance);
     return 0;
 }
 

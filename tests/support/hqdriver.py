@@ -161,5 +161,9 @@ class Pebble:
         """Orders that were made in all of its life."""
         return self.count('Added order ')
 
+    def invalidated(self):
+        """Orders that failed their validation."""
+        return self.count(' set INVALID by invalid authz ')
+
     def certificates(self):
         return self.count('Issued certificate serial')
