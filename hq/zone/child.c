@@ -41,6 +41,7 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
 static void stop(struct child *child, int exit_code)
 {
     child->exit_code = exit_code;
+    uv_poll_stop(&child->channel); /* an end of file stays readable: it would stop the loop again while it tidies up */
     uv_stop(&child->loop);
 }
 

@@ -1,0 +1,479 @@
+/* What a CA sends, as this client reads it; what it sends itself; and the judgement of name servers' answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#include <openssl/ec.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "hq/acme/chain.h"
+#include "hq/acme/jws.h"
+#include "hq/acme/resource.h"
+#include "hq/proto/jws.h"
+#include "hq/zone/check.h"
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
+#define ORDER                                                                                                          \
+    "{\"status\":\"pending\",\"identifiers\":[{\"type\":\"dns\",\"value\":\"A.devices.example\"}],"                    \
+    "\"authorizations\":[\"https://ca.example/z/1\"],\"finalize\":\"https://ca.example/f/1\"}"
+
+/* ---- Resources ---- */
+
+static void test_order(void **state)
+{
+    struct np_acme_order order;
+    (void)state;
+    assert_int_equal(np_acme_order_parse(ORDER, strlen(ORDER), &order), 0);
+    assert_int_equal(order.status, NP_ACME_PENDING);
+    assert_string_equal(order.identifiers[0], "a.devices.example");
+    assert_string_equal(order.authorizations[0], "https://ca.example/z/1");
+    assert_string_equal(order.certificate, "");
+    for (size_t cut = 0; cut < strlen(ORDER); cut++)
+        assert_int_equal(np_acme_order_parse(ORDER, cut, &order), NP_E_MALFORMED);
+}
+
+/* One change to the good order, and what it is refused for. */
+static void test_bad_orders(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        int rc;
+    } cases[] = {
+        {"pending", "strange", NP_E_UNKNOWN},
+        {"pending", "valid", NP_E_MISSING}, /* valid without certificate */
+        {"\"status\"", "\"statuz\"", NP_E_MISSING},
+        {"\"dns\"", "\"ip\"", NP_E_UNKNOWN},
+        {"A.devices.example", "a b", NP_E_MALFORMED},
+        {"A.devices.example", "-a.example", NP_E_MALFORMED},
+        {"https://ca.example/z/1", "http://ca.example/z", NP_E_MALFORMED},
+        {"https://ca.example/z/1", "file:///etc/passwd", NP_E_MALFORMED},
+        {"https://ca.example/f/1", "https://", NP_E_MALFORMED},
+        {"https://ca.example/f/1", "https://x/\\\"y", NP_E_MALFORMED},
+        {"\"https://ca.example/f/1\"", "17", NP_E_TYPE},
+        {"[\"https://ca.example/z/1\"]", "[]", NP_E_LIMIT},
+        {"[\"https://ca.example/z/1\"]", "[1]", NP_E_MALFORMED},
+        {"[\"https://ca.example/z/1\"]", "{}", NP_E_TYPE},
+        {"[{\"type\"", "[1,{\"type\"", NP_E_TYPE},
+        {"\"finalize\"", "\"status\":\"valid\",\"finalize\"", NP_E_MALFORMED}, /* a member twice */
+    };
+    struct np_acme_order order;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        const char *at = strstr(ORDER, cases[i].from);
+        assert_non_null(at);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - ORDER), ORDER, cases[i].to, at + strlen(cases[i].from));
+        int rc = np_acme_order_parse(text, strlen(text), &order);
+        if (rc != cases[i].rc)
+            fail_msg("%s: %s", text, np_strerror(rc));
+    }
+}
+
+static void test_authorization(void **state)
+{
+    static const char text[] =
+        "{\"status\":\"pending\",\"identifier\":{\"type\":\"dns\",\"value\":\"a.devices.example\"},\"wildcard\":true,"
+        "\"challenges\":[{\"type\":\"http-01\"},{\"type\":\"dns-01\",\"status\":\"invalid\",\"token\":\"abc_-\","
+        "\"url\":\"https://ca.example/c\",\"error\":{\"type\":\"urn:ietf:params:acme:error:dns\","
+        "\"detail\":\"no\\u0007TXT \\u00fc\",\"status\":400}}]}";
+    struct np_acme_authorization authorization;
+    (void)state;
+    assert_int_equal(np_acme_authorization_parse(text, strlen(text), &authorization), 0);
+    assert_string_equal(authorization.name, "*.a.devices.example");
+    assert_true(authorization.has_challenge);
+    assert_int_equal(authorization.challenge_status, NP_ACME_INVALID);
+    assert_string_equal(authorization.error.type, "dns");
+    assert_string_equal(authorization.error.detail, "no?TXT ??"); /* nothing that could forge a log line */
+    static const char *const bad_tokens[] = {"", "a.b", "a b", "a/b"};
+    for (size_t i = 0; i < sizeof bad_tokens / sizeof bad_tokens[0]; i++) {
+        char bad[1024];
+        const char *at = strstr(text, "abc_-");
+        snprintf(bad, sizeof bad, "%.*s%s%s", (int)(at - text), text, bad_tokens[i], at + 5);
+        assert_int_equal(np_acme_authorization_parse(bad, strlen(bad), &authorization), NP_E_MALFORMED);
+    }
+}
+
+static void test_problem(void **state)
+{
+    static const struct {
+        const char *body, *type;
+    } cases[] = {
+        {"{\"type\":\"urn:ietf:params:acme:error:badNonce\",\"detail\":\"x\"}", "badNonce"},
+        {"{\"type\":\"urn:ietf:params:acme:error:bad/../Nonce\"}", "other"},
+        {"{\"type\":\"about:blank\"}", "other"},
+        {"<html>502 Bad Gateway</html>", "other"},
+        {"", "other"},
+        {"[]", "other"},
+    };
+    struct np_acme_problem problem;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        np_acme_problem_parse(cases[i].body, strlen(cases[i].body), &problem);
+        assert_string_equal(problem.type, cases[i].type);
+    }
+}
+
+static void test_list_keeps_the_newest(void **state)
+{
+    char *text = malloc(64 * 1024);
+    struct np_acme_list list;
+    size_t len = 0;
+    (void)state;
+    assert_non_null(text);
+    len += (size_t)snprintf(text, 16, "{\"orders\":[");
+    for (int i = 0; i < NP_ACME_LIST_MAX + 10; i++)
+        len += (size_t)snprintf(text + len, 64, "%s\"https://ca.example/o/%d\"", i ? "," : "", i);
+    snprintf(text + len, 8, "]}");
+    assert_int_equal(np_acme_list_parse(text, strlen(text), &list), 0);
+    assert_int_equal(list.count, NP_ACME_LIST_MAX);
+    assert_string_equal(list.urls[0], "https://ca.example/o/10");
+    free(list.urls);
+    free(text);
+}
+
+static void test_retry_after(void **state)
+{
+    static const struct {
+        const char *value;
+        long long ms;
+    } cases[] = {
+        {"0", 0},
+        {"120", 120000},
+        {"-5", 0},
+        {"soon", 0},
+        {"", 0},
+        {"99999999999999999999", 0},
+        {"99999999", 7LL * 86400 * 1000},
+        {"Thu, 01 Jan 1970 00:01:40 GMT", 90000},
+        {"Thu, 01 Jan 1970 00:00:01 GMT", 0},
+        {"Thu, 01 Jan 1970 00:01:40 GMT, and more", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(np_acme_retry_after_ms(cases[i].value, 10), cases[i].ms);
+}
+
+/* ---- What we sign ---- */
+
+static char *decode(const char *text)
+{
+    size_t len = strlen(text);
+    char *out = calloc(1, len + 1);
+    assert_non_null(out);
+    assert_true(np_base64url_decode(text, len, out, len) >= 0);
+    return out;
+}
+
+static int verify_es256(const struct np_acme_key *key, json_t *jws)
+{
+    uint8_t signature[64];
+    char input[4096];
+    snprintf(input, sizeof input, "%s.%s", json_string_value(json_object_get(jws, "protected")),
+             json_string_value(json_object_get(jws, "payload")));
+    assert_int_equal(np_base64url_decode_exact(json_string_value(json_object_get(jws, "signature")), signature, 64), 0);
+    const struct np_public_key *public = np_acme_key_public(key);
+    uint8_t point[65] = {4}, der[80], *p = der;
+    memcpy(point + 1, public->x, 32);
+    memcpy(point + 33, public->y, 32);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("group", (char *)(uintptr_t) "P-256", 0),
+                           OSSL_PARAM_construct_octet_string("pub", point, sizeof point), OSSL_PARAM_construct_end()};
+    EVP_PKEY *pkey = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    assert_true(EVP_PKEY_fromdata_init(ctx) == 1 && EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) == 1);
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    ECDSA_SIG_set0(sig, BN_bin2bn(signature, 32, NULL), BN_bin2bn(signature + 32, 32, NULL));
+    int der_len = i2d_ECDSA_SIG(sig, &p);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    int good = EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, pkey) == 1 &&
+               EVP_DigestVerify(md, der, (size_t)der_len, (const uint8_t *)input, strlen(input)) == 1;
+    EVP_MD_CTX_free(md);
+    ECDSA_SIG_free(sig);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    return good;
+}
+
+static void test_jws(void **state)
+{
+    struct np_acme_key *key;
+    char *body;
+    (void)state;
+    assert_int_equal(np_acme_key_make(&key), 0);
+    for (int i = 0; i < 40; i++) { /* r or s is short once in 128 signatures */
+        assert_int_equal(
+            np_acme_jws_sign(key, "https://ca.example/acct/1", "nonce", "https://ca.example/o", NULL, &body), 0);
+        json_t *jws = json_loads(body, 0, NULL);
+        assert_true(verify_es256(key, jws));
+        assert_string_equal(json_string_value(json_object_get(jws, "payload")), ""); /* POST-as-GET */
+        char *header = decode(json_string_value(json_object_get(jws, "protected")));
+        assert_non_null(strstr(header, "\"kid\":\"https://ca.example/acct/1\""));
+        assert_null(strstr(header, "jwk"));
+        free(header);
+        json_decref(jws);
+        free(body);
+    }
+    assert_int_equal(np_acme_jws_sign(key, NULL, "nonce", "https://ca.example/a", "{}", &body), 0);
+    json_t *jws = json_loads(body, 0, NULL);
+    assert_true(verify_es256(key, jws));
+    char *header = decode(json_string_value(json_object_get(jws, "protected")));
+    assert_non_null(strstr(header, "\"crv\":\"P-256\""));
+    assert_null(strstr(header, "kid"));
+    free(header);
+    json_decref(jws);
+    free(body);
+    np_acme_key_free(key);
+}
+
+static void test_key_file(void **state)
+{
+    struct np_acme_key *made, *read;
+    char folder[] = "/tmp/np-acme-XXXXXX", path[64];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/key.pem", folder);
+    assert_int_equal(np_acme_key_load(path, &made), 0);
+    assert_int_equal(np_acme_key_load(path, &read), 0);
+    assert_memory_equal(np_acme_key_public(made), np_acme_key_public(read), sizeof(struct np_public_key));
+    assert_string_equal(np_acme_key_thumbprint(made), np_acme_key_thumbprint(read));
+    np_acme_key_free(made);
+    np_acme_key_free(read);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("no key\n", file);
+    fclose(file);
+    assert_int_equal(np_acme_key_load(path, &read), NP_E_KEY); /* never replaced by a new one */
+    unlink(path);
+    rmdir(folder);
+}
+
+/* ---- Chains ---- */
+
+static X509 *certificate(EVP_PKEY *subject_key, const char *subject, const char *san, EVP_PKEY *issuer_key,
+                         const char *issuer, long from_s, long to_s)
+{
+    X509 *x = X509_new();
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 17);
+    X509_gmtime_adj(X509_getm_notBefore(x), from_s);
+    X509_gmtime_adj(X509_getm_notAfter(x), to_s);
+    X509_set_pubkey(x, subject_key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)subject, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_issuer_name(x), "CN", MBSTRING_ASC, (const uint8_t *)issuer, -1, -1, 0);
+    if (san) {
+        X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+        X509_add_ext(x, extension, -1);
+        X509_EXTENSION_free(extension);
+    }
+    X509_sign(x, issuer_key, EVP_sha256());
+    return x;
+}
+
+static void append_pem(BIO *bio, X509 *x)
+{
+    PEM_write_bio_X509(bio, x);
+    X509_free(x);
+}
+
+static void test_chain(void **state)
+{
+    static const struct {
+        const char *san;
+        bool other_key, other_issuer;
+        long to_s;
+        int rc;
+    } cases[] = {
+        {"DNS:a.devices.example,DNS:*.a.devices.example", false, false, 86400, 0},
+        {"DNS:*.A.devices.example,DNS:a.devices.EXAMPLE", false, false, 86400, 0},
+        {"DNS:a.devices.example", false, false, 86400, NP_E_NAME},
+        {"DNS:a.devices.example,DNS:a.devices.example", false, false, 86400, NP_E_NAME},
+        {"DNS:a.devices.example,DNS:b.devices.example", false, false, 86400, NP_E_NAME},
+        {"DNS:a.devices.example,DNS:*.a.devices.example,DNS:c.example", false, false, 86400, NP_E_NAME},
+        {"DNS:a.devices.example,IP:192.168.1.1", false, false, 86400, NP_E_NAME},
+        {NULL, false, false, 86400, NP_E_NAME},
+        {"DNS:a.devices.example,DNS:*.a.devices.example", true, false, 86400, NP_E_KEY},
+        {"DNS:a.devices.example,DNS:*.a.devices.example", false, true, 86400, NP_E_CHAIN},
+        {"DNS:a.devices.example,DNS:*.a.devices.example", false, false, -10, NP_E_DATE},
+    };
+    static const char *const names[] = {"a.devices.example", "*.a.devices.example"};
+    EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256"), *ca = EVP_EC_gen("P-256");
+    X509_REQ *request = X509_REQ_new();
+    uint8_t *csr = NULL;
+    (void)state;
+    X509_REQ_set_pubkey(request, key);
+    X509_REQ_sign(request, key, EVP_sha256());
+    size_t csr_len = (size_t)i2d_X509_REQ(request, &csr);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct np_chain_info info;
+        char *pem;
+        BIO *bio = BIO_new(BIO_s_mem());
+        append_pem(bio,
+                   certificate(cases[i].other_key ? other : key, "leaf", cases[i].san, ca, "ca", -3600, cases[i].to_s));
+        append_pem(bio, certificate(cases[i].other_issuer ? other : ca, "ca", NULL, ca, "root", -3600, 86400));
+        size_t len = (size_t)BIO_get_mem_data(bio, &pem);
+        int rc = np_chain_check(pem, len, csr, csr_len, names, 2, time(NULL), &info);
+        if (rc != cases[i].rc)
+            fail_msg("%zu: %s", i, np_strerror(rc));
+        if (rc == 0) {
+            assert_int_equal(info.certificates, 2);
+            assert_int_equal(np_chain_check(pem, len - 40, csr, csr_len, names, 2, time(NULL), &info), NP_E_MALFORMED);
+            assert_int_equal(np_chain_check("", 0, csr, csr_len, names, 2, time(NULL), &info), NP_E_MALFORMED);
+            assert_int_equal(np_chain_check(pem, NP_CHAIN_MAX + 1, csr, csr_len, names, 2, time(NULL), &info),
+                             NP_E_LIMIT);
+            assert_int_equal(np_chain_check(pem, len, csr, csr_len - 1, names, 2, time(NULL), &info), NP_E_KEY);
+        }
+        BIO_free(bio);
+    }
+    OPENSSL_free(csr);
+    X509_REQ_free(request);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(ca);
+}
+
+/* ---- Name servers ---- */
+
+static const char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                                                  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+
+static void test_check_waits_for_all(void **state)
+{
+    struct np_check check;
+    (void)state;
+    np_check_init(&check, 2, 0);
+    assert_int_equal(np_check_next(&check, 0), 0);
+    assert_int_equal(np_check_next(&check, 0), 1);
+    assert_int_equal(np_check_next(&check, 0), -1);
+    np_check_take(&check, 0, NP_CHECK_SHOWN, 5);
+    assert_false(np_check_done(&check));
+    np_check_take(&check, 1, NP_CHECK_ABSENT, 5);
+    assert_false(np_check_done(&check));
+    assert_int_equal(np_check_due_ms(&check), 5 + NP_CHECK_PAUSE_FIRST_MS);
+    assert_int_equal(np_check_next(&check, 5), -1);
+    assert_int_equal(np_check_next(&check, 5 + NP_CHECK_PAUSE_FIRST_MS), 1);
+    np_check_take(&check, 1, NP_CHECK_SHOWN, 40);
+    assert_true(np_check_done(&check));
+}
+
+/* Runs server 1 with one result each second; returns when the check was done, -1: not within 200 s. */
+static int64_t run_check(enum np_check_result first, enum np_check_result second, int64_t first_changes_ms)
+{
+    struct np_check check;
+    np_check_init(&check, 2, 0);
+    for (int64_t now_ms = 0; now_ms < 200000; now_ms += 10) {
+        long index;
+        while ((index = np_check_next(&check, now_ms)) >= 0)
+            np_check_take(&check, (size_t)index,
+                          index == 1                   ? second
+                          : now_ms >= first_changes_ms ? NP_CHECK_SHOWN
+                                                       : first,
+                          now_ms);
+        if (np_check_done(&check))
+            return now_ms;
+    }
+    return -1;
+}
+
+static void test_check_skips_the_dead(void **state)
+{
+    (void)state;
+    assert_in_range(run_check(NP_CHECK_SHOWN, NP_CHECK_FAILED, 0), NP_CHECK_SKIP_MS, NP_CHECK_SKIP_MS + 1000);
+    assert_int_equal(run_check(NP_CHECK_FAILED, NP_CHECK_FAILED, INT64_MAX), -1); /* at least one must confirm */
+    assert_int_equal(run_check(NP_CHECK_SHOWN, NP_CHECK_ABSENT, 0), -1);          /* alive, but does not show it */
+    assert_in_range(run_check(NP_CHECK_ABSENT, NP_CHECK_FAILED, 100000), 100000, 101000);
+}
+
+struct built {
+    uint8_t bytes[NP_DNS_UDP_MAX];
+    size_t len;
+};
+
+/* A response to a TXT question for name: optionally a CNAME to target, then TXT values at its end. */
+static struct built response(const char *name, const char *target, unsigned value_mask, uint16_t rcode)
+{
+    struct built built = {.len = 0};
+    struct np_query query;
+    struct np_answer answer;
+    struct np_name qname, owner;
+    uint8_t packet[512];
+    assert_int_equal(np_name_parse(name, &qname), 0);
+    int len = np_query_write(packet, sizeof packet, 7, 0, &qname, NP_RR_TXT, false, false);
+    assert_int_equal(np_query_parse(packet, (size_t)len, &query), NP_QUERY_GOOD);
+    np_answer_start(&answer, &query, built.bytes, sizeof built.bytes, NP_FLAG_AA);
+    answer.rcode = rcode;
+    owner = qname;
+    if (target) {
+        assert_int_equal(np_name_parse(target, &owner), 0);
+        np_answer_rr(&answer, NP_SECTION_ANSWER, &qname, NP_RR_CNAME, 1, owner.wire, owner.len);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t rdata[NP_ZONE_TXT_LEN + 2] = {20};
+        memcpy(rdata + 1, values[i], 20); /* in two character-strings */
+        rdata[21] = NP_ZONE_TXT_LEN - 20;
+        memcpy(rdata + 22, values[i] + 20, NP_ZONE_TXT_LEN - 20);
+        if (value_mask & 1u << i)
+            np_answer_rr(&answer, NP_SECTION_ANSWER, &owner, NP_RR_TXT, 1, rdata, sizeof rdata);
+    }
+    built.len = np_answer_finish(&answer);
+    return built;
+}
+
+static void test_check_judges(void **state)
+{
+    static const char name[] = "_acme-challenge.a.devices.example", target[] = "a.acme.devices.example";
+    static const struct {
+        const char *target;
+        unsigned mask;
+        uint16_t rcode;
+        enum np_check_result result;
+        bool follow;
+    } cases[] = {
+        {NULL, 3, NP_RCODE_NOERROR, NP_CHECK_SHOWN, false},    {target, 3, NP_RCODE_NOERROR, NP_CHECK_SHOWN, false},
+        {target, 1, NP_RCODE_NOERROR, NP_CHECK_ABSENT, false}, /* one of two values */
+        {target, 0, NP_RCODE_NOERROR, NP_CHECK_ABSENT, true},  /* the chain leads out of that server's zone */
+        {target, 0, NP_RCODE_NXDOMAIN, NP_CHECK_ABSENT, true}, {NULL, 0, NP_RCODE_NXDOMAIN, NP_CHECK_ABSENT, false},
+        {NULL, 3, NP_RCODE_REFUSED, NP_CHECK_FAILED, false},   {NULL, 0, NP_RCODE_SERVFAIL, NP_CHECK_FAILED, false},
+    };
+    struct np_name qname, other, out;
+    (void)state;
+    assert_int_equal(np_name_parse(name, &qname), 0);
+    assert_int_equal(np_name_parse("b.example", &other), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct built built = response(name, cases[i].target, cases[i].mask, cases[i].rcode);
+        assert_int_equal(np_check_judge(built.bytes, built.len, &qname, values, 2, &out), cases[i].result);
+        assert_int_equal(out.len > 0, cases[i].follow);
+        assert_int_equal(np_check_judge(built.bytes, built.len, &other, values, 2, &out), NP_CHECK_FAILED);
+        for (size_t cut = 0; cut < built.len; cut++) /* never both values in less than the whole */
+            assert_int_not_equal(np_check_judge(built.bytes, cut, &qname, values, 2, &out), NP_CHECK_SHOWN);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_bad_orders),
+        cmocka_unit_test(test_authorization),
+        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_list_keeps_the_newest),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_jws),
+        cmocka_unit_test(test_key_file),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_check_waits_for_all),
+        cmocka_unit_test(test_check_skips_the_dead),
+        cmocka_unit_test(test_check_judges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
