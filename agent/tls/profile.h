@@ -60,4 +60,8 @@ const char *np_tls_error_text(int error);
  * for everything that is not about the peer's certificate. 0 for 0. */
 int np_tls_error_code(int error);
 
+/* The alert (RFC 5246 section 7.2.2) that tells the peer about an error of its certificate; 0 for any other error.
+ * BearSSL closes without one, which leaves the other side's operator guessing. */
+int np_tls_error_alert(int error);
+
 #endif

@@ -96,11 +96,24 @@ static const struct error_entry alerts[] = {
     {120, NP_E_TLS, "the peer refused: no common application protocol"},
 };
 
+/* Alerts that BearSSL sent by itself. */
+static const struct error_entry sent[] = {
+    {10, NP_E_TLS, "refused: renegotiation"},
+    {40, NP_E_TLS, "no common parameters (TLS 1.2 with ECDHE-ECDSA, an AEAD and SHA-256 or SHA-384 is needed)"},
+    {70, NP_E_TLS, "no common TLS version (1.2 is needed)"},
+    {112, NP_E_TLS, "refused: unknown name"},
+    {120, NP_E_TLS, "no common application protocol"},
+};
+
 static const struct error_entry *find(int error)
 {
     const struct error_entry *list = errors;
     size_t count = sizeof errors / sizeof *errors;
-    if (error >= BR_ERR_RECV_FATAL_ALERT && error < BR_ERR_SEND_FATAL_ALERT) {
+    if (error >= BR_ERR_SEND_FATAL_ALERT) {
+        error -= BR_ERR_SEND_FATAL_ALERT;
+        list = sent;
+        count = sizeof sent / sizeof *sent;
+    } else if (error >= BR_ERR_RECV_FATAL_ALERT) {
         error -= BR_ERR_RECV_FATAL_ALERT;
         list = alerts;
         count = sizeof alerts / sizeof *alerts;
@@ -122,4 +135,19 @@ int np_tls_error_code(int error)
 {
     const struct error_entry *entry = find(error);
     return entry ? entry->code : NP_E_TLS;
+}
+
+int np_tls_error_alert(int error)
+{
+    switch (np_tls_error_code(error)) {
+    case NP_E_DATE:
+        return 45; /* certificate_expired */
+    case NP_E_NAME:
+        return 46; /* certificate_unknown: "some other issue" with it */
+    case NP_E_CHAIN:
+        return error == BR_ERR_X509_NOT_TRUSTED || error == BR_ERR_X509_BAD_SIGNATURE ? 48 /* unknown_ca */
+                                                                                      : 42 /* bad_certificate */;
+    default:
+        return 0;
+    }
 }

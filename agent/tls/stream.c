@@ -107,13 +107,22 @@ static void on_timer(uv_timer_t *timer)
             arm(stream, stream->options.idle_ms - idle_ms);
         break;
     default:
-        finish(stream, stream->err, stream->why);
+        /* What was written before the close gets the time that an open stream has; a paused client is not cut. */
+        if (stream->writing && idle_ms < stream->options.idle_ms)
+            arm(stream, stream->options.idle_ms - idle_ms);
+        else
+            finish(stream, stream->err, stream->why);
     }
 }
 
 static void arm(struct np_stream *stream, uint64_t delay_ms)
 {
     uv_timer_start(&stream->timer, on_timer, delay_ms, 0);
+}
+
+static uint64_t close_ms(const struct np_stream *stream)
+{
+    return stream->options.close_ms ? stream->options.close_ms : NP_STREAM_CLOSE_MS;
 }
 
 /* Records in and out. */
@@ -129,6 +138,8 @@ static void on_written(uv_write_t *write, int status)
         return;
     }
     stream->active_ms = uv_now(stream->options.loop);
+    if (stream->state == STATE_CLOSING)
+        arm(stream, close_ms(stream));   /* anew: the peer was still taking */
     if (stream->state != STATE_FINISHED) /* else there is nothing to acknowledge any more */
         br_ssl_engine_sendrec_ack(stream->engine, stream->write_len);
     pump(stream);
@@ -199,11 +210,21 @@ static void set_reading(struct np_stream *stream, bool wanted)
         finish(stream, rc, NULL);
 }
 
+/* Tells a server what is wrong with its certificate. Neither side encrypts yet at that point of the handshake. */
+static void send_alert(struct np_stream *stream, int error)
+{
+    uint8_t alert[7] = {21, 3, 3, 0, 2, 2, (uint8_t)np_tls_error_alert(error)};
+    uv_buf_t buf = uv_buf_init((char *)alert, sizeof alert);
+    if (alert[6] && stream->state == STATE_HANDSHAKE && !stream->writing)
+        uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
+}
+
 /* The engine has closed: in order (both close_notify, or the peer's), or by an error. */
 static void engine_closed(struct np_stream *stream)
 {
     int error = br_ssl_engine_last_error(stream->engine);
     const char *why = error ? np_tls_error_text(error) : "closed";
+    send_alert(stream, error);
     if (!stream->writing) {
         finish(stream, np_tls_error_code(error), why);
         return;
@@ -214,7 +235,7 @@ static void engine_closed(struct np_stream *stream)
         stream->why = why;
     }
     stream->state = STATE_FINISHED;
-    arm(stream, NP_STREAM_CLOSE_MS);
+    arm(stream, close_ms(stream));
     set_reading(stream, false);
 }
 
@@ -468,7 +489,7 @@ void np_stream_close(struct np_stream *stream)
         return;
     }
     stream->state = STATE_CLOSING;
-    arm(stream, NP_STREAM_CLOSE_MS);
+    arm(stream, close_ms(stream));
     pump(stream);
 }
 

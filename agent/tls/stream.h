@@ -41,6 +41,7 @@ struct np_stream_options {
     void *ctx;
     uint64_t handshake_ms; /* deadline for connecting and the handshake together */
     uint64_t idle_ms;      /* without a byte either way; 0: none */
+    uint64_t close_ms;     /* instead of NP_STREAM_CLOSE_MS; 0: that */
 };
 
 /* Connects to an address and does the handshake. server_name is what the certificate must carry and what SNI says; NULL
@@ -69,7 +70,8 @@ size_t np_stream_room(struct np_stream *stream);
 /* Delivers again after on_data took less than it was given. */
 void np_stream_resume(struct np_stream *stream);
 
-/* Sends what was written, then close_notify; waits at most NP_STREAM_CLOSE_MS for the peer's. No on_data or on_writable
+/* Sends what was written, then close_notify; waits at most NP_STREAM_CLOSE_MS for the peer's (idle_ms, while the peer
+ * has not yet taken what was written). No on_data or on_writable
  * comes any more; on_closed does. A second call does nothing. */
 void np_stream_close(struct np_stream *stream);
 

@@ -23,10 +23,12 @@ struct side {
     int ready, closed, err;
     char why[128];
     size_t to_send, sent, received;
-    bool wrong;           /* a byte that was not the one expected */
-    bool close_when_sent; /* np_stream_close after the last byte */
+    bool wrong;              /* a byte that was not the one expected */
+    bool close_when_sent;    /* np_stream_close after the last byte */
+    bool close_when_blocked; /* np_stream_close as soon as not everything was taken */
     bool close_when_ready;
-    bool lazy; /* takes one byte in three, and goes on only from the timer */
+    bool lazy;   /* takes one byte in three, and goes on only from the timer */
+    bool asleep; /* takes nothing */
     bool abort_in_data;
     size_t close_after; /* np_stream_close when so much has come */
 };
@@ -60,8 +62,11 @@ static void send_more(struct side *side)
             chunk[i] = byte_at(side->sent + i);
         size_t taken = np_stream_write(side->stream, chunk, n);
         side->sent += taken;
-        if (taken < n)
+        if (taken < n) {
+            if (side->close_when_blocked)
+                np_stream_close(side->stream);
             return;
+        }
     }
     if (side->close_when_sent)
         np_stream_close(side->stream);
@@ -81,7 +86,7 @@ static void on_ready(void *ctx, struct np_stream *stream)
 static size_t on_data(void *ctx, struct np_stream *stream, const uint8_t *data, size_t len)
 {
     struct side *side = ctx;
-    size_t take = side->lazy ? (len + 2) / 3 : len;
+    size_t take = side->asleep ? 0 : side->lazy ? (len + 2) / 3 : len;
     for (size_t i = 0; i < take; i++)
         side->wrong |= data[i] != byte_at(side->received + i);
     side->received += take;
@@ -276,6 +281,43 @@ static void test_close_with_unread_data(void **state)
     assert_int_equal(pair.server.err, 0);
 }
 
+static void on_wake(uv_timer_t *timer)
+{
+    struct pair *pair = timer->data;
+    pair->client.asleep = false;
+    if (pair->client.stream)
+        np_stream_resume(pair->client.stream);
+}
+
+/* A client that reads nothing for longer than a close may take still gets everything that was written before it. */
+static void test_close_waits_for_a_paused_peer(void **state)
+{
+    (void)state;
+    struct pair pair;
+    uv_timer_t wake;
+    pair_init(&pair);
+    uv_timer_init(&pair.loop, &wake);
+    wake.data = &pair;
+    uv_timer_start(&wake, on_wake, 300, 0);
+    pair.client.asleep = true;
+    pair.server.to_send = 16 * LARGE; /* more than the sockets' buffers */
+    pair.server.close_when_blocked = true;
+    pair_connect(&pair, root, CERTS_NAME, now_s());
+    struct np_stream_options options = options_for(&pair, &pair.server);
+    options.idle_ms = 5000;
+    options.close_ms = 50;
+    assert_int_equal(np_stream_accept(&options, accept(pair.listener, NULL, NULL), identity, NULL, &pair.server.stream),
+                     0);
+    pair.slow = true;
+    uv_run(&pair.loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&wake, NULL);
+    pair_run(&pair);
+    assert_true(pair.server.sent < 16 * LARGE);
+    assert_int_equal(pair.client.received, pair.server.sent);
+    assert_false(pair.client.wrong);
+    assert_int_equal(pair.client.err, 0);
+}
+
 static void test_close_and_abort_in_callbacks(void **state)
 {
     (void)state;
@@ -313,7 +355,9 @@ static void refused(const struct np_tls_anchors *anchors, const char *name, int6
     assert_int_equal(pair.server.ready, 0);
     assert_int_equal(pair.client.closed, 1);
     assert_int_equal(pair.server.closed, 1);
-    assert_true(pair.server.err < 0);
+    assert_int_equal(pair.server.err, NP_E_TLS);
+    if (!strstr(pair.server.why, "the peer refused"))
+        fail_msg("the server was told \"%s\"", pair.server.why);
 }
 
 static void test_refused_certificates(void **state)
@@ -465,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_close_after_write),
         cmocka_unit_test(test_close_with_unread_data),
+        cmocka_unit_test(test_close_waits_for_a_paused_peer),
         cmocka_unit_test(test_close_and_abort_in_callbacks),
         cmocka_unit_test(test_refused_certificates),
         cmocka_unit_test(test_rsa_root),
