@@ -1,6 +1,7 @@
 """The lab keeps its promises: nothing of the host changes, nothing stays behind, two labs do not meet.
 
-A second lab under its own name (NAMEPLATE_LAB), so that it can run beside the one that other tests use.
+A second lab under its own name (NAMEPLATE_LAB), so that it can run beside the one that other tests use. Its "host" is a
+network namespace of its own, where nothing else comes and goes.
 """
 import os
 import signal
@@ -9,15 +10,30 @@ from pathlib import Path
 
 import pytest
 
+from lab.namespaces import Namespace, command
 from lab.world import host_state
 
+HOST = Namespace('nptesthost')
 LAB = Path(__file__).resolve().parents[1] / 'lab'
 NAME = 'nptwo'
 ENVIRONMENT = {**os.environ, 'NAMEPLATE_LAB': NAME}
 
 
-def run_lab(*words, cwd='/'):
-    return subprocess.run([str(LAB), *words], env=ENVIRONMENT, cwd=cwd, capture_output=True, text=True, timeout=90, check=False)
+def run_lab(*words):
+    with HOST.inside():
+        return subprocess.run([str(LAB), *words], env=ENVIRONMENT, cwd='/', capture_output=True, text=True, timeout=90, check=False)
+
+
+def start_lab(*words):
+    with HOST.inside():
+        return subprocess.Popen([str(LAB), *words], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def state():
+    """host_state of the namespace that is the host here, where no socket may ever listen."""
+    with HOST.inside():
+        assert command('ss', '-Hlntu') == ''
+        return host_state()
 
 
 def traces():
@@ -39,21 +55,29 @@ def processes(word):
     return found
 
 
+@pytest.fixture(scope='module', autouse=True)
+def host():
+    HOST.delete()  # of a run that was killed
+    HOST.create()
+    yield
+    HOST.delete()
+
+
 @pytest.fixture(autouse=True)
-def gone_afterwards():
-    before = host_state()
+def gone_afterwards(host):
+    before = state()
     yield
     run_lab('down')
     assert traces() == []
-    assert host_state() == before
+    assert state() == before
 
 
 def test_up_shell_down():
-    before = host_state()
+    before = state()
     up = run_lab('up', '--bare')
     assert up.returncode == 0, up.stderr
     assert 'laptop' in up.stdout
-    assert host_state() == before, 'the host changed while a lab is up'
+    assert state() == before, 'the host changed while a lab is up'
     ping = run_lab('shell', 'laptop', 'ping', '-c', '1', '-W', '2', '198.51.100.80')
     assert ping.returncode == 0, ping.stdout
     own = run_lab('shell', 'laptop', 'cat', '/etc/resolv.conf')
@@ -77,7 +101,7 @@ def test_recursion_starts_at_our_root():
 
 
 def test_second_lab_is_refused(wait_until):
-    first = subprocess.Popen([str(LAB), 'up', '--bare'], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = start_lab('up', '--bare')
     wait_until(traces, 20, 'the first lab began')
     second = run_lab('up', '--bare')
     assert second.returncode == 1
@@ -89,7 +113,7 @@ def test_second_lab_is_refused(wait_until):
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('traces_then', [1, 6, 15])
 def test_interrupted_lab_leaves_nothing(wait_until, how, traces_then):
-    lab = subprocess.Popen([str(LAB), 'up', '--bare'], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lab = start_lab('up', '--bare')
     wait_until(lambda: len(traces()) >= traces_then, 20, 'the lab is half up', every=0.002)
     lab.send_signal(how)
     assert lab.wait(30) == 130
@@ -97,7 +121,7 @@ def test_interrupted_lab_leaves_nothing(wait_until, how, traces_then):
 
 
 def test_killed_lab_is_cleaned_by_down(wait_until):
-    lab = subprocess.Popen([str(LAB), 'up', '--bare'], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lab = start_lab('up', '--bare')
     wait_until(lambda: processes(f'nameplate-lab-{NAME}/root/knot.conf'), 20, 'a daemon of the lab runs')
     lab.kill()
     lab.wait()

@@ -16,6 +16,7 @@ from lab.waiting import wait_until
 UNIT_PRESETS = ('dev', 'asan', 'clang')
 NET_PRESET = 'release'
 FUZZ_SECONDS = 60
+LINE_MAX = 400
 
 
 class Tally:
@@ -194,4 +195,5 @@ def _tail(text, lines):
 
 
 def _indent(text):
-    return '\n'.join('    ' + line for line in text.rstrip().splitlines())
+    """Indented, and no line longer than a screen or two: the whole of it is in the log."""
+    return '\n'.join('    ' + (line if len(line) <= LINE_MAX else line[:LINE_MAX] + ' ...') for line in text.rstrip().splitlines())

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 from lab import interrupts, paths
 from lab.home import Home
 from lab.internet import RESOLVER, Internet
-from lab.namespaces import Failed, Namespace, command
+from lab.namespaces import Failed, Namespace, attempt, command
 from lab.paths import LOCK, LOGS, NETNS_ETC, PREFIX, STATE
 from lab.programs import Box, Hq
 from lab.waiting import wait_until
@@ -126,16 +127,37 @@ def namespaces():
 
 
 def host_state():
-    """What must be the same on the host before, during and after: sockets, resolv.conf, interfaces, routes."""
+    """What must be the same on the host before, during and after."""
     return {
-        'listening': sorted(' '.join(line.split()[:1] + line.split()[4:5])
-                            for line in command('ss', '-Hlntu').splitlines()),
         'resolv.conf': Path('/etc/resolv.conf').read_text() if Path('/etc/resolv.conf').exists() else None,
-        'interfaces': sorted(os.listdir('/sys/class/net')),
+        'interfaces': command('ip', '-brief', 'link'),
+        'addresses': sorted(line.split()[3] for line in command('ip', '-oneline', 'address').splitlines()),
         'routes': command('ip', 'route') + command('ip', '-6', 'route', 'show', 'default'),
-        'forwarding': Path('/proc/sys/net/ipv4/ip_forward').read_text(),
-        'nft': subprocess.run(['nft', 'list', 'ruleset'], capture_output=True, text=True, check=False).stdout,
+        'forwarding': command('sysctl', 'net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'),
+        'nft': attempt('nft', 'list', 'ruleset')[1],
     }
+
+
+def own_listeners():
+    """Sockets that listen on the host and belong to a process that we started. (Others may come and go as they like.)"""
+    found = []
+    for line in command('ss', '-Hlntup').splitlines():
+        pids = re.findall(r'pid=(\d+)', line)
+        if any(_descends(int(pid)) for pid in pids):
+            found.append(line)
+    return found
+
+
+def _descends(pid):
+    """True for a process below this one."""
+    while pid > 1:
+        try:
+            pid = int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])
+        except OSError:
+            return False
+        if pid == os.getpid():
+            return True
+    return False
 
 
 def leftovers():
