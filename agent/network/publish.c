@@ -27,6 +27,7 @@ static bool needs_push(const struct np_publisher *publisher)
 void np_publisher_known(struct np_publisher *publisher, int64_t seq, const struct np_addresses *addresses)
 {
     publisher->known = true;
+    publisher->retry_ms = 0;
     if (seq > publisher->seq)
         publisher->seq = seq;
     publisher->has_confirmed = addresses != NULL;

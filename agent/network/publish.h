@@ -48,7 +48,8 @@ struct np_publisher {
 void np_publisher_init(struct np_publisher *publisher);
 
 /* HQ's highest seq, and what it has there; addresses NULL: unknown (after a boot), so that the wanted set is pushed
- * once. Ends the waiting for enrolment. Called again after each enrolment or session answer. */
+ * once. Ends the waiting for enrolment, and the backoff of a push that failed for want of it (a server's Retry-After
+ * stands). Called again after each enrolment or session answer. */
 void np_publisher_known(struct np_publisher *publisher, int64_t seq, const struct np_addresses *addresses);
 
 /* The set that should be published from now on. Empty sets are ignored. Ends a withdrawal. */

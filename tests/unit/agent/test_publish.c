@@ -247,6 +247,22 @@ static void test_changed_while_sending(void **state)
     expect_push(&p, 5200, 3, 91);
 }
 
+/* Pushes fail for want of a token; a session mends that, so nothing is waited for but what the server asked for. */
+static void test_session_ends_the_backoff(void **state)
+{
+    (void)state;
+    struct np_publisher p = enrolled(1, 3);
+    want(&p, 2, 0);
+    expect_push(&p, 1000, 2, 4);
+    np_publisher_failed(&p, 1100, 0, no_jitter, NULL);
+    assert_true(np_publisher_due(&p, 1200) > 1200);
+    np_publisher_known(&p, 6, NULL);
+    expect_push(&p, 1200, 2, 7);
+    np_publisher_failed(&p, 1300, 60000, no_jitter, NULL);
+    np_publisher_known(&p, 8, NULL);
+    expect_nothing(&p, 61299);
+}
+
 static void test_backoff_has_a_cap(void **state)
 {
     (void)state;
@@ -276,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_failed_and_changed_back),
         cmocka_unit_test(test_changed_while_sending),
+        cmocka_unit_test(test_session_ends_the_backoff),
         cmocka_unit_test(test_backoff_has_a_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
