@@ -56,6 +56,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case '8':
         AGAIN(session_answer);
         break;
+    case 'a':
+        AGAIN(checkin_request);
+        break;
+    case 'b':
+        AGAIN(checkin_answer);
+        break;
+    case 'c':
+        AGAIN(leave_request);
+        break;
     default:
         AGAIN(problem);
         break;

@@ -34,6 +34,9 @@ ADAPT(package_answer)
 ADAPT(addresses_request)
 ADAPT(addresses_answer)
 ADAPT(session_answer)
+ADAPT(checkin_request)
+ADAPT(checkin_answer)
+ADAPT(leave_request)
 ADAPT(problem)
 
 static struct np_enrol_request make_enrol_request(void)
@@ -102,6 +105,14 @@ static const struct sample {
      "\"seq\":0,\"time\":1}",
      sizeof(struct np_session_answer)},
     {parse_problem, "{\"type\":\"urn:nameplate:problem:busy\",\"status\":503}", sizeof(struct np_problem)},
+    {parse_checkin_request,
+     "{\"health\":\"ok\",\"version\":\"1\",\"certificate\":{\"not_after\":2,\"n\":1},\"v6\":[],\"v4\":[],\"seq\":0}",
+     sizeof(struct np_checkin_request)},
+    {parse_checkin_answer,
+     "{\"certificate\":\"fetch\",\"seq\":7,\"next\":60,"
+     "\"intervals\":{\"poll\":1,\"checkin\":60,\"boot_jitter\":0},\"time\":1}",
+     sizeof(struct np_checkin_answer)},
+    {parse_leave_request, "{\"reason\":\"resale\"}", sizeof(struct np_leave_request)},
 };
 
 static void test_samples_and_their_prefixes(void **state)
@@ -176,6 +187,18 @@ static void test_each_member_is_needed(void **state)
         {8, "\"n\":0", "\"n\":-1", "n", NP_E_LIMIT},
         {9, "\"status\":503", "\"status\":99", "status", NP_E_LIMIT},
         {6, "\"seq\":1", "\"seq\":1,\"seq\":1", "", NP_E_MALFORMED},
+        {10, "\"seq\":0", "\"seq\":-1", "seq", NP_E_LIMIT},
+        {10, "\"certificate\":", "\"c\":", "certificate", NP_E_MISSING},
+        {10, "{\"not_after\":2,\"n\":1}", "7", "certificate", NP_E_TYPE},
+        {10, "\"not_after\":2", "\"after\":2", "not_after", NP_E_MISSING},
+        {10, "\"n\":1", "\"n\":-1", "n", NP_E_LIMIT},
+        {10, "\"ok\"", "\"a\\nb\"", "health", NP_E_MALFORMED},
+        {11, "\"next\":60", "\"next\":0", "next", NP_E_LIMIT},
+        {11, "\"next\":60", "\"next\":2592001", "next", NP_E_LIMIT},
+        {11, "\"fetch\"", "7", "certificate", NP_E_TYPE},
+        {11, "\"checkin\":60", "\"checkin\":59", "checkin", NP_E_LIMIT},
+        {12, "\"resale\"", "\"boredom\"", "reason", NP_E_UNKNOWN},
+        {12, "\"reason\"", "\"why\"", "reason", NP_E_MISSING},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct sample *sample = &samples[rows[i].sample];
@@ -307,6 +330,75 @@ static void test_addresses(void **state)
     assert_false(np_addresses_equal(&other, &m.addresses));
 }
 
+static void test_checkin(void **state)
+{
+    (void)state;
+    struct np_checkin_request m = {.seq = 7,
+                                   .certificate = {.installed = true, .n = 3, .not_after_s = 1803096000},
+                                   .version = "1.4.2",
+                                   .health = "ok"},
+                              read;
+    struct np_message_error error;
+    char *json = NULL;
+    add(m.addresses.v4, &m.addresses.v4_count, "192.168.1.1");
+    assert_int_equal(np_checkin_request_encode(&m, &json), 0);
+    assert_int_equal(np_checkin_request_parse(json, strlen(json), &read, &error), 0);
+    free(json);
+    assert_true(read.certificate.installed);
+    assert_int_equal(read.certificate.n, 3);
+    assert_int_equal(read.certificate.not_after_s, 1803096000);
+    assert_int_equal(read.seq, 7);
+    assert_true(np_addresses_equal(&read.addresses, &m.addresses));
+    assert_string_equal(read.version, "1.4.2");
+    assert_string_equal(read.health, "ok");
+    m.certificate.installed = false;
+    assert_int_equal(np_checkin_request_encode(&m, &json), 0);
+    assert_non_null(strstr(json, "\"certificate\":null"));
+    assert_int_equal(np_checkin_request_parse(json, strlen(json), &read, &error), 0);
+    free(json);
+    assert_false(read.certificate.installed);
+}
+
+static void test_checkin_answers(void **state)
+{
+    (void)state;
+    struct np_message_error error;
+    struct np_checkin_answer read;
+    char *json = NULL;
+    for (int verdict = NP_CHECKIN_KEEP; verdict <= NP_CHECKIN_WAIT; verdict++) {
+        struct np_checkin_answer m = {.certificate = (enum np_checkin_verdict)verdict,
+                                      .seq = 8,
+                                      .next_s = 85012,
+                                      .poll_s = 1,
+                                      .checkin_s = 86400,
+                                      .boot_jitter_s = 600,
+                                      .time_s = 1790000000};
+        assert_int_equal(np_checkin_answer_encode(&m, &json), 0);
+        assert_int_equal(np_checkin_answer_parse(json, strlen(json), &read, &error), 0);
+        free(json);
+        assert_memory_equal(&read, &m, sizeof m);
+    }
+    /* A later HQ may know more words: nothing is done then. */
+    static const char later[] = "{\"certificate\":\"dance\",\"seq\":7,\"next\":60,"
+                                "\"intervals\":{\"poll\":1,\"checkin\":60,\"boot_jitter\":0},\"time\":1}";
+    assert_int_equal(np_checkin_answer_parse(later, strlen(later), &read, &error), 0);
+    assert_int_equal(read.certificate, NP_CHECKIN_KEEP);
+}
+
+static void test_leave(void **state)
+{
+    (void)state;
+    struct np_message_error error;
+    char *json = NULL;
+    for (int reason = NP_LEAVE_RESET; reason <= NP_LEAVE_COMPROMISE; reason++) {
+        struct np_leave_request m = {.reason = (enum np_leave_reason)reason}, read;
+        assert_int_equal(np_leave_request_encode(&m, &json), 0);
+        assert_int_equal(np_leave_request_parse(json, strlen(json), &read, &error), 0);
+        free(json);
+        assert_int_equal(read.reason, reason);
+    }
+}
+
 static void test_problems(void **state)
 {
     (void)state;
@@ -352,6 +444,9 @@ int main(void)
         cmocka_unit_test(test_enrolment),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_checkin),
+        cmocka_unit_test(test_checkin_answers),
+        cmocka_unit_test(test_leave),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
