@@ -21,9 +21,16 @@ int64_t np_agent_now_ms(struct np_agent *agent)
     return (int64_t)uv_now(&agent->loop);
 }
 
+int64_t np_agent_steady_s(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec;
+}
+
 int64_t np_agent_judged_s(const struct np_agent *agent)
 {
-    return np_clock_judge(&agent->clock, (int64_t)time(NULL));
+    return np_clock_judge(&agent->clock, (int64_t)time(NULL), np_agent_steady_s());
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -143,7 +150,7 @@ static int load_state(struct np_agent *agent)
     else if (agent->store_report.generation)
         np_info("state generation %llu: %s", (unsigned long long)agent->store_report.generation,
                 agent->state.name[0] ? agent->state.name : "not enrolled yet");
-    np_clock_init(&agent->clock, agent->state.floor_s);
+    np_clock_init(&agent->clock, agent->state.floor_s, np_agent_steady_s());
     return 0;
 }
 

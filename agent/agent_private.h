@@ -72,6 +72,9 @@ int64_t np_agent_now_ms(struct np_agent *agent);
 /* Arms the one timer for the earliest job. */
 void np_agent_arm(struct np_agent *agent);
 
+/* Seconds of a clock that nobody sets and that runs on in suspend. */
+int64_t np_agent_steady_s(void);
+
 /* The time of certificates: the clock's judgement of the system's. */
 int64_t np_agent_judged_s(const struct np_agent *agent);
 

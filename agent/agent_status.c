@@ -164,9 +164,10 @@ static json_t *state_folder(const struct np_agent *agent, json_t *problems)
 
 static json_t *clock_status(const struct np_agent *agent, json_t *problems)
 {
-    bool believed = np_clock_believed(&agent->clock, (int64_t)time(NULL));
+    int64_t system_s = (int64_t)time(NULL), steady_s = np_agent_steady_s();
+    bool believed = np_clock_believed(&agent->clock, system_s, steady_s);
     /* A few seconds behind HQ are no news; certificates are judged by the floor meanwhile. */
-    if ((int64_t)time(NULL) < agent->clock.floor_s - 60)
+    if (system_s < np_clock_floor(&agent->clock, steady_s) - 60)
         problem(problems, "the system clock is behind a time that has certainly passed");
     return json_pack("{s:b,s:o}", "believed", believed, "judged", iso_time(np_agent_judged_s(agent)));
 }

@@ -6,26 +6,34 @@ int64_t np_clock_build_s(void)
     return NP_BUILD_TIME;
 }
 
-void np_clock_init(struct np_clock *clock, int64_t stored_s)
+void np_clock_init(struct np_clock *clock, int64_t stored_s, int64_t steady_s)
 {
     clock->floor_s = np_clock_build_s();
-    np_clock_raise(clock, stored_s);
+    clock->steady_s = steady_s;
+    np_clock_raise(clock, stored_s, steady_s);
 }
 
-bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s)
+bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t steady_s)
 {
     if (authenticated_s <= clock->floor_s || authenticated_s > np_clock_build_s() + 10 * NP_CLOCK_YEAR_S)
         return false;
     clock->floor_s = authenticated_s;
+    clock->steady_s = steady_s;
     return true;
 }
 
-bool np_clock_believed(const struct np_clock *clock, int64_t system_s)
+int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s)
 {
-    return system_s >= clock->floor_s;
+    return clock->floor_s + (steady_s > clock->steady_s ? steady_s - clock->steady_s : 0);
 }
 
-int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s)
+bool np_clock_believed(const struct np_clock *clock, int64_t system_s, int64_t steady_s)
 {
-    return np_clock_believed(clock, system_s) ? system_s : clock->floor_s;
+    return system_s >= np_clock_floor(clock, steady_s);
+}
+
+int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s, int64_t steady_s)
+{
+    int64_t floor_s = np_clock_floor(clock, steady_s);
+    return system_s >= floor_s ? system_s : floor_s;
 }

@@ -1,9 +1,10 @@
 /* clock: by which time certificates are judged.
  *
  * The floor is a time that has certainly passed: when this program was built, or a time that HQ gave over an
- * authenticated connection. The system clock is believed while it is at or after the floor; before it (a box without a
- * battery-backed clock just after power on), the floor is used instead. The system clock is never set. Pure: the
- * caller brings the system's time. All times are Unix seconds. */
+ * authenticated connection, and what has gone by since then on a steady clock that nobody sets (CLOCK_BOOTTIME). The
+ * system clock is believed while it is at or after the floor; before it (a box without a battery-backed clock just
+ * after power on), the floor is used instead. The system clock is never set. Pure: the caller brings the system's time,
+ * in Unix seconds, and the steady clock's, in seconds from anywhere. */
 #ifndef AGENT_IDENTITY_CLOCK_H
 #define AGENT_IDENTITY_CLOCK_H
 
@@ -12,23 +13,28 @@
 
 #define NP_CLOCK_YEAR_S (366LL * 86400) /* an HQ time further ahead than ten of these is a broken HQ, not a clock */
 
-/* The floor. */
+/* The floor, as it was when the steady clock showed steady_s. */
 struct np_clock {
     int64_t floor_s;
+    int64_t steady_s;
 };
 
 /* The floor is the build's time, or stored_s (from the state folder; 0: none) where that is later. */
-void np_clock_init(struct np_clock *clock, int64_t stored_s);
+void np_clock_init(struct np_clock *clock, int64_t stored_s, int64_t steady_s);
 
-/* Raises the floor to an authenticated time; an earlier time, or one beyond ten years after the build, is ignored.
- * True when the floor moved. */
-bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s);
+/* Raises the floor to an authenticated time; one that is not later than the last such time, or beyond ten years after
+ * the build, is ignored. What was counted since then on the steady clock gives way: HQ's clock is the better one. True
+ * when the floor moved. */
+bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t steady_s);
+
+/* The floor now. */
+int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s);
 
 /* The time to judge by: system_s, or the floor where the system clock lies before it. */
-int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s);
+int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s, int64_t steady_s);
 
 /* Is the system clock believed? */
-bool np_clock_believed(const struct np_clock *clock, int64_t system_s);
+bool np_clock_believed(const struct np_clock *clock, int64_t system_s, int64_t steady_s);
 
 /* Seconds since 1970 of the build. */
 int64_t np_clock_build_s(void);

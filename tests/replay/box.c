@@ -24,7 +24,7 @@ int64_t box_system_s(const struct box *box)
 
 int64_t box_judged_s(const struct box *box)
 {
-    return np_clock_judge(&box->clock, box_system_s(box));
+    return np_clock_judge(&box->clock, box_system_s(box), box->now_ms / 1000);
 }
 
 uint32_t box_below(void *ctx, uint32_t bound)
@@ -271,7 +271,7 @@ static void load(struct box *box)
     for (unsigned i = 0; i < box->report.damaged_count; i++)
         note(box, "generation %llu is damaged: %s", (unsigned long long)box->report.damaged[i],
              np_strerror(box->report.damage[i]));
-    np_clock_init(&box->clock, box->state.floor_s);
+    np_clock_init(&box->clock, box->state.floor_s, box->now_ms / 1000);
 }
 
 void box_boot(struct box *box)

@@ -207,7 +207,7 @@ static void expect_clock(struct box *box)
     bool wanted = step_take(box->step, "believed");
     if (!wanted && !step_take(box->step, "floor"))
         step_fail(box->step, "believed or floor", "something else");
-    if (wanted != np_clock_believed(&box->clock, box_system_s(box)))
+    if (wanted != np_clock_believed(&box->clock, box_system_s(box), box->now_ms / 1000))
         step_fail(box->step, wanted ? "the system clock to be believed" : "the floor in its place", "the opposite");
     if (step_take(box->step, "right")) {
         int64_t off_s = box_judged_s(box) - box_true_s(box);

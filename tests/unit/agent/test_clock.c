@@ -14,11 +14,11 @@ static void floor_is_the_build(void **state)
     struct np_clock clock;
     int64_t build = np_clock_build_s();
     assert_true(build > 1700000000);
-    np_clock_init(&clock, 0);
-    assert_int_equal(np_clock_judge(&clock, 0), build);
-    assert_false(np_clock_believed(&clock, build - 1));
-    assert_true(np_clock_believed(&clock, build));
-    assert_int_equal(np_clock_judge(&clock, build + 5), build + 5);
+    np_clock_init(&clock, 0, 50);
+    assert_int_equal(np_clock_judge(&clock, 0, 50), build);
+    assert_false(np_clock_believed(&clock, build - 1, 50));
+    assert_true(np_clock_believed(&clock, build, 50));
+    assert_int_equal(np_clock_judge(&clock, build + 5, 50), build + 5);
 }
 
 static void only_forward(void **state)
@@ -26,20 +26,41 @@ static void only_forward(void **state)
     (void)state;
     struct np_clock clock;
     int64_t build = np_clock_build_s();
-    np_clock_init(&clock, build + 1000);
+    np_clock_init(&clock, build + 1000, 50);
     assert_int_equal(clock.floor_s, build + 1000);
-    assert_false(np_clock_raise(&clock, build + 999));
-    assert_true(np_clock_raise(&clock, build + 1001));
-    assert_int_equal(np_clock_judge(&clock, build), build + 1001);
-    assert_false(np_clock_raise(&clock, INT64_MAX));
-    assert_false(np_clock_raise(&clock, build + 11 * NP_CLOCK_YEAR_S));
-    assert_false(np_clock_raise(&clock, -1));
-    np_clock_init(&clock, INT64_MAX);
+    assert_false(np_clock_raise(&clock, build + 999, 50));
+    assert_true(np_clock_raise(&clock, build + 1001, 50));
+    assert_int_equal(np_clock_judge(&clock, build, 50), build + 1001);
+    assert_false(np_clock_raise(&clock, INT64_MAX, 50));
+    assert_false(np_clock_raise(&clock, build + 11 * NP_CLOCK_YEAR_S, 50));
+    assert_false(np_clock_raise(&clock, -1, 50));
+    np_clock_init(&clock, INT64_MAX, 50);
     assert_int_equal(clock.floor_s, build);
+}
+
+static void counts_on(void **state)
+{
+    (void)state;
+    struct np_clock clock;
+    int64_t build = np_clock_build_s();
+    np_clock_init(&clock, 0, 50);
+    assert_int_equal(np_clock_judge(&clock, 0, 80), build + 30);
+    assert_true(np_clock_raise(&clock, build + 1000, 90));
+    assert_int_equal(np_clock_floor(&clock, 90), build + 1000);
+    assert_int_equal(np_clock_floor(&clock, 190), build + 1100);
+    assert_int_equal(np_clock_floor(&clock, 89), build + 1000); /* a steady clock does not do this */
+    assert_false(np_clock_believed(&clock, build + 1099, 190));
+    assert_true(np_clock_believed(&clock, build + 1100, 190));
+    /* A crystal that runs fast is put right by HQ, a repeated answer changes nothing. */
+    assert_true(np_clock_raise(&clock, build + 1090, 190));
+    assert_int_equal(np_clock_floor(&clock, 190), build + 1090);
+    assert_false(np_clock_raise(&clock, build + 1090, 200));
+    assert_int_equal(np_clock_floor(&clock, 200), build + 1100);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(floor_is_the_build), cmocka_unit_test(only_forward)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(floor_is_the_build), cmocka_unit_test(only_forward),
+                                       cmocka_unit_test(counts_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
