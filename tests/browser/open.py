@@ -70,7 +70,7 @@ class DevTools:
 
 def unprivileged(uid, home):
     """The words before a command that make it an ordinary user's."""
-    return ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--inh-caps=-all', '--bounding-set=-all',
+    return ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--inh-caps=-all',
             'env', '-i', f'HOME={home}', 'PATH=/usr/bin:/bin', 'LANG=C.UTF-8', f'XDG_RUNTIME_DIR={home}/run']
 
 
@@ -146,13 +146,13 @@ def visit(devtools, url, screenshot, uid):
 
 
 def sandboxed(uid):
-    """True when the user's renderers run, every one under seccomp and in a user namespace of its own."""
-    ours, states = os.readlink('/proc/self/ns/user'), []
+    """True when the user's renderers run, every one under seccomp and in a PID namespace of the sandbox's own."""
+    ours, states = os.readlink('/proc/self/ns/pid'), []
     for entry in Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):
             status = (entry / 'status').read_text()
             if f'\nUid:\t{uid}\t' in status and b'--type=renderer' in (entry / 'cmdline').read_bytes():
-                states.append('\nSeccomp:\t2\n' in status and os.readlink(entry / 'ns' / 'user') != ours)
+                states.append('\nSeccomp:\t2\n' in status and os.readlink(entry / 'ns' / 'pid') != ours)
     return bool(states) and all(states)
 
 
