@@ -135,8 +135,8 @@ static int begin_body(struct np_http_parser *parser)
         parser->head_len = head_len; /* endless 100s count as one head */
         return 0;
     }
-    if (parser->chunked && parser->has_length)
-        return NP_E_HTTP;
+    if (parser->chunked && (parser->has_length || parser->old))
+        return NP_E_HTTP; /* RFC 9112 section 6.1: HTTP/1.0 knows no chunks, somebody in between is confused */
     if (parser->head_request || status == 204 || status == 304) {
         parser->state = COMPLETE;
     } else if (parser->chunked) {

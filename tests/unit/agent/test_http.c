@@ -126,6 +126,7 @@ static void test_refused(void **state)
         {"HTTP/1.1 200 OK\r\nContent-Length: 1 1\r\n", NP_E_HTTP},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n", NP_E_HTTP},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", NP_E_HTTP},
+        {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", NP_E_HTTP},
         {"HTTP/1.1 101 Switching\r\n\r\n", NP_E_HTTP},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", NP_E_HTTP},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", NP_E_LIMIT},
