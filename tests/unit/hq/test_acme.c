@@ -19,6 +19,7 @@
 
 #include "hq/acme/chain.h"
 #include "hq/acme/jws.h"
+#include "hq/acme/order.h"
 #include "hq/acme/resource.h"
 #include "hq/proto/jws.h"
 #include "hq/zone/check.h"
@@ -163,6 +164,37 @@ static void test_retry_after(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(np_acme_retry_after_ms(cases[i].value, 10), cases[i].ms);
+}
+
+static void test_failure_judgement(void **state)
+{
+    static const struct {
+        enum np_order_do what;
+        int rc, status;
+        const char *type;
+        enum np_order_failure failure;
+    } cases[] = {
+        {NP_ORDER_DO_NEW_ORDER, NP_E_TLS, 0, "", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 500, "serverInternal", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 429, "rateLimited", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 403, "rateLimited", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 503, "other", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 400, "badNonce", NP_ORDER_FAILURE_RETRY},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 400, "rejectedIdentifier", NP_ORDER_FAILURE_DEAD},
+        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 403, "caa", NP_ORDER_FAILURE_RESTART},
+        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 400, "badCSR", NP_ORDER_FAILURE_DEAD},
+        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 403, "orderNotReady", NP_ORDER_FAILURE_LOOK},
+        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 400, "malformed", NP_ORDER_FAILURE_RESTART},
+        {NP_ORDER_DO_CHALLENGE, NP_E_ACME, 400, "malformed", NP_ORDER_FAILURE_LOOK},
+        {NP_ORDER_DO_FETCH_ORDER, NP_E_ACME, 404, "malformed", NP_ORDER_FAILURE_RESTART},
+        {NP_ORDER_DO_FETCH_ORDER, NP_E_ACME, 400, "accountDoesNotExist", NP_ORDER_FAILURE_RETRY},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct np_acme_problem problem = {.status = cases[i].status};
+        snprintf(problem.type, sizeof problem.type, "%s", cases[i].type);
+        assert_int_equal(np_order_failure_of(cases[i].what, cases[i].rc, cases[i].status, &problem), cases[i].failure);
+    }
 }
 
 /* ---- What we sign ---- */
@@ -466,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_bad_orders),
         cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_failure_judgement),
         cmocka_unit_test(test_list_keeps_the_newest),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_jws),

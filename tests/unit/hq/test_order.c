@@ -565,37 +565,6 @@ static void test_events_out_of_turn(void **state)
     }
 }
 
-static void test_failure_judgement(void **state)
-{
-    static const struct {
-        enum np_order_do what;
-        int rc, status;
-        const char *type;
-        enum np_order_failure failure;
-    } cases[] = {
-        {NP_ORDER_DO_NEW_ORDER, NP_E_TLS, 0, "", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 500, "serverInternal", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 429, "rateLimited", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 403, "rateLimited", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 503, "other", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 400, "badNonce", NP_ORDER_FAILURE_RETRY},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 400, "rejectedIdentifier", NP_ORDER_FAILURE_DEAD},
-        {NP_ORDER_DO_NEW_ORDER, NP_E_ACME, 403, "caa", NP_ORDER_FAILURE_RESTART},
-        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 400, "badCSR", NP_ORDER_FAILURE_DEAD},
-        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 403, "orderNotReady", NP_ORDER_FAILURE_LOOK},
-        {NP_ORDER_DO_FINALIZE, NP_E_ACME, 400, "malformed", NP_ORDER_FAILURE_RESTART},
-        {NP_ORDER_DO_CHALLENGE, NP_E_ACME, 400, "malformed", NP_ORDER_FAILURE_LOOK},
-        {NP_ORDER_DO_FETCH_ORDER, NP_E_ACME, 404, "malformed", NP_ORDER_FAILURE_RESTART},
-        {NP_ORDER_DO_FETCH_ORDER, NP_E_ACME, 400, "accountDoesNotExist", NP_ORDER_FAILURE_RETRY},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct np_acme_problem problem = {.status = cases[i].status};
-        snprintf(problem.type, sizeof problem.type, "%s", cases[i].type);
-        assert_int_equal(np_order_failure_of(cases[i].what, cases[i].rc, cases[i].status, &problem), cases[i].failure);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,7 +580,6 @@ int main(void)
         cmocka_unit_test(test_looking_ends),
         cmocka_unit_test(test_polling_pace),
         cmocka_unit_test(test_events_out_of_turn),
-        cmocka_unit_test(test_failure_judgement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
