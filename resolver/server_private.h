@@ -95,8 +95,4 @@ void np_server_need_tick(struct np_server *server);
 /* Counts a closed handle; frees the server after the last one. */
 void np_server_handle_closed(struct np_server *server);
 
-/* Takes the local address and interface out of a message's control data (IP_PKTINFO, IPV6_PKTINFO). Returns false for a
- * packet that was sent to a broadcast or multicast address. */
-bool np_server_read_pktinfo(struct msghdr *header, struct np_client *client);
-
 #endif

@@ -5,14 +5,8 @@
 #include <unistd.h>
 
 #include "resolver/base/error.h"
+#include "resolver/base/ingress.h"
 #include "resolver/server_private.h"
-
-#ifndef IPV6_2292PKTOPTIONS
-#define IPV6_2292PKTOPTIONS 6 /* linux/in6.h, which netinet/in.h does not go with */
-#endif
-#ifndef IP_PKTOPTIONS
-#define IP_PKTOPTIONS 9
-#endif
 
 /* An answer that did not fit the socket at once. */
 struct late_write {
@@ -235,23 +229,12 @@ void np_server_tcp_reply(struct np_server *server, const struct np_ticket *ticke
         connection_settle(connection);
 }
 
-/* The ingress interface and the local address: the kernel remembers them for an accepted socket (ip(7) does not say so;
- * Linux fills IP_PKTOPTIONS from the SYN). */
+/* The ingress interface and the local address of an accepted connection. */
 static void read_ingress(int fd, struct np_client *client)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[256];
-    } control;
-    bool v4 = client->remote.addr.family == AF_INET;
-    socklen_t control_len = sizeof control;
-    if (getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTOPTIONS : IPV6_2292PKTOPTIONS, &control,
-                   &control_len) == 0) {
-        struct msghdr header = {.msg_control = &control, .msg_controllen = control_len};
-        (void)np_server_read_pktinfo(&header, client);
-    }
+    client->ifindex = np_ingress_of_accepted(fd, client->remote.addr.family);
     if (getsockname(fd, (struct sockaddr *)&sa, &len))
         return;
     client->local = np_endpoint_from_sockaddr((struct sockaddr *)&sa).addr;

@@ -2,32 +2,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "resolver/base/ingress.h"
 #include "resolver/server_private.h"
-
-bool np_server_read_pktinfo(struct msghdr *header, struct np_client *client)
-{
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
-        if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
-            client->local = np_addr_from_bytes(&info.ipi_addr, 4);
-            client->ifindex = (uint32_t)info.ipi_ifindex;
-            /* ipi_spec_dst is where an answer would leave from: another address for broadcast and multicast. */
-            return info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr;
-        }
-        if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
-            client->local = np_addr_from_bytes(&info.ipi6_addr, 16);
-            client->ifindex = (uint32_t)info.ipi6_ifindex;
-            enum np_addr_class class = np_addr_classify(&client->local);
-            if (class == NP_ADDR_LINK_LOCAL)
-                client->local.scope = client->ifindex;
-            return class != NP_ADDR_MULTICAST;
-        }
-    }
-    return true;
-}
 
 /* The answer's source address. The interface is named only where the address means nothing without it: elsewhere the
  * routing table knows better, for a client behind a router that is reached by another way. Returns the length used. */
@@ -92,7 +68,8 @@ static bool serve_packet(struct listener *listener, unsigned i, unsigned out)
     server->stats.udp_in++;
     client->remote = np_endpoint_from_sockaddr((struct sockaddr *)&batch->peers[i]);
     /* A query from port 0 cannot be answered; one longer than the buffer is no query. */
-    if (!np_server_read_pktinfo(header, client) || (header->msg_flags & MSG_TRUNC) || client->remote.port == 0) {
+    if (!np_ingress_read(header, &client->local, &client->ifindex) || (header->msg_flags & MSG_TRUNC) ||
+        client->remote.port == 0) {
         server->stats.udp_dropped++;
         return false;
     }

@@ -5,16 +5,10 @@
 
 #include "agent/front/front_private.h"
 #include "resolver/base/error.h"
+#include "resolver/base/ingress.h"
 #include "resolver/base/log.h"
 
 #define ACCEPT_A_TURN 32 /* then the clients that are there get theirs */
-
-#ifndef IPV6_2292PKTOPTIONS
-#define IPV6_2292PKTOPTIONS 6 /* linux/in6.h, which netinet/in.h does not go with */
-#endif
-#ifndef IP_PKTOPTIONS
-#define IP_PKTOPTIONS 9
-#endif
 
 /* The interface that has this address; 0 when none has, or more than one. */
 static uint32_t interface_of(const struct np_view *view, const struct np_addr *local)
@@ -34,36 +28,6 @@ static uint32_t interface_of(const struct np_view *view, const struct np_addr *l
         }
     }
     return found;
-}
-
-/* The ingress interface: the kernel keeps that of the SYN for an accepted socket, and tells it to one that wants packet
- * information (ip(7) does not say so). 0 when it does not. */
-static uint32_t kernel_ifindex(int fd, int family)
-{
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[256];
-    } control;
-    socklen_t len = sizeof control;
-    const int on = 1;
-    bool v4 = family == AF_INET;
-    if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &on, sizeof on) ||
-        getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTOPTIONS : IPV6_2292PKTOPTIONS, &control, &len))
-        return 0;
-    struct msghdr header = {.msg_control = &control, .msg_controllen = len};
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header); cmsg; cmsg = CMSG_NXTHDR(&header, cmsg)) {
-        if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
-            return (uint32_t)info.ipi_ifindex;
-        }
-        if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(cmsg), sizeof info);
-            return (uint32_t)info.ipi6_ifindex;
-        }
-    }
-    return 0;
 }
 
 /* A free place for a client, or NP_E_LIMIT: the newest is the one that is not served. */
@@ -89,7 +53,7 @@ static void accept_one(struct np_front_listener *listener, int fd, const struct 
     struct np_addr remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer).addr, local = {0};
     if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
         local = np_endpoint_from_sockaddr((struct sockaddr *)&sa).addr;
-    uint32_t ifindex = kernel_ifindex(fd, sa.ss_family);
+    uint32_t ifindex = np_ingress_of_accepted(fd, sa.ss_family);
     if (ifindex == 0)
         ifindex = local.scope ? local.scope : interface_of(&front->view, &local);
     if (!np_admit(&front->admit, &remote, ifindex)) {
