@@ -10,6 +10,7 @@
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,4 +230,16 @@ void np_hq_factory_secret(const uint8_t master[32], const char *serial, uint8_t 
     np_write_bytes(&w, label, sizeof label);
     np_write_bytes(&w, serial, strnlen(serial, NP_SERIAL_MAX));
     np_hq_hmac(master, 32, input, w.pos, out_secret);
+}
+
+uint64_t np_hq_spread(const char *use, const char *device, uint64_t bound)
+{
+    char text[128];
+    uint8_t hash[32];
+    uint64_t number = 0;
+    int len = snprintf(text, sizeof text, "nameplate spread %s %s", use, device);
+    np_hq_sha256(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1, hash);
+    for (size_t i = 0; i < 8; i++)
+        number = number << 8 | hash[i];
+    return number % bound;
 }

@@ -48,4 +48,8 @@ void np_hq_auth_token(const uint8_t pepper[32], const char *device, const uint8_
 /* The factory secret of a serial number: HMAC-SHA256(master, "nameplate factory-secret v1" NUL serial). */
 void np_hq_factory_secret(const uint8_t master[32], const char *serial, uint8_t out_secret[32]);
 
+/* A number below bound (not 0) that depends on use and device alone: what a device's renewals and check-ins are spread
+ * by. use keeps one spread apart from another. */
+uint64_t np_hq_spread(const char *use, const char *device, uint64_t bound);
+
 #endif

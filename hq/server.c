@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hq/acme/issuance.h"
+#include "hq/acme/renewer.h"
 #include "hq/api/api.h"
 #include "hq/api/web.h"
 #include "hq/frontdoor.h"
@@ -43,6 +44,7 @@ struct np_hq {
     struct np_web *web;
     struct np_zone *zone;
     struct np_issuance *issuance;
+    struct np_renewer *renewer;
     uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
     uv_timer_t leaf_timer, ready_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
@@ -166,6 +168,10 @@ static void wake(struct np_hq *hq)
         np_zone_wake(hq->zone);
     if (events & NP_STORE_ORDERS_CHANGED)
         np_issuance_wake(hq->issuance);
+    if (events & NP_STORE_RENEWALS_CHANGED)
+        np_renewer_wake(hq->renewer);
+    if (events & NP_STORE_REVOCATIONS_CHANGED)
+        np_issuance_wake_revoker(hq->issuance);
 }
 
 /* The end of a turn of HTTP. */
@@ -274,6 +280,8 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
         goto out;
     }
     rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
+    if (rc == 0)
+        rc = np_renewer_new(hq->loop, hq->store, &hq->renewer);
     if (rc)
         fail(error, rc, "issuance: %s", np_strerror(rc));
 out:
@@ -386,6 +394,7 @@ int np_hq_start(struct np_hq *hq, void (*ready)(void *ctx, const char *listening
         return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
     uv_prepare_start(&hq->prepare, on_prepare);
     uv_unref((uv_handle_t *)&hq->prepare);
+    np_renewer_start(hq->renewer);
     uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
     return 0;
@@ -432,10 +441,15 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
     hq->stopping = true;
     hq->stopped = stopped;
     hq->stopped_ctx = ctx;
-    hq->closing = 5; /* three handles, the door with HTTP behind it, issuance with the zone behind it */
+    hq->closing = 6; /* three handles, the renewer, the door with HTTP behind it, issuance with the zone behind it */
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
+    if (hq->renewer)
+        np_renewer_close(hq->renewer, on_one_closed, hq);
+    else
+        on_one_closed(hq);
+    hq->renewer = NULL;
     if (hq->door)
         np_door_close(hq->door, on_door_closed, hq);
     else

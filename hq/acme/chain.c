@@ -127,3 +127,21 @@ int np_chain_check(const char *pem, size_t len, const uint8_t *csr, size_t csr_l
         *out_info = info;
     return rc;
 }
+
+int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, size_t *out_len)
+{
+    BIO *bio = len <= NP_CHAIN_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    int needed = leaf ? i2d_X509(leaf, NULL) : 0, rc = NP_E_MALFORMED;
+    if (needed > 0 && (size_t)needed > size)
+        rc = NP_E_LIMIT;
+    else if (needed > 0) {
+        uint8_t *p = out_der;
+        *out_len = (size_t)i2d_X509(leaf, &p);
+        rc = 0;
+    }
+    X509_free(leaf);
+    BIO_free(bio);
+    ERR_clear_error();
+    return rc;
+}

@@ -8,6 +8,7 @@
 #include "hq/proto/message.h"
 
 #define NP_CHAIN_CERTIFICATES_MAX 8
+#define NP_CHAIN_LEAF_MAX         4096 /* bytes of a leaf's DER: P-256 with a name or two has about 900 */
 
 /* What is kept of a leaf. */
 struct np_chain_info {
@@ -22,5 +23,8 @@ struct np_chain_info {
  * NP_E_CHAIN. */
 int np_chain_check(const char *pem, size_t len, const uint8_t *csr, size_t csr_len, const char *const *names,
                    size_t name_count, int64_t now_s, struct np_chain_info *out_info);
+
+/* The DER of a chain's first certificate, at most size bytes. Returns 0, NP_E_MALFORMED or NP_E_LIMIT. */
+int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, size_t *out_len);
 
 #endif

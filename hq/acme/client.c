@@ -429,6 +429,11 @@ const char *np_acme_orders_url(const struct np_acme *acme)
     return acme->orders_url;
 }
 
+const char *np_acme_revoke_url(const struct np_acme *acme)
+{
+    return acme->directory.revoke_certificate;
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct np_acme *acme = handle->data;

@@ -63,6 +63,9 @@ int np_acme_post(struct np_acme *acme, const char *url, const char *accept, cons
 /* URL of the account's list of orders; empty when the CA keeps none or the account is not known yet. Borrowed. */
 const char *np_acme_orders_url(const struct np_acme *acme);
 
+/* URL for revocations; empty before the directory is known, and when the CA has none. Borrowed. */
+const char *np_acme_revoke_url(const struct np_acme *acme);
+
 /* Drops everything without calling back; done(ctx) comes from the loop when the memory has been freed. */
 void np_acme_close(struct np_acme *acme, void (*done)(void *ctx), void *ctx);
 

@@ -164,6 +164,7 @@ static void on_account(void *ctx, const char *url)
     struct np_issuance *issuance = ctx;
     if (np_zone_set_account(issuance->zone, url))
         np_warning("acme: the account's URL is too long for the CAA record: %s", url);
+    np_revoker_ready(&issuance->revoker, issuance->acme);
     if (!issuance->adopt.running && !issuance->adopt.finished)
         np_adopt_start(&issuance->adopt, issuance->acme, on_adopted, issuance);
 }
@@ -181,7 +182,8 @@ int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, st
     issuance->under_way_wanted = true;
     uv_timer_init(loop, &issuance->timer);
     issuance->timer.data = issuance;
-    issuance->open_handles = 1;
+    np_revoker_init(&issuance->revoker, loop, store);
+    issuance->open_handles = 2;
     *out_issuance = issuance;
     return 0;
 }
@@ -208,6 +210,11 @@ int np_issuance_start(struct np_issuance *issuance)
 void np_issuance_wake(struct np_issuance *issuance)
 {
     np_issuance_fill(issuance);
+}
+
+void np_issuance_wake_revoker(struct np_issuance *issuance)
+{
+    np_revoker_wake(&issuance->revoker);
 }
 
 size_t np_issuance_in_flight(const struct np_issuance *issuance)
@@ -251,5 +258,6 @@ void np_issuance_close(struct np_issuance *issuance, void (*done)(void *ctx), vo
         issuance->open_handles++;
         np_acme_close(issuance->acme, on_acme_closed, issuance);
     }
+    np_revoker_close(&issuance->revoker, issuance, on_timer_closed);
     uv_close((uv_handle_t *)&issuance->timer, on_timer_closed);
 }

@@ -4,7 +4,8 @@
  * NP_ISSUANCE_IN_FLIGHT at once, stores every state before the network step that follows it, and after a crash goes on
  * from the stored URLs without a second order at the CA. The challenge's TXT is published through the zone and the
  * challenge answered once every name server shows it (zone/check). The issued chain is checked (acme/chain.h) and
- * becomes the device's package n+1 in the same transaction that makes the order `done`.
+ * becomes the device's package n+1 in the same transaction that makes the order `done`, with the point of its renewal
+ * (acme/renewal.h). Certificates of devices that have left are revoked (acme/revoker.h).
  *
  * Lifecycle: np_issuance_config_load, np_issuance_new, np_issuance_start (makes or reads the account key: before the
  * secrets folder becomes unreadable), np_issuance_wake after each stored CSR, np_issuance_close; after its callback the
@@ -54,6 +55,9 @@ int np_issuance_start(struct np_issuance *issuance);
 
 /* There are orders in the store that are due (or may be). Cheap; call it after a CSR was stored. */
 void np_issuance_wake(struct np_issuance *issuance);
+
+/* There are certificates in the store that are to be revoked. Cheap. */
+void np_issuance_wake_revoker(struct np_issuance *issuance);
 
 /* Orders being worked on right now. For `status`, the poll's position and tests. */
 size_t np_issuance_in_flight(const struct np_issuance *issuance);

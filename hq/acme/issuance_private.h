@@ -6,6 +6,7 @@
 #include "hq/acme/client.h"
 #include "hq/acme/issuance.h"
 #include "hq/acme/order.h"
+#include "hq/acme/revoker.h"
 #include "hq/store/store.h"
 #include "hq/zone/check.h"
 #include "hq/zone/zone.h"
@@ -46,6 +47,7 @@ struct np_issuance {
     struct np_acme_key *key;
     struct np_acme *acme;
     struct np_adopt adopt;
+    struct np_revoker revoker;
     struct np_job *jobs;
     size_t job_count;
     uv_timer_t timer;        /* orders in backoff, and looking again after a database error */

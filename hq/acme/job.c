@@ -9,6 +9,7 @@
 
 #include "hq/acme/chain.h"
 #include "hq/acme/issuance_private.h"
+#include "hq/acme/renewal.h"
 #include "hq/proto/json.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
@@ -499,10 +500,13 @@ static void on_committed(void *ctx, int rc)
 static int write_order(struct np_job *job)
 {
     struct np_issuance *issuance = job->issuance;
+    struct np_renewal_window window;
     int64_t n;
     if (!job->package || job->run.order.state != NP_ORDER_ISSUED)
         return np_store_order_update(issuance->store, &job->run.order);
     job->package->created_ms = np_issuance_now_ms();
+    np_renewal_window_of_life(job->package->not_before_s, job->package->not_after_s, &window);
+    job->package->renew_ms = np_renewal_point(&window, job->run.order.device);
     return np_store_package_add(issuance->store, &job->run.order, job->package, &n);
 }
 

@@ -113,6 +113,8 @@ int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directo
     get_url(&in, "newNonce", directory.new_nonce);
     get_url(&in, "newAccount", directory.new_account);
     get_url(&in, "newOrder", directory.new_order);
+    if (json_object_get(object, "revokeCert"))
+        get_url(&in, "revokeCert", directory.revoke_certificate);
     directory.eab_required = json_is_true(json_object_get(json_object_get(object, "meta"), "externalAccountRequired"));
     json_decref(object);
     if (in.rc == 0)

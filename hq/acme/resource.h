@@ -28,6 +28,7 @@ struct np_acme_directory {
     char new_nonce[NP_URL_MAX + 1];
     char new_account[NP_URL_MAX + 1];
     char new_order[NP_URL_MAX + 1];
+    char revoke_certificate[NP_URL_MAX + 1]; /* empty: the CA revokes nothing */
     bool eab_required;
 };
 

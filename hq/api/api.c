@@ -30,6 +30,8 @@ static const struct route {
     {"/v1/devices/{}/csr", "POST", "POST", np_api_csr},
     {"/v1/devices/{}/package", "GET", "GET", np_api_package},
     {"/v1/devices/{}/addresses", "PUT", "PUT", np_api_addresses},
+    {"/v1/devices/{}/checkin", "POST", "POST", np_api_checkin},
+    {"/v1/devices/{}/leave", "POST", "POST", np_api_leave},
     {"/v1/session", "POST", "POST", np_api_session},
 };
 

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "hq/api/internal.h"
+#include "hq/api/judge.h"
 #include "hq/api/nonce.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
@@ -118,12 +119,12 @@ static int find_device(struct np_api_call *call, const char *id, struct np_devic
     return rc ? np_api_store_failed(call, rc) : 0;
 }
 
-int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device)
+int np_api_signed_by_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device,
+                            int64_t *out_nonce_us)
 {
     struct np_jws *jws = NULL;
     struct np_device device;
-    int64_t nonce_us = 0;
-    int rc = np_api_signed_parse(call, false, &jws, &nonce_us);
+    int rc = np_api_signed_parse(call, false, &jws, out_nonce_us);
     if (rc)
         return rc;
     if (call->device[0] && strcmp(call->device, jws->header.kid) != 0)
@@ -132,8 +133,24 @@ int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, stru
         rc = find_device(call, jws->header.kid, &device);
     if (rc == 0)
         rc = np_api_signed_verify(call, jws, &device.identity);
-    if (rc == 0)
-        rc = np_api_device_admit(call, &device, nonce_us);
+    if (rc) {
+        np_jws_free(jws);
+        return rc;
+    }
+    *out_jws = jws;
+    *out_device = device;
+    return 0;
+}
+
+int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device)
+{
+    struct np_jws *jws = NULL;
+    struct np_device device;
+    int64_t nonce_us = 0;
+    int rc = np_api_signed_by_device(call, &jws, &device, &nonce_us);
+    if (rc)
+        return rc;
+    rc = np_api_device_admit(call, &device, nonce_us);
     if (rc) {
         np_jws_free(jws);
         return rc;
@@ -202,6 +219,10 @@ int np_api_token_device(struct np_api_call *call, struct np_device *out_device, 
     *out_changed = n > device.auth_n_used;
     if (*out_changed)
         device.auth_n_used = n;
+    if (np_judge_seen(device.last_seen_s, np_api_now_s(call))) {
+        device.last_seen_s = np_api_now_s(call);
+        *out_changed = true;
+    }
     *out_device = device;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hq/acme/renewal.h"
 #include "hq/api/internal.h"
 #include "hq/csr.h"
 #include "resolver/base/error.h"
@@ -111,10 +112,14 @@ static int order_new(struct np_api_call *call, const struct np_device *device, c
     return rc ? np_api_store_failed(call, rc) : answer_order(call, order);
 }
 
-/* The same CSR after the order was given up: taken up again, but not at every knock. */
-static int order_again(struct np_api_call *call, struct np_order *order)
+/* The same CSR after the order was given up: taken up again, but not at every knock. After it has led to a certificate
+ * whose renewal is due: renewed. */
+static int order_again(struct np_api_call *call, const struct np_device *device, struct np_order *order)
 {
     int64_t now_ms = np_api_now_ms(call);
+    int renewed = np_api_renew(call, device, order);
+    if (renewed)
+        return renewed;
     if (order->state == NP_ORDER_DEAD && order->updated_ms <= now_ms - NP_API_DEAD_WAIT_MS) {
         order->state = NP_ORDER_QUEUED;
         order->attempts = 0;
@@ -157,7 +162,7 @@ static int take_csr(struct np_api_call *call, const struct np_jws *jws, struct n
     rc = np_store_device_update(call->api->store, device); /* the nonce is spent */
     if (rc)
         return np_api_store_failed(call, rc);
-    return found ? order_again(call, &order) : order_new(call, device, &message, key, &order);
+    return found ? order_again(call, device, &order) : order_new(call, device, &message, key, &order);
 }
 
 int np_api_csr(struct np_api_call *call)
@@ -172,6 +177,13 @@ int np_api_csr(struct np_api_call *call)
     return rc;
 }
 
+/* While the certificate is being made, the configured interval; in a queue or a pause, about half the wait. */
+static int64_t poll_after(const struct np_api_call *call, int64_t eta_s)
+{
+    int64_t wait_s = eta_s / 2 < POLL_SLOW_S ? eta_s / 2 : POLL_SLOW_S;
+    return wait_s > call->api->poll_s ? wait_s : call->api->poll_s;
+}
+
 static int answer_pending(struct np_api_call *call, const struct np_order *order)
 {
     struct np_pending_answer message = {.time_s = np_api_now_s(call)};
@@ -182,9 +194,7 @@ static int answer_pending(struct np_api_call *call, const struct np_order *order
         return rc;
     snprintf(message.state, sizeof message.state, "%s", np_order_state_name(order->state));
     message.eta_s = order_eta(call, order, position);
-    /* While the certificate is being made, the configured interval; in a queue or a pause, about half the wait. */
-    int64_t wait_s = message.eta_s / 2 < POLL_SLOW_S ? message.eta_s / 2 : POLL_SLOW_S;
-    call->response->retry_after_s = wait_s > call->api->poll_s ? wait_s : call->api->poll_s;
+    call->response->retry_after_s = poll_after(call, message.eta_s);
     rc = np_pending_answer_encode(&message, &json);
     return np_api_answer(call, 202, rc, json);
 }
@@ -213,7 +223,8 @@ static bool etag_matches(const char *list, const char *etag)
     return strcmp(list, "*") == 0;
 }
 
-static int answer_package(struct np_api_call *call, const struct np_device *device, const struct np_package *package)
+static int answer_package(struct np_api_call *call, const struct np_device *device, const struct np_order *order,
+                          const struct np_package *package)
 {
     struct np_api_response *response = call->response;
     struct np_package_answer *message;
@@ -223,6 +234,8 @@ static int answer_package(struct np_api_call *call, const struct np_device *devi
              (long long)device->auth_n);
     if (etag_matches(call->request->if_none_match, response->etag)) {
         response->status = 304;
+        if (np_renewal_under_way(order->state)) /* a newer one is on its way */
+            response->retry_after_s = poll_after(call, order_eta(call, order, 0));
         return 0;
     }
     message = calloc(1, sizeof *message);
@@ -237,6 +250,22 @@ static int answer_package(struct np_api_call *call, const struct np_device *devi
     }
     free(message);
     return np_api_answer(call, 200, rc, json);
+}
+
+/* A package is there. In its last quarter its renewal should be under way: where it is not (nobody had seen the device)
+ * it is begun. One that has ended helps nobody. */
+static int answer_found(struct np_api_call *call, const struct np_device *device, struct np_order *order,
+                        const struct np_package *package)
+{
+    int64_t now_ms = np_api_now_ms(call);
+    int rc = 0;
+    if (np_renewal_is_urgent(package->not_before_s, package->not_after_s, now_ms))
+        rc = np_api_renew(call, device, order);
+    if (rc)
+        return rc;
+    if (package->not_after_s * 1000 <= now_ms)
+        return answer_pending(call, order);
+    return answer_package(call, device, order, package);
 }
 
 int np_api_package(struct np_api_call *call)
@@ -263,7 +292,7 @@ int np_api_package(struct np_api_call *call)
      * same key is good while its renewal is under way. */
     rc = np_store_package_newest(store, device.id, order.key, package);
     if (rc == 0)
-        rc = answer_package(call, &device, package);
+        rc = answer_found(call, &device, &order, package);
     else
         rc = rc == NP_E_NOT_FOUND ? answer_pending(call, &order) : np_api_store_failed(call, rc);
     free(package);

@@ -45,16 +45,25 @@ int np_api_signed_verify(struct np_api_call *call, const struct np_jws *jws, con
  * time are noted in *device, which the caller stores. */
 int np_api_device_admit(struct np_api_call *call, struct np_device *device, int64_t nonce_us);
 
+/* A signed request of a known device (kid) in whatever state: parse, look up, verify. call->device, where set, must be
+ * kid. The caller frees *out_jws. */
+int np_api_signed_by_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device,
+                            int64_t *out_nonce_us);
+
 /* A whole signed request of a known device (kid): parse, look up, verify, admit. call->device, where set, must be kid.
  */
 int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device);
 
 /* A request of a known device by token: looks up call->device, checks state and token. *out_changed: the token was used
- * for the first time, and *out_device must be stored. */
+ * for the first time, or the device was not seen for an hour, and *out_device must be stored. */
 int np_api_token_device(struct np_api_call *call, struct np_device *out_device, bool *out_changed);
 
 /* Turns a payload parser's error into a problem. 0 stays 0. */
 int np_api_payload(struct np_api_call *call, int rc, const struct np_message_error *error);
+
+/* Begins the renewal of a device that asks, where its time has come and nothing is under way: who was away for long is
+ * not made to wait for the renewer's next look. order is the device's newest; it becomes the new one. */
+int np_api_renew(struct np_api_call *call, const struct np_device *device, struct np_order *order);
 
 /* POST /v1/devices. */
 int np_api_enrol(struct np_api_call *call);
@@ -64,6 +73,10 @@ int np_api_csr(struct np_api_call *call);
 int np_api_package(struct np_api_call *call);
 /* PUT /v1/devices/{id}/addresses. */
 int np_api_addresses(struct np_api_call *call);
+/* POST /v1/devices/{id}/checkin. */
+int np_api_checkin(struct np_api_call *call);
+/* POST /v1/devices/{id}/leave. */
+int np_api_leave(struct np_api_call *call);
 /* POST /v1/session. */
 int np_api_session(struct np_api_call *call);
 

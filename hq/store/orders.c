@@ -301,31 +301,60 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
         rc = next_n(store, order->device, &n);
     if (rc == 0)
         rc = insert_package(store, order, package, n);
+    if (rc == 0)
+        rc = np_sql_package_follow(store, order->device, n, package);
     rc = np_sql_end(store, rc);
     if (rc == 0)
         *out_n = n;
     return rc;
 }
 
+#define PACKAGE_COLUMNS "p.device, p.order_id, p.n, p.chain, p.not_before_s, p.not_after_s, p.created_ms"
+
+static int read_package(struct np_sql *q, struct np_package *out_package)
+{
+    bool found = np_sql_next(q);
+    if (found) {
+        np_sql_get_text(q, out_package->device, sizeof out_package->device);
+        np_sql_get_text(q, out_package->order, sizeof out_package->order);
+        out_package->n = np_sql_get_int(q);
+        np_sql_get_text(q, out_package->chain, sizeof out_package->chain);
+        out_package->not_before_s = np_sql_get_int(q);
+        out_package->not_after_s = np_sql_get_int(q);
+        out_package->created_ms = np_sql_get_int(q);
+    }
+    int rc = np_sql_finish(q);
+    return rc ? rc : found ? 0 : NP_E_NOT_FOUND;
+}
+
 int np_store_package_newest(struct np_store *store, const char *device, const uint8_t key[32],
                             struct np_package *out_package)
 {
-    static const char text[] =
-        "SELECT p.device, p.order_id, p.n, p.chain, p.not_before_s, p.not_after_s, p.created_ms FROM package p"
-        " JOIN orders o ON o.id = p.order_id WHERE p.device = ? AND o.key = ? ORDER BY p.n DESC LIMIT 1";
+    static const char text[] = "SELECT " PACKAGE_COLUMNS " FROM package p JOIN orders o ON o.id = p.order_id"
+                               " WHERE p.device = ? AND o.key = ? ORDER BY p.n DESC LIMIT 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     np_sql_blob(&q, key, 32);
-    bool found = np_sql_next(&q);
-    if (found) {
-        np_sql_get_text(&q, out_package->device, sizeof out_package->device);
-        np_sql_get_text(&q, out_package->order, sizeof out_package->order);
-        out_package->n = np_sql_get_int(&q);
-        np_sql_get_text(&q, out_package->chain, sizeof out_package->chain);
-        out_package->not_before_s = np_sql_get_int(&q);
-        out_package->not_after_s = np_sql_get_int(&q);
-        out_package->created_ms = np_sql_get_int(&q);
-    }
-    int rc = np_sql_finish(&q);
-    return rc ? rc : found ? 0 : NP_E_NOT_FOUND;
+    return read_package(&q, out_package);
+}
+
+int np_store_package_get(struct np_store *store, const char *device, int64_t n, struct np_package *out_package)
+{
+    static const char text[] = "SELECT " PACKAGE_COLUMNS " FROM package p WHERE p.device = ? AND p.n = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, device);
+    np_sql_int(&q, n);
+    return read_package(&q, out_package);
+}
+
+int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority)
+{
+    static const char text[] = "UPDATE orders SET priority = ?1 WHERE id = ?2 AND state IN (0, 9) AND priority > ?1";
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, priority);
+    np_sql_text(&q, id);
+    return np_sql_end(store, np_sql_run(&q));
 }

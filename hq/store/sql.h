@@ -13,7 +13,7 @@
 
 #include "hq/store/store.h"
 
-#define NP_SQL_CACHE_MAX 64 /* different statements in hq/store: about 40 */
+#define NP_SQL_CACHE_MAX 96 /* different statements in hq/store: about 60 */
 
 struct np_store {
     sqlite3 *db;
@@ -78,6 +78,10 @@ int np_sql_end(struct np_store *store, int rc);
 
 /* Marks name dirty under a new version (hq/store/names.c); inside np_sql_begin and np_sql_end. */
 int np_sql_mark_dirty(struct np_store *store, const char *name);
+
+/* What belongs to a package that is being stored (hq/store/renewals.c): its renewal, or its revocation where the device
+ * has left. Inside np_sql_begin and np_sql_end. */
+int np_sql_package_follow(struct np_store *store, const char *device, int64_t n, const struct np_package *package);
 
 /* Addresses as one text, "192.168.1.10 fd00::1", and back. Text has NP_SQL_ADDRESSES_MAX bytes. */
 #define NP_SQL_ADDRESSES_MAX ((NP_WIRE_V4_MAX + NP_WIRE_V6_MAX) * NP_ADDR_TEXT_MAX)

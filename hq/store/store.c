@@ -50,6 +50,23 @@ static const char schema[] =
     "CREATE TABLE dirty(name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX dirty_version ON dirty(version);";
 
+/* Version 2: renewals, revocations and outages. Certificates of version 1 are renewed at two thirds of their life. */
+static const char schema_2[] =
+    "CREATE TABLE renewal("
+    " device TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL, not_before_s INTEGER NOT NULL,"
+    " not_after_s INTEGER NOT NULL, point_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX renewal_due ON renewal(due_ms);"
+    "CREATE TABLE revocation("
+    " device TEXT NOT NULL, n INTEGER NOT NULL, reason INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, next_try_ms INTEGER NOT NULL, PRIMARY KEY(device, n)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX revocation_open ON revocation(next_try_ms) WHERE state = 0;"
+    "CREATE TABLE outage(from_s INTEGER NOT NULL PRIMARY KEY, until_s INTEGER NOT NULL) STRICT;"
+    "INSERT INTO renewal SELECT p.device, p.n, p.not_before_s, p.not_after_s,"
+    " (p.not_before_s + (p.not_after_s - p.not_before_s) * 2 / 3) * 1000,"
+    " (p.not_before_s + (p.not_after_s - p.not_before_s) * 2 / 3) * 1000, 0"
+    " FROM package p JOIN device d ON d.id = p.device AND d.auth_n = p.n WHERE d.state <> 2;";
+
 static int pragma_int(struct np_store *store, const char *text, int *out_value)
 {
     struct np_sql q = np_sql_start(store, text);
@@ -65,7 +82,7 @@ static int execute(struct np_store *store, const char *text)
     return sqlite3_exec(store->db, text, NULL, NULL, NULL) ? np_sql_fail(store) : 0;
 }
 
-/* Makes the schema in one transaction; two programs that start together make it once. */
+/* Brings the schema up to date in one transaction; two programs that start together do it once. */
 static int make_schema(struct np_store *store)
 {
     static const char version_text[] = "PRAGMA user_version";
@@ -75,10 +92,12 @@ static int make_schema(struct np_store *store)
     if (rc)
         return rc;
     rc = pragma_int(store, version_text, &version);
-    if (rc == 0 && version == 0) {
+    if (rc == 0 && version < NP_STORE_SCHEMA) {
         snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
                  NP_STORE_SCHEMA);
-        rc = execute(store, schema);
+        rc = version < 1 ? execute(store, schema) : 0;
+        if (rc == 0)
+            rc = execute(store, schema_2);
         if (rc == 0)
             rc = execute(store, pragmas);
     }
@@ -107,7 +126,11 @@ static int check_schema(struct np_store *store, const char *path, bool read_only
         snprintf(error, size, "%s is not a database of nameplate-hq", path);
         return NP_E_STORE;
     }
-    if (rc == 0 && version == 0)
+    if (rc == 0 && version < NP_STORE_SCHEMA && read_only) {
+        snprintf(error, size, "%s has the older schema %d: 'nameplate-hq serve' brings it up to date", path, version);
+        return NP_E_VERSION;
+    }
+    if (rc == 0 && version < NP_STORE_SCHEMA)
         rc = make_schema(store);
     if (rc)
         snprintf(error, size, "%s: %s", path, store->error);

@@ -21,12 +21,13 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      1   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      2   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2   /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4   /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48  /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
 #define NP_ORDER_ERROR_MAX   256 /* characters of an order's last error */
 #define NP_TXT_VALUE_MAX     64  /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
+#define NP_STORE_OUTAGES_MAX 64  /* times that HQ was away which are remembered */
 
 struct np_store;
 
@@ -63,8 +64,10 @@ bool np_store_awaited(const struct np_store *store);
 void np_store_waiter_cancel(struct np_store *store, struct np_store_waiter *waiter);
 
 enum np_store_event {
-    NP_STORE_NAMES_CHANGED = 1, /* a name became dirty: wake the zone publisher */
-    NP_STORE_ORDERS_CHANGED = 2 /* an order was queued: wake issuance */
+    NP_STORE_NAMES_CHANGED = 1,      /* a name became dirty: wake the zone publisher */
+    NP_STORE_ORDERS_CHANGED = 2,     /* an order was queued: wake issuance */
+    NP_STORE_RENEWALS_CHANGED = 4,   /* a package has its renewal point: wake the renewer */
+    NP_STORE_REVOCATIONS_CHANGED = 8 /* a certificate is to be revoked: wake issuance */
 };
 
 /* What was committed since the last call: a set of np_store_event bits. The server asks after each commit. */
@@ -259,17 +262,99 @@ struct np_package {
     char chain[NP_CHAIN_MAX + 1]; /* PEM, leaf first */
     int64_t not_before_s, not_after_s;
     int64_t created_ms;
+    int64_t renew_ms; /* np_store_package_add only: when to look after its renewal */
 };
 
-/* Stores the order's result in one step: the package with the next n, the device's auth_n, and the order as issued (its
- * other fields as in order). package->n is ignored; device and order are taken from order. Returns 0, NP_E_NOT_FOUND,
- * or a database error. */
+/* Stores the order's result in one step: the package with the next n, the device's auth_n, the order as issued (its
+ * other fields as in order), and the renewal; for a device that has left meanwhile a revocation instead. package->n is
+ * ignored; device and order are taken from order. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
                          int64_t *out_n);
 
 /* The device's newest package for the TLS key with this thumbprint. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_package_newest(struct np_store *store, const char *device, const uint8_t key[32],
                             struct np_package *out_package);
+
+/* The device's package n. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_package_get(struct np_store *store, const char *device, int64_t n, struct np_package *out_package);
+
+/* ---- Renewals ---- */
+
+/* When to look after the renewal of a device's newest certificate. One row for each device that has one and has not
+ * left. */
+struct np_renewal {
+    char device[NP_DEVICE_ID_MAX + 1];
+    int64_t n; /* the package's */
+    int64_t not_before_s, not_after_s;
+    int64_t point_ms; /* where in the certificate's life it is to be renewed */
+    int64_t due_ms;   /* the next look */
+    int64_t attempts; /* orders made since the package was stored */
+};
+
+/* Return other than 0 to stop; np_store_renewals_due then returns that number. */
+typedef int np_store_renewal_fn(void *ctx, const struct np_renewal *renewal);
+
+/* Rows with due_ms at or before now_ms, the earliest first, at most limit (by an index). The callback must not write.
+ */
+int np_store_renewals_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_renewal_fn *each, void *ctx);
+
+/* When the next row is due; INT64_MAX: none. Returns 0 or a database error. */
+int np_store_renewals_next(struct np_store *store, int64_t *out_ms);
+
+/* By device. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_renewal_get(struct np_store *store, const char *device, struct np_renewal *out_renewal);
+
+/* Writes due_ms and attempts, unless another package came meanwhile. Returns 0 or a database error. */
+int np_store_renewal_update(struct np_store *store, const struct np_renewal *renewal);
+
+/* Raises an order that waits (queued or in backoff) to a more urgent priority; others stay as they are. Returns 0 or a
+ * database error. */
+int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority);
+
+/* A time in which HQ was away. */
+struct np_store_outage {
+    int64_t from_s, until_s;
+};
+
+/* Notes that HQ lives at now_s. Where the last mark is more than gap_s old, the time since is noted as an outage.
+ * Returns 0 or a database error. */
+int np_store_heartbeat(struct np_store *store, int64_t now_s, int64_t gap_s);
+
+/* The newest outages, at most NP_STORE_OUTAGES_MAX. Returns 0 or a database error. */
+int np_store_outages(struct np_store *store, struct np_store_outage out_outages[NP_STORE_OUTAGES_MAX],
+                     size_t *out_count);
+
+/* ---- Leaving ---- */
+
+/* RFC 5280 section 5.3.1. */
+enum np_revocation_reason { NP_REVOKE_KEY_COMPROMISE = 1, NP_REVOKE_CESSATION = 5 };
+
+/* Ends a device in one step: retired, its addresses gone, its name dirty and tombstoned, its renewal gone, its waiting
+ * orders dead, and every certificate that has not ended queued for revocation. Repeating it changes nothing. Returns 0,
+ * NP_E_NOT_FOUND, or a database error. */
+int np_store_device_retire(struct np_store *store, const char *id, enum np_revocation_reason reason, int64_t now_ms);
+
+enum np_revocation_state {
+    NP_REVOCATION_OPEN, /* to be told to the CA */
+    NP_REVOCATION_DONE,
+    NP_REVOCATION_MOOT /* the certificate ended before the CA took it */
+};
+
+/* A certificate to be revoked at the CA: package n of device. */
+struct np_revocation {
+    char device[NP_DEVICE_ID_MAX + 1];
+    int64_t n;
+    enum np_revocation_reason reason;
+    enum np_revocation_state state;
+    int64_t attempts;
+    int64_t next_try_ms;
+};
+
+/* The open one that is due first, whenever that is. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_revocation_next(struct np_store *store, struct np_revocation *out_revocation);
+
+/* Writes state, attempts and next_try_ms. Returns 0 or a database error. */
+int np_store_revocation_update(struct np_store *store, const struct np_revocation *revocation);
 
 /* ---- Names: what the zone shows ---- */
 

@@ -267,6 +267,9 @@ static inline void issue(struct fixture *f, const struct box *box, const char *c
     int64_t n;
     assert_int_equal(np_store_order_newest(f->store, box->told.device, &order), 0);
     snprintf(package->chain, sizeof package->chain, "%s", chain);
+    package->not_before_s = f->now_us / 1000000;
+    package->not_after_s = package->not_before_s + 90 * 86400;
+    package->renew_ms = (package->not_before_s + 60 * 86400) * 1000;
     assert_int_equal(np_store_package_add(f->store, &order, package, &n), 0);
     free(package);
 }

@@ -195,10 +195,10 @@ static void test_newer_schema_is_refused(void **state)
     np_store_close(f->store);
     f->store = NULL;
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     assert_int_equal(np_store_open(f->path, false, &store, error, sizeof error), NP_E_VERSION);
-    assert_non_null(strstr(error, "schema 2"));
+    assert_non_null(strstr(error, "schema 3"));
     assert_null(store);
     /* Nor is somebody else's database taken for ours, or made by who only reads. */
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
