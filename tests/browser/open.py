@@ -101,7 +101,9 @@ def chromium(uid, home):
         def page():
             if browser.poll() is not None:
                 raise RuntimeError('Chromium ended:\n' + (home / 'chromium.log').read_text(errors='replace')[-2000:])
-            port = (profile / 'DevToolsActivePort').read_text().split()[0]
+            port = (profile / 'DevToolsActivePort').read_text().partition('\n')[0]
+            if not port:  # Chromium has made the file and not written it yet
+                return None
             with urllib.request.urlopen(f'http://127.0.0.1:{port}/json/list', timeout=5) as answer:
                 pages = [t for t in json.load(answer) if t['type'] == 'page']
             return pages and pages[0]['webSocketDebuggerUrl']
