@@ -4,9 +4,10 @@ from lab.namespaces import bridge, link
 from lab.nodes import Node
 from lab.paths import STATE
 
-HQ, CA, RESOLVER, ROOT, WWW, ISP = (f'198.51.100.{n}' for n in (10, 20, 53, 54, 80, 1))
+HQ, CA, RESOLVER, ROOT, WWW, ISP, ISP1 = (f'198.51.100.{n}' for n in (10, 20, 53, 54, 80, 1, 2))
 HQ6, CA6, RESOLVER6, ROOT6, WWW6, ISP6 = (f'2001:db8:1::{n}' for n in (10, 20, 53, 54, 80, 1))
 HOME_NET, HOME_NET6 = '203.0.113.0/24', '2001:db8:2::/64'
+HOME1_NET = '192.0.2.0/24'
 DEVICE_ZONE = 'devices.example'
 ACME_DIRECTORY = 'https://ca.example:14000/dir'
 
@@ -126,8 +127,9 @@ class Internet:
         link(node, interface, self.switch, f'p-{node.label}')
         self.switch.ip('link', 'set', f'p-{node.label}', 'master', 'br0')
         node.address(interface, *(f'{a}/24' for a in v4), *(f'{a}/64' for a in v6))
-        if node.label != 'isp':
+        if not node.label.startswith('isp'):
             node.ip('route', 'add', HOME_NET, 'via', ISP)
+            node.ip('route', 'add', HOME1_NET, 'via', ISP1)
             node.ip('-6', 'route', 'add', HOME_NET6, 'via', ISP6)
             node.resolvers(RESOLVER)
 

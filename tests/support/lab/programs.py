@@ -8,9 +8,9 @@ import signal
 import ssl
 import time
 
-from lab.home import LAN4, LAN_DNS_PORT, LAN_ZONE
 from lab.internet import ACME_DIRECTORY, DEVICE_ZONE, HQ
 from lab.namespaces import Failed, attempt
+from lab.nodes import records
 from lab.paths import BOX_UID, HQ_UID
 from lab.waiting import wait_until
 
@@ -23,13 +23,16 @@ RESTART_DEADLINE = 15
 BOX_CONF = """\
 hq = "{url}"
 hq-anchors = "{folder}/hq-anchors.pem"
-role = router
-lan = {{"br-lan"}}
 state = "{folder}/state"
 run = "{folder}/run"
 factory-secret = "{folder}/factory-secret"
 model = "lab"
-forward = {{"{zone}=127.0.0.1:{port}"}}
+log-level = debug
+"""
+
+# Told by the demo: the caches between HQ and a laptop forget within seconds; the log names each state of an order.
+HQ_CONF = """\
+ttl = 5
 log-level = debug
 """
 
@@ -62,6 +65,8 @@ class Hq:
         self.node.run(*unprivileged(HQ_UID), self.program, 'init', '--zone', DEVICE_ZONE, '--url', HQ_URL, '--dir', self.folder,
                       '--nameserver', f'ns1.{DEVICE_ZONE}={HQ}', '--address', HQ, '--acme-directory', ACME_DIRECTORY,
                       '--acme-anchors', self.internet.anchors, '--agree-tos')
+        with open(self.conf, 'a') as conf:
+            conf.write(HQ_CONF)
         self.node.tool(self.program, self.conf, 'serve', 'device', 'factory-secret')
 
     def serve(self):
@@ -78,44 +83,73 @@ class Hq:
     def devices(self):
         return json.loads(self.run('device', 'list', '--json'))
 
+    def device(self, name):
+        """What HQ has stored for a name."""
+        return next(device for device in self.devices() if device['name'] == name)
+
+    def zone_serial(self):
+        return int(records(self.node.ask(DEVICE_ZONE, 'SOA', HQ), 'SOA')[0].split()[2])
+
+    def kill(self):
+        """kill -9 of HQ and its children; returns once they are gone."""
+        for pid in self.node.processes('nameplate-hq'):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.node.daemons.pop('hq').wait()
+        wait_until(lambda: not self.node.processes('nameplate-hq'), 5, 'HQ\'s processes are gone', every=0.002)
+
+    def log(self):
+        return self.node.log('hq').read_text(errors='replace')
+
 
 class Box:
-    """The agent on the box node: an unprivileged user that may bind low ports, and its own folder."""
+    """The agent on a home's box: an unprivileged user that may bind low ports, and its own folder.
 
-    def __init__(self, home, hq, programs):
+    A home has .box, .laptop, .internet, .agent_conf and box_address(). More than one agent may live on a box: each under
+    a `daemon` name and in a folder of that name.
+    """
+
+    def __init__(self, home, hq, programs, serial=SERIAL, daemon='agent', folder='nameplate'):
+        self.home = home
         self.node = home.box
         self.laptop = home.laptop
         self.internet = home.internet
         self.hq = hq
         self.program = programs / 'nameplate'
-        self.folder = self.node.state / 'nameplate'
+        self.serial = serial
+        self.daemon = daemon
+        self.folder = self.node.state / folder
         self.conf = self.folder / 'nameplate.conf'
         self.root = self.node.state / 'acme-root.pem'
         self.name = None
-        self.certificate = None
 
-    def prepare(self):
-        """What the vendor's image holds: configuration, HQ's anchors, the factory secret of this serial."""
+    def prepare(self, more=''):
+        """What the vendor's image holds: configuration (`more` is added), HQ's anchors, this serial's factory secret."""
         for folder in (self.folder, self.folder / 'state', self.folder / 'run'):
             folder.mkdir(mode=0o755)
             os.chown(folder, BOX_UID, BOX_UID)
-        self.conf.write_text(BOX_CONF.format(url=HQ_URL, folder=self.folder, zone=LAN_ZONE, port=LAN_DNS_PORT))
+        self.conf.write_text(BOX_CONF.format(url=HQ_URL, folder=self.folder) + self.home.agent_conf + more)
         shutil.copy(self.hq.anchors, self.folder / 'hq-anchors.pem')
         secret = self.folder / 'factory-secret'
-        secret.write_text(self.hq.run('factory-secret', SERIAL))
+        secret.write_text(self.hq.run('factory-secret', self.serial))
         os.chown(secret, BOX_UID, BOX_UID)
         secret.chmod(0o400)
         self.root.write_text(self.internet.acme_root())
-        self.node.tool(self.program, self.conf, 'agent', 'status')
+        if self.daemon == 'agent':
+            self.node.tool(self.program, self.conf, 'agent', 'status')
 
     def start(self):
         """Starts the agent; it starts the rest."""
-        return self.node.daemon('agent', *unprivileged(BOX_UID), self.program, 'agent', '--config', self.conf)
+        return self.node.daemon(self.daemon, *unprivileged(BOX_UID), self.program, 'agent', '--config', self.conf)
 
     def status(self):
         """`nameplate status --json`, or {} while the agent cannot be reached."""
         status, out, _ = attempt(*self.node.argv(self.program, 'status', '--json', '--config', self.conf), timeout=10)
         return json.loads(out) if status == 0 and out.strip() else {}
+
+    def run(self, *words):
+        """One of the verbs that a person types on the box; returns what it printed."""
+        return self.node.run(self.program, *words, '--config', self.conf)
 
     def processes(self):
         return self.node.processes('nameplate')
@@ -126,7 +160,7 @@ class Box:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        agent = self.node.daemons.pop('agent', None)
+        agent = self.node.daemons.pop(self.daemon, None)
         if agent:
             agent.wait()
         wait_until(lambda: not self.processes(), 5, 'the box\'s processes are gone')
@@ -134,7 +168,7 @@ class Box:
 
     def stop(self):
         """The agent ends in peace; returns its exit status."""
-        return self.node.end('agent')
+        return self.node.end(self.daemon)
 
     def first_boot(self):
         """Starts the agent and waits for the served certificate. Returns name, seconds and the certificate's facts."""
@@ -157,7 +191,7 @@ class Box:
 
     def served_certificate(self):
         """A verified handshake from the laptop; OSError while there is none. Returns the certificate's facts."""
-        with self.laptop.tls(LAN4, self.name, self.root, timeout=1.0) as tls:
+        with self.laptop.tls(self.home.box_address(), self.name, self.root, timeout=1.0) as tls:
             facts, der = tls.getpeercert(), tls.getpeercert(binary_form=True)
             issuer = dict(pair[0] for pair in facts['issuer'])
             return {'serial': facts['serialNumber'], 'issuer': issuer.get('commonName', ''), 'tls': tls.version(),
@@ -173,9 +207,9 @@ class Box:
         return {'seconds': round(time.monotonic() - begun, 3), **seen}
 
     def _alive(self):
-        agent = self.node.daemons['agent']
+        agent = self.node.daemons[self.daemon]
         if agent.poll() is not None:
-            raise Failed(f'the agent ended with status {agent.returncode}:\n{self.node.tail("agent")}')
+            raise Failed(f'the agent ended with status {agent.returncode}:\n{self.node.tail(self.daemon)}')
 
 
 def _iso(text):

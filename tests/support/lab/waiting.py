@@ -30,3 +30,12 @@ def wait_until(condition, deadline=10.0, what=None, every=0.02):
             name = what or getattr(condition, '__doc__', None) or getattr(condition, '__name__', 'condition')
             raise Late(f'not within {deadline:g} s: {name} (last: {last!r})')
         pause(every)
+
+
+def stays(condition, seconds, what):
+    """The condition stays true for so long: AssertionError as soon as it is not."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not condition():
+            raise AssertionError(f'no longer so: {what}')
+        pause(0.1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab import interrupts, paths
 from lab.home import Home
+from lab.home1 import Home1
 from lab.internet import RESOLVER, Internet
 from lab.namespaces import Failed, Namespace, attempt, command
 from lab.paths import LOCK, LOGS, NETNS_ETC, PREFIX, STATE
@@ -23,9 +24,9 @@ NETNS = Path('/run/netns')
 class World:
     """A running lab. `with World(bin_dir) as world:` brings it up and always takes it down again.
 
-    After __enter__ the machines run and HQ serves; the box runs, but its agent does not: world.box.start() is its
-    first boot, world.boot() waits until it is served. Attributes: internet, home, and the nodes by name (hq, ca, dns,
-    isp, laptop; home.box is the box's machine, box its programs).
+    After __enter__ the machines run and HQ serves; the boxes run, but their agents do not: world.box.start() is the
+    first boot of home 2's, world.boot() waits until it is served. Attributes: internet, home, home1, and home 2's nodes by
+    name (hq, ca, dns, isp, laptop; home.box is the box's machine, box its programs; home1.box is the NAS, nas its programs).
     """
 
     def __init__(self, bin_dir, keep=False, programs=True):
@@ -35,11 +36,13 @@ class World:
         self.host_before = None
         self.internet = Internet()
         self.home = Home(self.internet)
-        self.nodes = self.internet.nodes + self.home.nodes
+        self.home1 = Home1(self.internet)
+        self.nodes = self.internet.nodes + self.home.nodes + self.home1.nodes
         self.hq_node, self.ca, self.dns, self.isp = self.internet.hq, self.internet.ca, self.internet.dns, self.home.isp
         self.laptop = self.home.laptop
         self.hq = Hq(self.internet, STATE / 'bin')
         self.box = Box(self.home, self.hq, STATE / 'bin')
+        self.nas = Box(self.home1, self.hq, STATE / 'bin', serial='NP-0002')
         self._lock = None
 
     def __enter__(self):
@@ -72,10 +75,12 @@ class World:
         STATE.mkdir(parents=True)
         self.internet.up()
         self.home.up()
+        self.home1.up()
         if self.programs:
             _copy_programs(self.bin_dir)
             self.hq.start()
             self.box.prepare()
+            self.nas.prepare()
 
     def boot(self):
         """First boot of the box, to the served certificate. Returns what was seen (see Box.first_boot)."""

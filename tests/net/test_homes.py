@@ -1,0 +1,95 @@
+"""Both homes on the whole world: a NAS behind a filtering router, addresses that change, no Internet."""
+import dns.flags
+import pytest
+
+from lab import steps_homes
+from lab.home import LAN4, OTHER_LAN4
+from lab.home1 import NAS4, OTHER_NAS4, ROUTER4
+from lab.internet import HQ, RESOLVER
+from lab.nodes import records
+from lab.step import extended_errors
+
+
+@pytest.fixture(scope='module')
+def nas(world):
+    """The NAS of home 1, enrolled and served."""
+    if not world.nas.name:
+        world.nas.first_boot()
+    return world.nas
+
+
+@pytest.fixture(scope='module')
+def laptop1(world):
+    return world.home1.laptop
+
+
+@pytest.fixture
+def excepted(world, nas):
+    """The owner has put the exception into the router's dnsmasq.conf."""
+    world.home1.except_from_filter(f'rebind-domain-ok=/{nas.name}/')
+    yield
+    world.home1.except_from_filter('')
+
+
+def test_nas_has_a_name_of_its_own(world, nas):
+    assert nas.name != world.box.name
+    assert world.hq.device(nas.name)['serial'] == 'NP-0002'
+
+
+def test_nas_publishes_its_lease(nas, laptop1, wait_until):
+    wait_until(lambda: records(laptop1.ask(nas.name, 'A', HQ), 'A') == [NAS4], 10, 'the lease at HQ')
+
+
+def test_router_filters_the_name(nas, laptop1):
+    answer = laptop1.ask(nas.name, 'A', ROUTER4, use_edns=True)
+    assert records(laptop1.ask(nas.name, 'A', RESOLVER), 'A') == [NAS4]
+    assert not answer.answer and extended_errors(answer) == [15]
+
+
+def test_nas_answers_what_the_router_filters(nas, laptop1):
+    answer = laptop1.ask(nas.name, 'A', NAS4)
+    assert records(answer, 'A') == [NAS4] and answer.flags & dns.flags.AA
+
+
+def test_exception_is_for_one_name(world, nas, laptop1, excepted):
+    assert records(laptop1.ask(nas.name, 'A', ROUTER4), 'A') == [NAS4]
+    assert not laptop1.ask(world.box.name, 'A', ROUTER4).answer
+
+
+def test_host_does_not_filter(world, nas, laptop1):
+    """role = host: the NAS is nobody's router, so names of other homes pass through it as they come."""
+    world.home1.except_from_filter(f'rebind-domain-ok=/{world.box.name}/')
+    try:
+        assert records(laptop1.ask(world.box.name, 'A', NAS4), 'A') == [LAN4]
+    finally:
+        world.home1.except_from_filter('')
+
+
+def test_new_lease(world, nas, excepted):
+    seen = steps_homes.nas_lease(world, OTHER_NAS4)
+    assert seen['local_seconds'] < 0.1 and seen['public_seconds'] < 2
+    assert nas.served_certificate()['names'] == [nas.name]
+
+
+def test_nas_without_the_internet(world, nas):
+    seen = steps_homes.without_internet(world.home1, nas)
+    assert seen['other']['seconds'] < 2
+
+
+def test_router_without_the_internet(world):
+    seen = steps_homes.without_internet(world.home, world.box)
+    assert seen['other']['seconds'] < 2
+
+
+def test_wan_lease_is_nobodys_business(world):
+    steps_homes.wan_lease(world, steps_homes.OTHER_WAN4)
+
+
+def test_renumbered_lan(world):
+    try:
+        seen = steps_homes.renumbering(world, OTHER_LAN4)
+        assert seen['local_seconds'] < 0.1 and seen['public_seconds'] < 2
+    finally:
+        if world.home.box_address() != LAN4:
+            steps_homes.renumbering(world, LAN4)
+    assert world.box.served_certificate()['names'] == [world.box.name]
