@@ -245,7 +245,7 @@ static void note_timeouts(struct question *question, int64_t now)
 {
     for (size_t i = 0; i < question->try_count; i++) {
         struct try *try = &question->tries[i];
-        if (!try->socket || try->timed_out || now - try->sent_ms < np_upstream_rto(&try->remote->state))
+        if (!try->socket || try->probe || try->timed_out || now - try->sent_ms < np_upstream_rto(&try->remote->state))
             continue;
         try->timed_out = true;
         question->forward->stats.timeouts++;
@@ -281,8 +281,10 @@ static bool question_step(struct question *question)
             continue;
         }
         int probe = first ? np_attempt_probe(states, group->count, index, now) : -1;
-        if (probe >= 0 && np_forward_udp_send(question, group->remotes[probe], true))
+        if (probe >= 0) {
             np_upstream_failed(&group->remotes[probe]->state, now, 0);
+            (void)np_forward_udp_send(question, group->remotes[probe], true);
+        }
         break;
     }
     set_due(question, due);

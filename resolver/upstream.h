@@ -94,7 +94,9 @@ void np_attempt_sent(struct np_attempt *attempt, size_t index);
 /* The moment at which the attempt is given up, as things stand. */
 int64_t np_attempt_deadline(const struct np_attempt *attempt, const struct np_upstream *const *group, size_t count);
 
-/* A dead server of the group whose probe is due, to be asked beside the one that np_attempt_next chose; -1: none. */
+/* A dead server of the group whose probe is due, to be asked beside the one that np_attempt_next chose; -1: none. The
+ * caller counts it as failed (np_upstream_failed with 0) when it sends it: the question may be answered and gone before
+ * anybody sees the probe fail, and the next question must not send another one. */
 int np_attempt_probe(const struct np_upstream *const *group, size_t count, size_t chosen, int64_t now_ms);
 
 #endif

@@ -443,6 +443,24 @@ def test_failover(start, upstream):
     assert len(dead.seen) < 15, 'the silent one is left alone, but for probes'
 
 
+def test_probes_are_rare(start, upstream):
+    """A dead upstream is asked beside the living one now and then, not with every question that is answered meanwhile."""
+    awake = threading.Event()
+    dead, alive = upstream(silent), upstream(lambda query, over_tcp: good(query) if awake.is_set() else [])
+    resolver = start(upstreams=[dead.address, alive.address])
+    numbers = itertools.count()
+    for _ in range(3):
+        assert resolver.ask(f'h{next(numbers)}.example').rcode() == dns.rcode.SERVFAIL
+    awake.set()
+    wait_until(lambda: resolver.ask(f'h{next(numbers)}.example').answer, what='the other one is found alive')
+    before = len(dead.seen)
+    wait_until(lambda: resolver.ask(f'h{next(numbers)}.example').answer and len(dead.seen) > before, what='a probe')
+    before = len(dead.seen)
+    for _ in range(20):
+        assert resolver.ask(f'h{next(numbers)}.example').answer
+    assert len(dead.seen) <= before + 1
+
+
 def test_servfail_is_bettered(start, upstream):
     failing = upstream(lambda query, over_tcp: [reply(query, rcode=dns.rcode.SERVFAIL)])
     resolver = start(upstreams=[failing.address, upstream().address])

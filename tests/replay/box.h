@@ -53,7 +53,7 @@ struct question {
     struct {
         size_t server;
         int64_t sent_ms;
-        bool open, tcp, timed_out, edns, check_case, seen;
+        bool open, tcp, probe, timed_out, edns, check_case, seen;
     } tries[BOX_TRIES];
     size_t try_count;
     uint8_t fallback[512];

@@ -193,7 +193,7 @@ static void finish(struct box *box, const uint8_t *message, size_t len)
         box->answer_len = np_response_rewrite(message, len, &q->query, &pass, box->answer, NP_DNS_UDP_MAX);
 }
 
-static void send_try(struct box *box, size_t server, bool tcp)
+static void send_try(struct box *box, size_t server, bool tcp, bool probe)
 {
     struct question *q = &box->question;
     const struct np_upstream *upstream = &box->upstreams[server];
@@ -208,7 +208,8 @@ static void send_try(struct box *box, size_t server, bool tcp)
     q->tries[at].timed_out = q->tries[at].seen = false;
     q->tries[at].edns = np_upstream_has_edns(upstream, box->now_ms);
     q->tries[at].check_case = np_upstream_checks_case(upstream, box->now_ms);
-    q->attempt.active++;
+    q->tries[at].probe = probe;
+    q->attempt.active += !probe;
     fprintf(box->step->trace, "  %9.3f s  asks %s%s\n", (double)(box->now_ms - BOX_START_MS) / 1000,
             np_addr_format(&upstream->endpoint.addr, text), tcp ? " over TCP" : "");
 }
@@ -229,11 +230,13 @@ static void go_on(struct box *box)
         break;
     case NP_ATTEMPT_SEND: {
         bool first = q->attempt.tries == 0;
-        send_try(box, index, false);
+        send_try(box, index, false, false);
         np_attempt_sent(&q->attempt, index);
         int probe = first ? np_attempt_probe(group, box->upstream_count, index, box->now_ms) : -1;
-        if (probe >= 0)
-            send_try(box, (size_t)probe, false);
+        if (probe >= 0) {
+            np_upstream_failed(&box->upstreams[probe], box->now_ms, 0);
+            send_try(box, (size_t)probe, false, true);
+        }
         break;
     }
     }
@@ -251,7 +254,8 @@ void dns_timer(struct box *box)
     for (size_t i = 0; i < q->try_count; i++) {
         struct np_upstream *upstream = &box->upstreams[q->tries[i].server];
         int64_t waited_ms = box->now_ms - q->tries[i].sent_ms;
-        if (!q->tries[i].open || q->tries[i].tcp || q->tries[i].timed_out || waited_ms < np_upstream_rto(upstream))
+        if (!q->tries[i].open || q->tries[i].tcp || q->tries[i].probe || q->tries[i].timed_out ||
+            waited_ms < np_upstream_rto(upstream))
             continue;
         q->tries[i].timed_out = true;
         np_upstream_failed(upstream, box->now_ms, waited_ms);
@@ -385,7 +389,7 @@ void dns_upstream(struct box *box)
     else
         np_upstream_answered(upstream, box->now_ms, box->now_ms - q->tries[at].sent_ms);
     q->tries[at].open = false;
-    q->attempt.active--;
+    q->attempt.active -= !q->tries[at].probe;
     switch (verdict) {
     case NP_RESPONSE_GOOD:
         finish(box, message, len);
@@ -394,12 +398,12 @@ void dns_upstream(struct box *box)
         np_upstream_broke_case(upstream, box->now_ms);
         /* fall through */
     case NP_RESPONSE_TRUNCATED:
-        send_try(box, server, true);
+        send_try(box, server, true, false);
         q->due_ms = box->now_ms + TCP_WAIT_MS;
         return;
     case NP_RESPONSE_NO_EDNS:
         np_upstream_broke_edns(upstream, box->now_ms);
-        send_try(box, server, tcp);
+        send_try(box, server, tcp, false);
         return;
     case NP_RESPONSE_FAILED:
         if (!q->fallback_len) {
