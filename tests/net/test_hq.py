@@ -15,81 +15,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import dns.message
-import dns.query
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hqclient import Client, Device, b64, common_name_csr
-
-ZONE = 'devices.example'
-HOST = f'hq.{ZONE}'
-
-
-def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
-class Hq:
-    """One HQ in a folder of its own."""
-
-    def __init__(self, program, folder, *options):
-        self.program, self.folder = program, folder
-        self.port, self.dns_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
-        self.url = f'https://{HOST}:{self.port}'
-        self.conf = folder / 'nameplate-hq.conf'
-        self.log = folder / 'log'
-        self.process = None
-        self.init = subprocess.run(
-            [program, 'init', '--zone', ZONE, '--url', self.url, '--dir', folder, '--listen', f'127.0.0.1:{self.port}',
-             '--dns-listen', f'127.0.0.1:{self.dns_port}', '--nameserver', f'ns1.{ZONE}=127.0.0.1:{self.dns_port}',
-             '--address', '127.0.0.1', '--acme-directory', 'https://127.0.0.1:9/dir', '--agree-tos', *options],
-            capture_output=True, text=True, check=True)
-
-    def start(self):
-        with self.log.open('a') as log:
-            self.process = subprocess.Popen([self.program, 'serve', '--config', self.conf], stderr=log)
-        self.wait_for_log('ready: ')
-        return self
-
-    def wait_for_log(self, text, deadline=10):
-        end = time.monotonic() + deadline
-        while text not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, f'{text!r} not in the log:\n{self.log.read_text()}'
-            select.select([], [], [], 0.02)
-
-    def stop(self, number=signal.SIGTERM):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
-            return self.process.wait(10)
-        return None
-
-    def run(self, *words, check=True):
-        return subprocess.run([self.program, *words, '--config', self.conf], capture_output=True, text=True,
-                              check=check, timeout=20)
-
-    def secret(self, serial):
-        lines = dict(line.split(' = ') for line in self.run('factory-secret', serial).stdout.splitlines())
-        assert lines['serial'] == f'"{serial}"'
-        return bytes.fromhex(lines['secret'])
-
-    def client(self):
-        return Client(self.url, self.folder / 'hq-anchors.pem', ('127.0.0.1', self.port))
-
-    def device(self, serial='NP-0001'):
-        return Device(self.client(), serial, self.secret(serial))
-
-    def lookup(self, name, kind='A'):
-        """The rdata of name in HQ's zone, as texts."""
-        answer = dns.query.udp(dns.message.make_query(name, kind), '127.0.0.1', port=self.dns_port, timeout=2)
-        return sorted(item.to_text() for rrset in answer.answer for item in rrset)
-
-    def cpu_seconds(self):
-        fields = Path(f'/proc/{self.process.pid}/stat').read_text().rsplit(')', 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+from hqclient import Device, b64, common_name_csr
+from hqserver import HOST, ZONE, Hq
 
 
 @pytest.fixture(scope='module')
