@@ -32,6 +32,7 @@ struct hq {
     int64_t seq, n;
     struct np_public_key identity, csr_key;
     bool has_identity;
+    uint8_t stored[32];      /* SHA-256 of the state that was last seen in the folder */
     uint8_t csr[NP_CSR_MAX]; /* of the newest CSR */
     size_t csr_len;
     bool csr_same;                         /* the newest CSR has the bytes of the one before */
