@@ -2,7 +2,7 @@
 import dns.flags
 import pytest
 
-from lab import steps_homes
+from lab import steps_homes, steps_hq
 from lab.home import LAN4, OTHER_LAN4
 from lab.home1 import NAS4, OTHER_NAS4, ROUTER4
 from lab.internet import HQ, RESOLVER
@@ -86,9 +86,12 @@ def test_wan_lease_is_nobodys_business(world):
 
 
 def test_renumbered_lan(world):
+    """There, and back while HQ is stopped: what changed meanwhile arrives after."""
     try:
         seen = steps_homes.renumbering(world, OTHER_LAN4)
         assert seen['local_seconds'] < 0.1 and seen['public_seconds'] < 2
+        seen = steps_hq.stopped(world)
+        assert seen['new'] == LAN4 and seen['local_seconds'] < 0.1
     finally:
         if world.home.box_address() != LAN4:
             steps_homes.renumbering(world, LAN4)

@@ -3,7 +3,7 @@ import json
 import sys
 import time
 
-from lab import browser, steps_homes
+from lab import browser, steps_homes, steps_hq
 from lab.home import LAN4, LAN6
 from lab.internet import HQ, RESOLVER
 from lab.nodes import rcode, records
@@ -149,7 +149,8 @@ def _tell_restart(d):
 
 STEPS = (('first boot', Demo.first_boot, _tell_boot), ('browser', Demo.browser, _tell_browser),
          ('every type', Demo.every_type, _tell_types), ('restart', Demo.restart, _tell_restart),
-         steps_homes.SECOND_HOME, steps_homes.DHCP_CHANGE, steps_homes.OFFLINE)
+         steps_homes.SECOND_HOME, steps_homes.DHCP_CHANGE, steps_homes.OFFLINE,
+         steps_hq.HQ_AWAY)
 
 
 def _show_logs(world):

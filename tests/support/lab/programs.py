@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import ssl
 import time
 
@@ -12,7 +13,7 @@ from lab.internet import ACME_DIRECTORY, DEVICE_ZONE, HQ
 from lab.namespaces import Failed, attempt
 from lab.nodes import records
 from lab.paths import BOX_UID, HQ_UID
-from lab.waiting import wait_until
+from lab.waiting import pause, wait_until
 
 HQ_HOST = f'hq.{DEVICE_ZONE}'
 HQ_URL = f'https://{HQ_HOST}'
@@ -90,16 +91,21 @@ class Hq:
     def zone_serial(self):
         return int(records(self.node.ask(DEVICE_ZONE, 'SOA', HQ), 'SOA')[0].split()[2])
 
-    def kill(self):
-        """kill -9 of HQ and its children; returns once they are gone."""
-        for pid in self.node.processes('nameplate-hq'):
+    def kill_at(self, trigger, later=0.0, deadline=20):
+        """kill -9 of HQ and its children `later` seconds after `trigger()` is true; returns once they are gone."""
+        pids = self.node.processes('nameplate-hq')
+        wait_until(trigger, deadline, 'the moment to kill HQ', every=0.0002)
+        pause(later)
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.node.daemons.pop('hq').wait()
         wait_until(lambda: not self.node.processes('nameplate-hq'), 5, 'HQ\'s processes are gone', every=0.002)
 
-    def log(self):
-        return self.node.log('hq').read_text(errors='replace')
+    def query(self, sql):
+        """Rows of HQ's database, also while HQ is dead."""
+        with contextlib.closing(sqlite3.connect(f'file:{self.folder}/data/hq.db?mode=ro', uri=True)) as db:
+            return db.execute(sql).fetchall()
 
 
 class Box:
