@@ -60,17 +60,44 @@ static void on_timer(uv_timer_t *timer)
             break;
         case NP_JOB_CERTIFICATE:
             np_agent_update_view(agent);
+            np_agent_enrol_simple(agent, NP_EVENT_TIMER); /* the wall clock may have jumped: is it time to look? */
+            break;
+        case NP_JOB_ZONE:
+            np_agent_zone_due(agent);
             break;
         }
     }
     np_agent_arm(agent);
 }
 
+/* "leave": how it stands. "leave REASON" and "leave REASON local": begins. */
+static char *on_leave(struct np_agent *agent, const char *words)
+{
+    static const char *const reasons[] = {"reset", "resale", "compromise"};
+    struct np_enrol_event event = {.type = NP_EVENT_LEAVE};
+    size_t i = 0;
+    if (!words[0])
+        return np_agent_leave_status(agent);
+    while (i < 3 && strncmp(words, reasons[i], strlen(reasons[i])) != 0)
+        i++;
+    const char *rest = i < 3 ? words + strlen(reasons[i]) : "?";
+    event.local = strcmp(rest, " local") == 0;
+    if (i == 3 || (rest[0] && !event.local))
+        return strdup("{\"error\":\"leave wants reset, resale or compromise, and may have local after it\"}\n");
+    event.leave = (enum np_leave_reason)i;
+    np_agent_enrol(agent, &event);
+    return np_agent_leave_status(agent);
+}
+
 static char *on_control(void *ctx, const char *request)
 {
     if (strcmp(request, "status") == 0)
         return np_agent_status(ctx);
-    return strdup("{\"error\":\"unknown request; known: status\"}\n");
+    if (strcmp(request, "leave") == 0)
+        return on_leave(ctx, "");
+    if (strncmp(request, "leave ", 6) == 0)
+        return on_leave(ctx, request + 6);
+    return strdup("{\"error\":\"unknown request; known: status, leave\"}\n");
 }
 
 static void on_child_closed(void *ctx)
@@ -87,6 +114,7 @@ static void stop(struct np_agent *agent)
     uv_close((uv_handle_t *)&agent->timer, NULL);
     uv_close((uv_handle_t *)&agent->sigterm, NULL);
     uv_close((uv_handle_t *)&agent->sigint, NULL);
+    np_agent_zone_stop(agent);
     np_netwatch_close(agent->watch);
     np_upstreams_close(agent->upstreams);
     np_control_close(agent->control);

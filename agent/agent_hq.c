@@ -55,6 +55,7 @@ int np_agent_hq_start(struct np_agent *agent)
     memcpy(agent->self.serial, c->serial, sizeof agent->self.serial);
     memcpy(agent->self.secret, c->secret, sizeof agent->self.secret);
     np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, NULL);
+    np_enrol_ask_zone_first(&agent->enrol);
     return 0;
 }
 
@@ -157,6 +158,10 @@ static void store(struct np_agent *agent, struct np_enrol_event *out_event)
         np_error("state folder %s: %s", agent->config->state, np_strerror(rc));
     else if (written)
         np_debug("state generation %llu written", (unsigned long long)agent->state.generation);
+    if (rc == 0 && agent->purge) {
+        np_store_purge(&agent->store);
+        agent->purge = false;
+    }
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
 }
 
@@ -184,6 +189,18 @@ static void install(struct np_agent *agent)
     np_agent_log_certificate(agent, "installed");
 }
 
+/* The box has left HQ: nothing of the old name is served or answered any more. */
+static void forget(struct np_agent *agent)
+{
+    np_notice("this box has left HQ: name, keys and certificate are forgotten");
+    np_hqclient_cancel(agent->hq);
+    np_agent_zone_stop(agent);
+    np_wipe(&agent->package, sizeof agent->package);
+    agent->purge = true;
+    np_agent_drop_certificate(agent);
+    np_agent_update_view(agent);
+}
+
 static enum np_log_level level_of(enum np_enrol_state state)
 {
     switch (state) {
@@ -194,6 +211,7 @@ static enum np_log_level level_of(enum np_enrol_state state)
     case NP_ENROL_NONCE:
     case NP_ENROL_PUSHING:
     case NP_ENROL_FETCHING:
+    case NP_ENROL_CHECKING_IN:
         return NP_LOG_DEBUG;
     default:
         return NP_LOG_INFO;
@@ -232,6 +250,14 @@ static bool act(struct np_agent *agent, const struct np_enrol_action *action, ch
         return true;
     case NP_ACTION_INSTALL:
         install(agent);
+        out_event->type = NP_EVENT_TIMER;
+        return true;
+    case NP_ACTION_ASK_ZONE:
+        np_agent_ask_zone(agent);
+        out_event->type = NP_EVENT_TIMER;
+        return true;
+    case NP_ACTION_FORGET:
+        forget(agent);
         out_event->type = NP_EVENT_TIMER;
         return true;
     }

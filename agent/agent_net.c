@@ -14,6 +14,7 @@
 #define FRAME_DROP        NP_FRAME('D', 'R', 'O', 'P')
 #define FRAME_VIEW        NP_FRAME('V', 'I', 'E', 'W')
 #define FRAME_CERTIFICATE NP_FRAME('C', 'E', 'R', 'T')
+#define FRAME_FORGET      NP_FRAME('F', 'R', 'G', 'T')
 #define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
 
 static const char *child_name(const struct np_agent *agent, const struct np_child *child)
@@ -83,6 +84,12 @@ static void send_certificate(struct np_agent *agent, struct np_child *child)
 void np_agent_send_certificate(struct np_agent *agent)
 {
     send_certificate(agent, agent->front);
+}
+
+void np_agent_drop_certificate(struct np_agent *agent)
+{
+    if (agent->front)
+        send_frame(agent, agent->front, FRAME_FORGET, "", NULL, 0);
 }
 
 /* A new process knows nothing: all of it, the view last, since it is ready after that. */

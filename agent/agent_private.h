@@ -19,13 +19,16 @@
 #include "agent/network/addresses.h"
 #include "agent/network/netwatch.h"
 #include "agent/tls/hqclient.h"
+#include "agent/tls/lookup.h"
 #include "agent/upstreams.h"
 #include "resolver/base/jobs.h"
 #include "resolver/view.h"
 
-enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE };
+enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
+
+#define NP_ZONE_DEADLINE_MS 10000 /* for asking the zone, its name servers' addresses included */
 
 /* Everything. About 400 KiB, on the heap. */
 struct np_agent {
@@ -48,6 +51,10 @@ struct np_agent {
     struct np_package package; /* the one that is being checked */
     struct np_tls_anchors *anchors;
     struct np_hqclient *hq;
+
+    struct np_lookup *zone_lookup; /* of the zone's name server, then of the own name there */
+    size_t zone_server;            /* which of state.nameservers */
+    bool zone_asking, purge;       /* purge: with the next write older generations go */
 
     struct np_netwatch *watch;
     struct np_network network; /* the last snapshot, copied */
@@ -104,6 +111,21 @@ void np_agent_update_view(struct np_agent *agent);
 
 /* Gives the front the certificate that the state holds. */
 void np_agent_send_certificate(struct np_agent *agent);
+
+/* Takes the certificate away from the front. */
+void np_agent_drop_certificate(struct np_agent *agent);
+
+/* Begins to ask the zone's name servers for the own name; NP_EVENT_ZONE comes later, once. */
+void np_agent_ask_zone(struct np_agent *agent);
+
+/* NP_JOB_ZONE is due. */
+void np_agent_zone_due(struct np_agent *agent);
+
+/* Gives the question up. */
+void np_agent_zone_stop(struct np_agent *agent);
+
+/* How a wish to leave stands, as JSON (agent/control.h), malloc'd; NULL when out of memory. */
+char *np_agent_leave_status(const struct np_agent *agent);
 
 /* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
 char *np_agent_status(struct np_agent *agent);

@@ -96,16 +96,23 @@ static json_t *addresses(const struct np_agent *agent, json_t *problems)
                      publisher->has_confirmed ? address_list(&publisher->confirmed) : json_null());
 }
 
+static json_t *seconds_to(int64_t at_ms, int64_t now_ms)
+{
+    return at_ms == NP_JOB_NEVER ? json_null() : json_integer(at_ms > now_ms ? (at_ms - now_ms) / 1000 : 0);
+}
+
 static json_t *hq(struct np_agent *agent, json_t *problems)
 {
     const struct np_enrol *e = &agent->enrol;
     int64_t now_ms = np_agent_now_ms(agent), due_ms = np_enrol_due(e);
     json_t *last = e->last_contact_ms ? json_integer((now_ms - e->last_contact_ms) / 1000) : json_null();
-    json_t *next = due_ms == NP_JOB_NEVER ? json_null() : json_integer(due_ms > now_ms ? (due_ms - now_ms) / 1000 : 0);
+    struct np_enrol_time now = {.now_ms = now_ms, .judged_s = np_agent_judged_s(agent)};
     if (e->problem[0])
         problem(problems, "HQ: %s", e->problem);
-    return json_pack("{s:s,s:o,s:o,s:o}", "url", agent->config->hq.text, "last_contact_seconds", last,
-                     "next_action_seconds", next, "problem", text_or_null(e->problem));
+    return json_pack("{s:s,s:o,s:o,s:o,s:o,s:o}", "url", agent->config->hq.text, "last_contact_seconds", last,
+                     "next_action_seconds", seconds_to(due_ms, now_ms), "next_checkin_seconds",
+                     seconds_to(e->checkin_ms, now_ms), "next_look_seconds",
+                     seconds_to(np_enrol_look_ms(e, &now), now_ms), "problem", text_or_null(e->problem));
 }
 
 static json_t *child(const struct np_child *process, const char *name, json_t *problems)
@@ -207,4 +214,16 @@ char *np_agent_status(struct np_agent *agent)
     }
     memcpy(line + len, "\n", 2);
     return line;
+}
+
+char *np_agent_leave_status(const struct np_agent *agent)
+{
+    static const char *const words[] = {"none", "under-way", "failed", "done"};
+    const struct np_enrol *e = &agent->enrol;
+    json_t *object = json_pack("{s:s,s:o,s:o}", "leave", words[e->leave], "problem",
+                               text_or_null(e->leave == NP_LEAVE_FAILED ? e->leave_problem : NULL), "name",
+                               text_or_null(agent->state.name));
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    json_decref(object);
+    return text;
 }

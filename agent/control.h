@@ -1,7 +1,10 @@
 /* control: the agent's control socket: a Unix stream socket (mode 0660) that takes one request line and gives one
  * answer.
  *
- * "status\n" gives the status as JSON; anything else an error object. The connection is closed after the answer. Who
+ * "status\n" gives the status as JSON (agent/cli/status.h). "leave REASON\n" (reset, resale, compromise) begins to
+ * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:
+ * {"leave": "none" | "under-way" | "failed" | "done", "problem": null | "why it failed", "name": null | "the name"}.
+ * Anything else gives {"error": "..."}. The connection is closed after the answer. Who
  * may connect is the file's mode and group. Lifecycle: np_control_new, np_control_close; the memory goes when the loop
  * has closed the handles. */
 #ifndef AGENT_CONTROL_H

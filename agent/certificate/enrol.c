@@ -34,6 +34,10 @@ const char *np_request_name(enum np_request request)
         return "PUT addresses";
     case NP_REQUEST_SESSION:
         return "POST session";
+    case NP_REQUEST_CHECKIN:
+        return "POST checkin";
+    case NP_REQUEST_LEAVE:
+        return "POST leave";
     case NP_REQUEST_NONE:
         break;
     }
@@ -98,9 +102,14 @@ void np_enrol_init(struct np_enrol *e, struct np_state *device, bool local_only,
     e->local_only = local_only;
     e->state = NP_ENROL_STARTING;
     e->backoff = (struct np_backoff){.first_ms = NP_ENROL_RETRY_MS, .cap_ms = NP_ENROL_RETRY_CAP_MS};
-    e->due_ms = NP_JOB_NEVER;
+    e->due_ms = e->checkin_ms = NP_JOB_NEVER;
     np_publisher_init(&e->publisher);
     np_enrol_read_installed(e);
+}
+
+void np_enrol_ask_zone_first(struct np_enrol *e)
+{
+    e->ask_zone = true;
 }
 
 const uint8_t *np_enrol_bearer(const struct np_enrol *e)
@@ -121,14 +130,15 @@ static void due(struct np_enrol *e, int64_t at_ms)
         e->due_ms = at_ms;
 }
 
-static void send_plain(struct np_enrol *e, struct np_enrol_action *out, enum np_request request,
-                       enum np_enrol_state state, const char *reason)
+static void send_plain(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                       enum np_request request, enum np_enrol_state state, const char *reason)
 {
     np_enrol_set_state(e, out, state, "%s", reason);
     out->type = NP_ACTION_SEND;
     out->request = request;
     e->inflight = request;
     e->due_ms = NP_JOB_NEVER;
+    np_enrol_zone_is_due(e, t); /* that question waits for no answer of HQ */
 }
 
 /* Sends a signed request with the nonce at hand, or fetches one first. */
@@ -137,7 +147,7 @@ static void send_signed(struct np_enrol *e, const struct np_enrol_time *t, struc
 {
     if (!e->nonce[0] || t->now_ms - e->nonce_ms > NP_ENROL_NONCE_MS) {
         e->nonce[0] = 0;
-        send_plain(e, out, NP_REQUEST_NONCE, NP_ENROL_NONCE, "a signed request needs one");
+        send_plain(e, t, out, NP_REQUEST_NONCE, NP_ENROL_NONCE, "a signed request needs one");
         return;
     }
     memcpy(out->nonce, e->nonce, sizeof out->nonce);
@@ -146,7 +156,7 @@ static void send_signed(struct np_enrol *e, const struct np_enrol_time *t, struc
         e->stated = e->wanted;
         out->addresses.addresses = e->stated;
     }
-    send_plain(e, out, request, state, reason);
+    send_plain(e, t, out, request, state, reason);
 }
 
 static bool needs_certificate(const struct np_enrol *e)
@@ -218,12 +228,23 @@ static bool decide_push(struct np_enrol *e, const struct np_enrol_time *t, struc
 {
     int64_t at_ms = np_publisher_due(&e->publisher, t->now_ms);
     if (at_ms <= t->now_ms && np_publisher_take(&e->publisher, t->now_ms, &out->addresses)) {
-        send_plain(e, out, NP_REQUEST_ADDRESSES, NP_ENROL_PUSHING, "the addresses to publish differ from HQ's");
+        send_plain(e, t, out, NP_REQUEST_ADDRESSES, NP_ENROL_PUSHING, "the addresses to publish differ from HQ's");
         return true;
     }
     if (at_ms > t->now_ms)
         due(e, at_ms);
     return false;
+}
+
+static bool decide_checkin(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    if (t->now_ms < e->checkin_ms) {
+        due(e, e->checkin_ms);
+        return false;
+    }
+    np_enrol_fill_checkin(e, t, &out->checkin);
+    send_plain(e, t, out, NP_REQUEST_CHECKIN, NP_ENROL_CHECKING_IN, "it is time to");
+    return true;
 }
 
 static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
@@ -232,39 +253,77 @@ static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t
         send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
         return;
     }
-    if (decide_push(e, t, out))
+    if (decide_push(e, t, out) || decide_checkin(e, t, out))
         return;
     np_enrol_set_state(e, out, NP_ENROL_WAITING_PACKAGE, "HQ is getting the certificate");
     if (t->now_ms < e->poll_ms) {
         due(e, e->poll_ms);
         return;
     }
-    send_plain(e, out, NP_REQUEST_PACKAGE, NP_ENROL_WAITING_PACKAGE, "");
+    send_plain(e, t, out, NP_REQUEST_PACKAGE, NP_ENROL_WAITING_PACKAGE, "");
 }
 
-/* With a certificate: push addresses, and look for its successor in the last quarter of its life. */
+int64_t np_enrol_look_ms(const struct np_enrol *e, const struct np_enrol_time *t)
+{
+    if (e->not_after_s == 0 || e->blocked)
+        return NP_JOB_NEVER;
+    int64_t wait_ms = 0;
+    if (!e->awaited && t->judged_s <= e->not_after_s) {
+        wait_ms = (np_renew_from_s(e->not_before_s, e->not_after_s) - t->judged_s) * 1000 + e->look_offset_ms;
+        wait_ms = wait_ms < 0 ? 0 : wait_ms;
+    }
+    int64_t at_ms = t->now_ms + wait_ms;
+    return at_ms < e->poll_ms ? e->poll_ms : at_ms;
+}
+
+/* The moment after which nothing valid is served: what was planned at the usual pace is now wanted sooner. */
+static void look_at_expiry(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    bool expired = t->judged_s > e->not_after_s;
+    if (expired && !e->urgent) {
+        e->looks = 0;
+        if (!e->poll_ordered && e->poll_ms > t->now_ms)
+            e->poll_ms = t->now_ms + (int64_t)e->below(e->below_ctx, (uint32_t)np_enrol_poll_pace(e, 0));
+    }
+    e->urgent = expired;
+    if (!expired && e->not_after_s - t->judged_s < NP_ENROL_DAY_MS / 1000)
+        due(e, t->now_ms + (e->not_after_s + 1 - t->judged_s) * 1000);
+}
+
+/* With a certificate: push addresses, check in, and look for its successor in the last quarter of its life. */
 static void decide_installed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
 {
-    if (decide_push(e, t, out))
+    look_at_expiry(e, t);
+    if (decide_push(e, t, out) || decide_checkin(e, t, out))
         return;
-    int64_t fetch_s = e->not_after_s - (e->not_after_s - e->not_before_s) / 4;
-    int64_t wait_ms = t->judged_s < fetch_s ? (fetch_s - t->judged_s) * 1000 : 0;
-    int64_t at_ms = t->now_ms + (wait_ms < NP_ENROL_DAY_MS ? wait_ms : NP_ENROL_DAY_MS);
-    if (at_ms < e->poll_ms)
-        at_ms = e->poll_ms;
+    int64_t at_ms = np_enrol_look_ms(e, t);
     if (at_ms <= t->now_ms) {
-        send_plain(e, out, NP_REQUEST_PACKAGE, NP_ENROL_FETCHING, "the certificate is in the last quarter of its life");
+        send_plain(e, t, out, NP_REQUEST_PACKAGE, NP_ENROL_FETCHING,
+                   e->urgent    ? "the certificate has expired"
+                   : e->awaited ? "HQ has a newer certificate, or gets one"
+                                : "the certificate is in the last quarter of its life");
         return;
     }
-    np_enrol_set_state(e, out, NP_ENROL_INSTALLED, "nothing to do");
-    due(e, at_ms);
+    np_enrol_set_state(e, out, NP_ENROL_INSTALLED, "%s",
+                       e->urgent ? "the certificate has expired; HQ has no newer one yet" : "nothing to do");
+    due(e, at_ms < t->now_ms + NP_ENROL_DAY_MS ? at_ms : t->now_ms + NP_ENROL_DAY_MS);
 }
 
 static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
 {
     e->due_ms = NP_JOB_NEVER;
+    if (np_enrol_zone_is_due(e, t)) {
+        e->zone = NP_ZONE_ASKING;
+        out->type = NP_ACTION_ASK_ZONE;
+        return;
+    }
     if (e->inflight != NP_REQUEST_NONE || e->checking)
         return;
+    if (e->leave == NP_LEAVE_UNDER_WAY) {
+        out->leave.reason = e->leave_reason;
+        send_signed(e, t, out, NP_REQUEST_LEAVE, NP_ENROL_LEAVING, "the owner wants it");
+        return;
+    }
     if (decide_local(e, t, out) || decide_identity(e, t, out))
         return;
     if (needs_certificate(e))
@@ -273,28 +332,8 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
         decide_installed(e, t, out);
 }
 
-static void on_addresses(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
-{
-    e->network = true;
-    e->usable = event->usable;
-    e->wanted = *event->addresses;
-    if (!e->local_only)
-        np_publisher_want(&e->publisher, &e->wanted, t->now_ms);
-}
-
-static void on_start(struct np_enrol *e, const struct np_enrol_time *t, bool entropy)
-{
-    e->entropy = entropy;
-    if (!e->device->device[0])
-        return;
-    /* What HQ has is not known after a boot: its 409 will tell the sequence number. */
-    np_publisher_known(&e->publisher, 0, NULL);
-    if (e->local_only)
-        np_publisher_withdraw(&e->publisher, t->now_ms);
-}
-
-/* The way out changed: what failed for want of it is tried soon, what HQ asked to wait for is not. */
-static void on_route(struct np_enrol *e, const struct np_enrol_time *t)
+/* The way out, or where we are, changed: what failed for want of it is tried soon; what HQ asked to wait for is not. */
+static void retry_soon(struct np_enrol *e, const struct np_enrol_time *t)
 {
     if (e->state != NP_ENROL_BACKOFF || e->ordered)
         return;
@@ -302,6 +341,42 @@ static void on_route(struct np_enrol *e, const struct np_enrol_time *t)
     int64_t soon_ms = t->now_ms + (int64_t)e->below(e->below_ctx, 250);
     if (soon_ms < e->retry_ms)
         e->retry_ms = soon_ms;
+}
+
+static void on_addresses(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
+{
+    bool changed = !np_addresses_equal(&e->wanted, event->addresses), first = !e->network;
+    if (changed && !first && event->usable)
+        retry_soon(e, t);
+    e->network = true;
+    e->usable = event->usable;
+    e->wanted = *event->addresses;
+    if (!e->local_only)
+        np_publisher_want(&e->publisher, &e->wanted, t->now_ms);
+    if (changed)
+        np_enrol_zone_changed(e, t); /* after that: the debounce runs from now */
+}
+
+static void on_start(struct np_enrol *e, const struct np_enrol_time *t, bool entropy)
+{
+    e->entropy = entropy;
+    if (!e->device->device[0])
+        return;
+    np_enrol_plan_boot(e, t);
+    /* What HQ has is not known after a boot: its 409, or the check-in, will tell the sequence number. */
+    if (e->zone == NP_ZONE_SETTLED)
+        np_publisher_known(&e->publisher, 0, NULL);
+    if (e->local_only)
+        np_publisher_withdraw(&e->publisher, t->now_ms);
+}
+
+static void on_route(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    retry_soon(e, t);
+    if (e->zone == NP_ZONE_UNKNOWN) {
+        e->zone = NP_ZONE_WANTED;
+        e->zone_ms = t->now_ms + (int64_t)e->below(e->below_ctx, 250);
+    }
 }
 
 void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
@@ -337,6 +412,12 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         break;
     case NP_EVENT_CHECKED:
         np_enrol_on_checked(e, t, event, out);
+        break;
+    case NP_EVENT_ZONE:
+        np_enrol_on_zone(e, event);
+        break;
+    case NP_EVENT_LEAVE:
+        np_enrol_on_leave(e, t, event, out);
         break;
     }
     if (out->type == NP_ACTION_NONE)

@@ -8,13 +8,19 @@
  *
  *   waiting-entropy -> waiting-address -> nonce -> enrolling -> sending-csr -> waiting-package -> installed
  *                                                                              installed <-> pushing-address, fetching
+ *   installed, waiting-package <-> checking-in (daily at the second HQ gave)
+ *   any -> leaving (the owner gives the box up) -> starting, as a new device
  *   any -> session (the token was not accepted) -> where it was
  *   any -> backoff (full jitter, doubling, Retry-After kept) -> where it was
  *   any -> refused (HQ does not take the credential: once a day), blocked (HQ wants no more requests: none until
  * restart)
  *
  * Rules: one request at a time; nothing is sent before what the state holds is stored; no answer of HQ deletes a key, a
- * name or a certificate that may be valid. A restart with a stored certificate sends nothing but its addresses. */
+ * name or a certificate that may be valid; only NP_EVENT_LEAVE, which a person asks for, makes it forget who it is.
+ *
+ * After a boot the zone is asked first (np_enrol_ask_zone_first): addresses that it has already are not pushed. The
+ * check-in follows after a random part of HQ's boot jitter, or at once when the certificate is missing, expired or in
+ * its last quarter. When the device looks for a new certificate is agent/certificate/renew. */
 #ifndef AGENT_CERTIFICATE_ENROL_H
 #define AGENT_CERTIFICATE_ENROL_H
 
@@ -23,24 +29,25 @@
 #include <stdint.h>
 
 #include "agent/certificate/package.h"
+#include "agent/certificate/renew.h"
 #include "agent/identity/state.h"
 #include "agent/network/publish.h"
 #include "hq/proto/message.h"
 #include "resolver/base/jobs.h"
 
-#define NP_ENROL_REASON_MAX      256
-#define NP_ENROL_TRANSITIONS_MAX 4      /* changes of state in one step */
-#define NP_ENROL_RETRY_MS        1000   /* first retry; doubles to the cap */
-#define NP_ENROL_RETRY_CAP_MS    900000 /* 15 min: HQ was away, people are waiting */
-#define NP_ENROL_REFUSED_MS      86400000
-#define NP_ENROL_NONCE_MS        1800000 /* a nonce is good for an hour; half of it is sure */
-#define NP_ENROL_ENTROPY_MS      250     /* how often getrandom is asked again */
-#define NP_ENROL_NONCE_RETRIES   5       /* badNonce in a row before backing off */
-#define NP_ENROL_POLL_MS         2000    /* where HQ names no pace */
-#define NP_ENROL_POLL_MIN_MS     250
-#define NP_ENROL_POLL_MAX_MS     3600000
-#define NP_ENROL_FETCH_MS        21600000 /* between looks for a renewed certificate, in its last quarter */
-#define NP_ENROL_DAY_MS          86400000
+#define NP_ENROL_REASON_MAX         256
+#define NP_ENROL_TRANSITIONS_MAX    4      /* changes of state in one step */
+#define NP_ENROL_RETRY_MS           1000   /* first retry; doubles to the cap */
+#define NP_ENROL_RETRY_CAP_MS       900000 /* 15 min: HQ was away, people are waiting */
+#define NP_ENROL_REFUSED_MS         86400000
+#define NP_ENROL_NONCE_MS           1800000 /* a nonce is good for an hour; half of it is sure */
+#define NP_ENROL_ENTROPY_MS         250     /* how often getrandom is asked again */
+#define NP_ENROL_NONCE_RETRIES      5       /* badNonce in a row before backing off */
+#define NP_ENROL_POLL_MS            2000    /* where HQ names no pace */
+#define NP_ENROL_POLL_MIN_MS        250
+#define NP_ENROL_POLL_MAX_MS        3600000
+#define NP_ENROL_BOOT_JITTER_MAX_MS 86400000
+#define NP_ENROL_DAY_MS             86400000
 
 #define NP_ENROL_STATE_MAP(X)                                                                                          \
     X(NP_ENROL_STARTING, "starting")                                                                                   \
@@ -54,6 +61,8 @@
     X(NP_ENROL_INSTALLED, "installed")                                                                                 \
     X(NP_ENROL_PUSHING, "pushing-address")                                                                             \
     X(NP_ENROL_FETCHING, "fetching")                                                                                   \
+    X(NP_ENROL_CHECKING_IN, "checking-in")                                                                             \
+    X(NP_ENROL_LEAVING, "leaving")                                                                                     \
     X(NP_ENROL_SESSION, "session")                                                                                     \
     X(NP_ENROL_BACKOFF, "backoff")                                                                                     \
     X(NP_ENROL_REFUSED, "refused")                                                                                     \
@@ -74,7 +83,9 @@ enum np_request {
     NP_REQUEST_CSR,
     NP_REQUEST_PACKAGE,
     NP_REQUEST_ADDRESSES,
-    NP_REQUEST_SESSION
+    NP_REQUEST_SESSION,
+    NP_REQUEST_CHECKIN,
+    NP_REQUEST_LEAVE
 };
 
 /* An answer of HQ, parsed (agent/certificate/exchange). Large: one lives in the owner. */
@@ -94,6 +105,7 @@ struct np_response {
         struct np_package_answer package; /* package, 200 */
         struct np_addresses_answer addresses;
         struct np_session_answer session;
+        struct np_checkin_answer checkin;
     };
 };
 
@@ -107,7 +119,9 @@ enum np_enrol_event_type {
     NP_EVENT_ROUTE,     /* the way to the Internet changed: what failed may work now */
     NP_EVENT_RESPONSE,  /* response */
     NP_EVENT_FAILED,    /* the request did not get an answer: reason */
-    NP_EVENT_CHECKED    /* the package was checked: rc, reason, package, from_next */
+    NP_EVENT_CHECKED,   /* the package was checked: rc, reason, package, from_next */
+    NP_EVENT_ZONE,      /* the zone was asked: rc (0: it answered), addresses (what it has for the own name) */
+    NP_EVENT_LEAVE      /* a person wants the box to leave HQ: leave, local */
 };
 
 /* An event. Pointers are borrowed for the step. */
@@ -121,6 +135,8 @@ struct np_enrol_event {
     const struct np_response *response;   /* RESPONSE and CHECKED */
     const struct np_package *package;     /* CHECKED with rc 0 */
     bool from_next;                       /* CHECKED: it is for state->next, not for state->tls */
+    enum np_leave_reason leave;           /* LEAVE */
+    bool local;                           /* LEAVE: without telling HQ */
 };
 
 enum np_enrol_action_type {
@@ -130,7 +146,10 @@ enum np_enrol_action_type {
     NP_ACTION_STORE,         /* write the state; then STORED */
     NP_ACTION_SEND,          /* request; then RESPONSE or FAILED */
     NP_ACTION_CHECK,         /* check the package in the response; then CHECKED with the same response */
-    NP_ACTION_INSTALL        /* serve state->tls and state->chain from now on; then step with TIMER */
+    NP_ACTION_INSTALL,       /* serve state->tls and state->chain from now on; then step with TIMER */
+    NP_ACTION_ASK_ZONE,      /* ask the zone's name servers for the own name; step with TIMER now, ZONE comes later */
+    NP_ACTION_FORGET         /* the state is empty: serve nothing of the old name, let no copy of the old state stay
+                                behind the next STORE; then step with TIMER */
 };
 
 /* A change of state, for the log. */
@@ -145,6 +164,8 @@ struct np_enrol_action {
     enum np_request request;               /* SEND */
     char nonce[NP_NONCE_MAX + 1];          /* SEND of a signed request */
     struct np_addresses_request addresses; /* SEND of NP_REQUEST_ADDRESSES; of NP_REQUEST_ENROL: what to state */
+    struct np_checkin_request checkin;     /* SEND of NP_REQUEST_CHECKIN, but for the version */
+    struct np_leave_request leave;         /* SEND of NP_REQUEST_LEAVE */
     struct np_enrol_transition transitions[NP_ENROL_TRANSITIONS_MAX];
     size_t transition_count;
 };
@@ -155,17 +176,36 @@ struct np_enrol_time {
     int64_t judged_s; /* Unix time to judge certificates by */
 };
 
+/* Whether the zone is asked before addresses are pushed after a boot. */
+enum np_zone_question {
+    NP_ZONE_SETTLED, /* not needed, or answered */
+    NP_ZONE_WANTED,  /* once the addresses have stood still */
+    NP_ZONE_ASKING,
+    NP_ZONE_UNKNOWN /* it could not be asked: again when the way out changes; else the check-in settles it */
+};
+
+/* How a wish to leave stands. */
+enum np_leave_progress {
+    NP_LEAVE_NONE,
+    NP_LEAVE_UNDER_WAY,
+    NP_LEAVE_FAILED, /* leave_problem says why; nothing has changed */
+    NP_LEAVE_DONE    /* the box has begun anew */
+};
+
 /* The machine. All members are private but for state, reason and the ones marked. */
 struct np_enrol {
     struct np_state *device; /* borrowed */
     np_random_below_fn *below;
     void *below_ctx;
 
-    enum np_enrol_state state;         /* readable */
-    char reason[NP_ENROL_REASON_MAX];  /* readable: why it is in that state */
-    int64_t last_contact_ms;           /* readable: of the last answer; 0: none yet */
-    char problem[NP_ENROL_REASON_MAX]; /* readable: the last failure, empty when the last request went well */
-    struct np_publisher publisher;     /* readable */
+    enum np_enrol_state state;               /* readable */
+    char reason[NP_ENROL_REASON_MAX];        /* readable: why it is in that state */
+    int64_t last_contact_ms;                 /* readable: of the last answer; 0: none yet */
+    char problem[NP_ENROL_REASON_MAX];       /* readable: the last failure, empty when the last request went well */
+    struct np_publisher publisher;           /* readable */
+    int64_t checkin_ms;                      /* readable: the next check-in; NP_JOB_NEVER: none planned */
+    enum np_leave_progress leave;            /* readable */
+    char leave_problem[NP_ENROL_REASON_MAX]; /* readable */
 
     bool local_only, entropy, network, usable, dirty, install, checking;
     bool csr_accepted, want_csr, need_session, need_enrol, session_fresh, blocked, refused, ordered;
@@ -178,12 +218,29 @@ struct np_enrol {
     int64_t not_before_s, not_after_s; /* of the installed leaf; 0: none */
     struct np_backoff backoff;
     int64_t retry_ms, poll_ms, due_ms;
+    bool poll_ordered;      /* poll_ms is HQ's Retry-After */
+    bool awaited, urgent;   /* enum np_renew_need */
+    unsigned looks;         /* in a row that brought nothing */
+    unsigned key_failures;  /* packages in a row that were for no key of ours */
+    int64_t look_offset_ms; /* the first look's part of the fleet's spread */
+    bool ask_zone;
+    enum np_zone_question zone;
+    int64_t zone_ms; /* when it is asked */
+    enum np_leave_reason leave_reason;
 };
 
 /* Begins with what was stored. device stays the caller's and must outlive the machine; local_only: addresses that HQ
  * published earlier are withdrawn; below with its ctx is the source of jitter. */
 void np_enrol_init(struct np_enrol *enrol, struct np_state *device, bool local_only, np_random_below_fn *below,
                    void *below_ctx);
+
+/* After a boot, pushes only what the zone does not have: the owner can carry out NP_ACTION_ASK_ZONE. Call before
+ * NP_EVENT_START. */
+void np_enrol_ask_zone_first(struct np_enrol *enrol);
+
+/* When the machine will next ask HQ for a new package by itself (monotonic ms, at or before now: as soon as it may).
+ * NP_JOB_NEVER: before there is a certificate, and for a device that HQ blocked. */
+int64_t np_enrol_look_ms(const struct np_enrol *enrol, const struct np_enrol_time *time);
 
 /* Takes one event and says what to do now. *out_action is written whole. */
 void np_enrol_step(struct np_enrol *enrol, const struct np_enrol_time *time, const struct np_enrol_event *event,

@@ -6,12 +6,8 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-/* Backs off: nothing is sent before the delay is over. */
-static void fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out, int64_t retry_after_ms,
-                 const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-static void fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out, int64_t retry_after_ms,
-                 const char *format, ...)
+void np_enrol_fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                   int64_t retry_after_ms, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -20,6 +16,8 @@ static void fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_en
     int64_t delay_ms = np_backoff_fail(&e->backoff, retry_after_ms, e->below, e->below_ctx);
     e->retry_ms = t->now_ms + delay_ms;
     e->ordered = retry_after_ms > 0;
+    if (e->leave == NP_LEAVE_UNDER_WAY)
+        np_enrol_leave_failed(e, e->problem); /* whoever waits for it is told now, and decides */
     np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%.200s; next try in %lld.%lld s", e->problem,
                        (long long)(delay_ms / 1000), (long long)(delay_ms % 1000 / 100));
 }
@@ -40,7 +38,7 @@ void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const
         e->dirty = false;
         return;
     }
-    fail(e, t, out, 0, "the state folder cannot be written: %s", np_strerror(event->rc));
+    np_enrol_fail(e, t, out, 0, "the state folder cannot be written: %s", np_strerror(event->rc));
 }
 
 void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
@@ -49,7 +47,7 @@ void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const
     if (e->inflight == NP_REQUEST_ADDRESSES)
         np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
     e->inflight = NP_REQUEST_NONE;
-    fail(e, t, out, 0, "%s", event->reason ? event->reason : np_strerror(event->rc));
+    np_enrol_fail(e, t, out, 0, "%s", event->reason ? event->reason : np_strerror(event->rc));
 }
 
 static int64_t clamp_poll(int64_t ms)
@@ -57,14 +55,14 @@ static int64_t clamp_poll(int64_t ms)
     return ms < NP_ENROL_POLL_MIN_MS ? NP_ENROL_POLL_MIN_MS : ms > NP_ENROL_POLL_MAX_MS ? NP_ENROL_POLL_MAX_MS : ms;
 }
 
-static int64_t poll_pace(const struct np_enrol *e, int64_t retry_after_ms)
+int64_t np_enrol_poll_pace(const struct np_enrol *e, int64_t retry_after_ms)
 {
     if (retry_after_ms > 0)
         return clamp_poll(retry_after_ms);
     return clamp_poll(e->device->poll_s > 0 ? e->device->poll_s * 1000 : NP_ENROL_POLL_MS);
 }
 
-static void on_enrolled(struct np_enrol *e, const struct np_enrol_answer *answer)
+static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_answer *answer)
 {
     struct np_state *d = e->device;
     if (strcmp(d->device, answer->device) != 0) {
@@ -89,6 +87,8 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_answer *answer
     e->dirty = true;
     np_enrol_read_installed(e);
     np_publisher_known(&e->publisher, answer->seq, &e->stated);
+    np_enrol_plan_checkin(e, t);
+    e->zone = NP_ZONE_SETTLED;
     e->session_fresh = true;
     progress(e);
 }
@@ -99,7 +99,9 @@ static void on_csr(struct np_enrol *e, const struct np_enrol_time *t, const stru
      */
     int64_t eta_ms = r->csr.eta_s * 1000;
     e->csr_accepted = true;
-    e->poll_ms = t->now_ms + (eta_ms > 0 ? clamp_poll(eta_ms) : poll_pace(e, r->retry_after_ms));
+    e->looks = 0;
+    e->poll_ordered = false;
+    e->poll_ms = t->now_ms + (eta_ms > 0 ? clamp_poll(eta_ms) : np_enrol_poll_pace(e, r->retry_after_ms));
     progress(e);
 }
 
@@ -116,13 +118,19 @@ static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const 
             np_wipe(&e->device->next, sizeof e->device->next);
             e->dirty = true;
         }
-        fail(e, t, out, r->retry_after_ms, "HQ %s",
-             dead ? "gave up this order: another CSR follows" : "has no CSR of this device");
+        np_enrol_fail(e, t, out, r->retry_after_ms, "HQ %s",
+                      dead ? "gave up this order: another CSR follows" : "has no CSR of this device");
         return;
     }
     np_backoff_reset(&e->backoff);
-    e->poll_ms = t->now_ms + poll_pace(e, r->retry_after_ms);
-    e->problem[0] = 0;
+    progress(e);
+    if (e->covered && !e->want_csr) {
+        e->awaited = true;
+        np_enrol_look_again(e, t, r->retry_after_ms);
+        return;
+    }
+    e->poll_ms = t->now_ms + np_enrol_poll_pace(e, r->retry_after_ms);
+    e->poll_ordered = r->retry_after_ms > 0;
 }
 
 static void on_package(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r,
@@ -131,8 +139,9 @@ static void on_package(struct np_enrol *e, const struct np_enrol_time *t, const 
     if (r->status == 202) {
         on_pending(e, t, r, out);
     } else if (r->status == 304) {
-        e->poll_ms = t->now_ms + NP_ENROL_FETCH_MS / 2 + (int64_t)e->below(e->below_ctx, NP_ENROL_FETCH_MS / 2);
-        e->problem[0] = 0;
+        np_backoff_reset(&e->backoff);
+        progress(e);
+        np_enrol_look_again(e, t, r->retry_after_ms);
     } else {
         e->checking = true;
         out->type = NP_ACTION_CHECK;
@@ -146,9 +155,13 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     const struct np_response *r = event->response;
     e->checking = false;
     if (event->rc) {
-        if (event->rc == NP_E_KEY)
-            e->csr_accepted = false; /* of an older CSR: HQ hears the current one again */
-        fail(e, t, out, 0, "HQ's package is refused: %s", event->reason);
+        if (event->rc == NP_E_KEY) {
+            /* Of an older CSR: HQ hears the current one again. Twice: its key was lost, with a generation of the state
+             * perhaps. */
+            e->csr_accepted = false;
+            e->want_csr = e->want_csr || ++e->key_failures > 1;
+        }
+        np_enrol_fail(e, t, out, 0, "HQ's package is refused: %s", event->reason);
         return;
     }
     if (event->from_next) {
@@ -164,7 +177,10 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     e->csr_accepted = e->want_csr = false;
     e->dirty = e->install = true;
     e->poll_ms = 0;
+    e->awaited = e->urgent = e->poll_ordered = false;
+    e->looks = e->key_failures = 0;
     np_enrol_read_installed(e);
+    e->look_offset_ms = (int64_t)e->below(e->below_ctx, (uint32_t)np_renew_pace_ms(e->not_before_s, e->not_after_s));
     np_backoff_reset(&e->backoff);
     progress(e);
 }
@@ -182,6 +198,7 @@ static void on_session(struct np_enrol *e, const struct np_session_answer *answe
         e->dirty = true;
     }
     np_publisher_known(&e->publisher, answer->seq, NULL);
+    e->zone = NP_ZONE_SETTLED;
     progress(e);
 }
 
@@ -192,7 +209,7 @@ static void ask_session(struct np_enrol *e, const struct np_enrol_time *t, struc
 {
     e->need_session = true;
     if (e->session_fresh)
-        fail(e, t, out, 0, "%s", text);
+        np_enrol_fail(e, t, out, 0, "%s", text);
     e->session_fresh = false;
 }
 
@@ -206,7 +223,7 @@ static void on_bad_nonce(struct np_enrol *e, const struct np_enrol_time *t, cons
 {
     if (++e->nonce_failures > NP_ENROL_NONCE_RETRIES) {
         e->nonce_failures = 0;
-        fail(e, t, out, r->retry_after_ms, "%s", text);
+        np_enrol_fail(e, t, out, r->retry_after_ms, "%s", text);
     }
 }
 
@@ -218,6 +235,12 @@ static void on_refused(struct np_enrol *e, const struct np_enrol_time *t, struct
     np_enrol_set_state(e, out, NP_ENROL_REFUSED, "%s; next try in a day", text);
 }
 
+static void postpone_checkin(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    e->checkin_ms =
+        t->now_ms + NP_RENEW_CHECKIN_DEFECT_MS + (int64_t)e->below(e->below_ctx, NP_RENEW_CHECKIN_DEFECT_MS);
+}
+
 static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum np_request request,
                        const struct np_response *r, struct np_enrol_action *out)
 {
@@ -225,7 +248,11 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
     snprintf(text, sizeof text, "HQ answered %s with %d %s%s%.160s", np_request_name(request), r->status,
              r->problem.type, r->problem.detail[0] ? ": " : "", r->problem.detail);
     snprintf(e->problem, sizeof e->problem, "%s", text);
-    bool bearer = request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES;
+    bool bearer = request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES || request == NP_REQUEST_CHECKIN;
+    if (request == NP_REQUEST_LEAVE && (is(r, "retired") || is(r, "unknown-device"))) {
+        np_enrol_forget(e, t, out); /* HQ has nothing of this device any more */
+        return;
+    }
     if (request == NP_REQUEST_ADDRESSES) {
         if (is(r, "stale-seq") && r->problem.has_seq) {
             e->problem[0] = 0;
@@ -238,6 +265,8 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
         on_bad_nonce(e, t, r, out, text);
     } else if (is(r, "blocked") || is(r, "retired")) {
         e->blocked = true;
+        if (request == NP_REQUEST_LEAVE)
+            np_enrol_leave_failed(e, text);
         np_enrol_set_state(e, out, NP_ENROL_BLOCKED, "%s", text);
     } else if (is(r, "bad-credential") || is(r, "credential-unsupported")) {
         on_refused(e, t, out, text);
@@ -248,6 +277,8 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
         e->need_enrol = true;
     } else if (is(r, "unknown-device") && request != NP_REQUEST_ENROL) {
         ask_session(e, t, out, text);
+    } else if (request == NP_REQUEST_CHECKIN && r->status < 500 && r->retry_after_ms == 0) {
+        postpone_checkin(e, t); /* a defect: nothing else has to wait for it */
     } else {
         if (is(r, "key-reused") && e->device->has_next) {
             e->device->has_next = false; /* never certified: nothing is lost with it */
@@ -256,7 +287,7 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
         }
         if (is(r, "bad-csr"))
             e->need_enrol = true; /* perhaps the names are others by now */
-        fail(e, t, out, r->retry_after_ms, "%s", text);
+        np_enrol_fail(e, t, out, r->retry_after_ms, "%s", text);
     }
 }
 
@@ -272,6 +303,8 @@ static bool expected(enum np_request request, int status)
         return status == 200 || status == 202;
     case NP_REQUEST_PACKAGE:
         return status == 200 || status == 202 || status == 304;
+    case NP_REQUEST_LEAVE:
+        return status == 200 || status == 204;
     default:
         return status == 200;
     }
@@ -283,10 +316,10 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
     switch (request) {
     case NP_REQUEST_NONCE:
         if (!e->nonce[0])
-            fail(e, t, out, r->retry_after_ms, "HQ sent no nonce");
+            np_enrol_fail(e, t, out, r->retry_after_ms, "HQ sent no nonce");
         return;
     case NP_REQUEST_ENROL:
-        on_enrolled(e, &r->enrol);
+        on_enrolled(e, t, &r->enrol);
         break;
     case NP_REQUEST_CSR:
         on_csr(e, t, r);
@@ -303,6 +336,15 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
         np_publisher_done(&e->publisher, t->now_ms);
         np_backoff_reset(&e->backoff);
         progress(e);
+        return;
+    case NP_REQUEST_CHECKIN:
+        e->session_fresh = false;
+        np_backoff_reset(&e->backoff);
+        progress(e);
+        np_enrol_on_checkin(e, t, &r->checkin);
+        return;
+    case NP_REQUEST_LEAVE:
+        np_enrol_forget(e, t, out);
         return;
     case NP_REQUEST_NONE:
         return;
@@ -328,8 +370,10 @@ void np_enrol_on_response(struct np_enrol *e, const struct np_enrol_time *t, con
     } else if (r->rc || !expected(request, r->status)) {
         if (request == NP_REQUEST_ADDRESSES)
             np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
-        fail(e, t, out, r->retry_after_ms, "HQ's answer to %s (status %d) cannot be used: %s", np_request_name(request),
-             r->status, r->rc ? np_strerror(r->rc) : "unexpected status");
+        if (request == NP_REQUEST_CHECKIN)
+            postpone_checkin(e, t);
+        np_enrol_fail(e, t, out, r->retry_after_ms, "HQ's answer to %s (status %d) cannot be used: %s",
+                      np_request_name(request), r->status, r->rc ? np_strerror(r->rc) : "unexpected status");
     } else {
         on_success(e, t, request, r, out);
     }

@@ -11,6 +11,47 @@ void np_enrol_set_state(struct np_enrol *e, struct np_enrol_action *out, enum np
 /* Reads dates and names of the stored chain's leaf into the machine. */
 void np_enrol_read_installed(struct np_enrol *e);
 
+/* Backs off: nothing is sent before the delay is over. A wish to leave has failed with it. */
+void np_enrol_fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                   int64_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* HQ's poll interval, or the Retry-After that came (0: none), within bounds. */
+int64_t np_enrol_poll_pace(const struct np_enrol *e, int64_t retry_after_ms);
+
+/* A package was asked for and there is no newer one: plans the next look. */
+void np_enrol_look_again(struct np_enrol *e, const struct np_enrol_time *t, int64_t retry_after_ms);
+
+/* NP_EVENT_START: plans the first check-in and whether the zone is asked. */
+void np_enrol_plan_boot(struct np_enrol *e, const struct np_enrol_time *t);
+
+/* Plans the check-in after an enrolment, spread over the second half of its interval. */
+void np_enrol_plan_checkin(struct np_enrol *e, const struct np_enrol_time *t);
+
+/* Fills a check-in. */
+void np_enrol_fill_checkin(const struct np_enrol *e, const struct np_enrol_time *t, struct np_checkin_request *out);
+
+/* The answer to a check-in. */
+void np_enrol_on_checkin(struct np_enrol *e, const struct np_enrol_time *t, const struct np_checkin_answer *answer);
+
+/* Is it time to ask the zone? Plans the timer when it is not yet. */
+bool np_enrol_zone_is_due(struct np_enrol *e, const struct np_enrol_time *t);
+
+/* The addresses to publish have changed since the question was planned or asked. */
+void np_enrol_zone_changed(struct np_enrol *e, const struct np_enrol_time *t);
+
+/* NP_EVENT_ZONE. */
+void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_event *event);
+
+/* NP_EVENT_LEAVE. */
+void np_enrol_on_leave(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
+                       struct np_enrol_action *out);
+
+/* The wish to leave has failed; text says why. */
+void np_enrol_leave_failed(struct np_enrol *e, const char *text);
+
+/* HQ has let the device go, or need not be told: everything but the addresses and the clock's floor is forgotten. */
+void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);
+
 /* NP_EVENT_STORED. */
 void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
                         struct np_enrol_action *out);

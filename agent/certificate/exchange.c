@@ -52,6 +52,21 @@ static int csr_payload(const struct np_state *device, char **out_json)
     return rc ? rc : np_csr_request_encode(&m, out_json);
 }
 
+static bool is_bearer(enum np_request request)
+{
+    return request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES || request == NP_REQUEST_CHECKIN;
+}
+
+static int kid_payload(const struct np_state *device, const struct np_enrol_action *action, char **out_json)
+{
+    if (action->request == NP_REQUEST_CSR)
+        return csr_payload(device, out_json);
+    if (action->request == NP_REQUEST_LEAVE)
+        return np_leave_request_encode(&action->leave, out_json);
+    *out_json = strdup("{}");
+    return *out_json ? 0 : -ENOMEM;
+}
+
 static int build_signed(const struct np_exchange_self *self, const struct np_state *device,
                         const struct np_enrol_action *action, struct np_exchange *x)
 {
@@ -69,7 +84,7 @@ static int build_signed(const struct np_exchange_self *self, const struct np_sta
         rc = enrol_payload(self, device, action, header.url, &payload);
     } else {
         memcpy(header.kid, device->device, sizeof header.kid);
-        rc = action->request == NP_REQUEST_CSR ? csr_payload(device, &payload) : (payload = strdup("{}")) ? 0 : -ENOMEM;
+        rc = kid_payload(device, action, &payload);
     }
     if (rc)
         return rc;
@@ -87,6 +102,19 @@ static int build_signed(const struct np_exchange_self *self, const struct np_sta
 static int build_addresses(const struct np_enrol_action *action, struct np_exchange *x)
 {
     int rc = np_addresses_request_encode(&action->addresses, &x->body);
+    if (rc)
+        return rc;
+    x->content_type = "application/json";
+    x->body_len = strlen(x->body);
+    return 0;
+}
+
+static int build_checkin(const struct np_exchange_self *self, const struct np_enrol_action *action,
+                         struct np_exchange *x)
+{
+    struct np_checkin_request m = action->checkin;
+    snprintf(m.version, sizeof m.version, "%s", self->version);
+    int rc = np_checkin_request_encode(&m, &x->body);
     if (rc)
         return rc;
     x->content_type = "application/json";
@@ -128,10 +156,18 @@ int np_exchange_build(const struct np_exchange_self *self, const struct np_state
         snprintf(x.path, sizeof x.path, "/v1/devices/%s/addresses", id);
         rc = build_addresses(action, &x);
         break;
+    case NP_REQUEST_CHECKIN:
+        snprintf(x.path, sizeof x.path, "/v1/devices/%s/checkin", id);
+        rc = build_checkin(self, action, &x);
+        break;
+    case NP_REQUEST_LEAVE:
+        snprintf(x.path, sizeof x.path, "/v1/devices/%s/leave", id);
+        rc = build_signed(self, device, action, &x);
+        break;
     case NP_REQUEST_NONE:
         rc = NP_E_UNKNOWN;
     }
-    if (rc == 0 && bearer && (action->request == NP_REQUEST_PACKAGE || action->request == NP_REQUEST_ADDRESSES))
+    if (rc == 0 && bearer && is_bearer(action->request))
         np_base64url_encode(bearer, NP_TOKEN_LEN, x.bearer);
     if (rc)
         np_exchange_free(&x);
@@ -203,7 +239,12 @@ static void read_body(const char *body, size_t len, struct np_response *r)
         r->rc = np_session_answer_parse(body, len, &r->session, NULL);
         r->time_s = r->rc ? 0 : r->session.time_s;
         return;
+    case NP_REQUEST_CHECKIN:
+        r->rc = np_checkin_answer_parse(body, len, &r->checkin, NULL);
+        r->time_s = r->rc ? 0 : r->checkin.time_s;
+        return;
     case NP_REQUEST_NONCE:
+    case NP_REQUEST_LEAVE:
     case NP_REQUEST_NONE:
         return;
     }

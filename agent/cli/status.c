@@ -1,25 +1,14 @@
 #include "agent/cli/status.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "agent/cli/ask.h"
 #include "agent/cli/cli.h"
 #include "agent/config.h"
-#include "agent/control.h"
-#include "resolver/base/config.h"
-#include "resolver/base/error.h"
-
-#define ANSWER_MAX (1024 * 1024)
-#define TIMEOUT_S  5
 
 static const char *text(const json_t *object, const char *member)
 {
@@ -67,6 +56,17 @@ static void show_addresses(const json_t *status)
         puts("not confirmed by HQ since the start");
 }
 
+static void show_wait(const char *what, const json_t *seconds)
+{
+    long long s = (long long)json_integer_value(seconds);
+    if (!json_is_integer(seconds))
+        printf("%-12s none planned\n", what);
+    else if (s >= 2 * 86400)
+        printf("%-12s in %lld days\n", what, s / 86400);
+    else
+        printf("%-12s in %lld s\n", what, s);
+}
+
 static void show_hq(const json_t *status)
 {
     const json_t *hq = json_object_get(status, "hq"), *last = json_object_get(hq, "last_contact_seconds");
@@ -78,7 +78,10 @@ static void show_hq(const json_t *status)
         printf("not asked since the start");
     if (json_is_integer(next))
         printf(", next action in %lld s", (long long)json_integer_value(next));
-    printf("\nstate        %s (%s)\n", text(status, "state"), text(status, "reason"));
+    puts("");
+    show_wait("check-in", json_object_get(hq, "next_checkin_seconds"));
+    show_wait("renewal look", json_object_get(hq, "next_look_seconds"));
+    printf("state        %s (%s)\n", text(status, "state"), text(status, "reason"));
 }
 
 static void show_processes(const json_t *status)
@@ -127,114 +130,16 @@ static void show(const json_t *status)
     }
     if (json_array_size(problems) == 0)
         puts("problems     none");
-}
-
-/* Reads the socket's path from the configuration (NULL: the default one, where it is there): only run is looked at, so
- * that whoever may read the file may ask. */
-static int control_path(const char *config_path, char *out, size_t size)
-{
-    struct np_config *file;
-    char error[NP_CONFIG_ERROR_MAX];
-    if (!config_path && access(NP_DEFAULT_CONFIG, F_OK) < 0) {
-        snprintf(out, size, "/run/nameplate/" NP_CONTROL_NAME); /* the default of run */
-        return 0;
-    }
-    config_path = config_path ? config_path : NP_DEFAULT_CONFIG;
-    if (np_config_load(config_path, np_agent_config_keys, &file, error)) {
-        fprintf(stderr, "nameplate status: %s\n(give the socket with --control, or the file with --config)\n", error);
-        return NP_E_CONFIG;
-    }
-    snprintf(out, size, "%s/%s", np_config_string(file, "run"), NP_CONTROL_NAME);
-    np_config_free(file);
-    return 0;
-}
-
-static int connect_control(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval timeout = {.tv_sec = TIMEOUT_S};
-    if (strlen(path) >= sizeof address.sun_path)
-        return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        int rc = -errno;
-        close(fd);
-        return rc;
-    }
-    return fd;
-}
-
-/* Sends the request and reads to the end: malloc'd text with a NUL. */
-static int ask(const char *path, char **out_answer)
-{
-    static const char request[] = "status\n";
-    size_t len = 0, size = 16384;
-    char *answer = NULL;
-    int rc = 0, fd = connect_control(path);
-    if (fd < 0)
-        return fd;
-    if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1) {
-        rc = NP_E_CLOSED;
-        goto out;
-    }
-    for (;;) {
-        char *grown = len + 1 >= size || !answer ? realloc(answer, size *= 2) : answer;
-        if (!grown || len > ANSWER_MAX) {
-            rc = grown ? NP_E_LIMIT : -ENOMEM;
-            answer = grown ? grown : answer;
-            goto out;
-        }
-        answer = grown;
-        ssize_t n = read(fd, answer + len, size - len - 1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            rc = -errno;
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
-    if (rc == 0 && len == 0)
-        rc = NP_E_CLOSED;
-    if (rc == 0) {
-        answer[len] = 0;
-        *out_answer = answer;
-        answer = NULL;
-    }
-out:
-    free(answer);
-    close(fd);
-    return rc;
-}
-
-static int unreachable(const char *path, int rc)
-{
-    if (rc == -ENOENT || rc == -ECONNREFUSED)
-        fprintf(stderr,
-                "nameplate status: the agent is not running (nobody answers at %s)\n"
-                "Start it: nameplate agent --config FILE; its log tells why it ended.\n",
-                path);
-    else if (rc == -EACCES)
-        fprintf(stderr,
-                "nameplate status: no permission to ask the agent at %s\n"
-                "Ask as root or as a member of the socket's group.\n",
-                path);
-    else
-        fprintf(stderr, "nameplate status: the agent does not answer at %s: %s\n", path, np_strerror(rc));
-    return NP_EXIT_UNREACHABLE;
+    if (text(status, "name")[0])
+        puts("hint         a router that filters the name needs an exception: nameplate config rebind");
 }
 
 static int run(const char *path, bool json)
 {
     char *answer;
-    int rc = ask(path, &answer), code = NP_EXIT_OK;
+    int rc = np_ask(path, "status", &answer), code = NP_EXIT_OK;
     if (rc)
-        return unreachable(path, rc);
+        return np_ask_unreachable("status", path, rc);
     json_t *status = json_loads(answer, 0, NULL);
     if (!json_is_object(status)) {
         fprintf(stderr, "nameplate status: the answer from %s cannot be read\n", path);
@@ -257,7 +162,7 @@ int np_status_verb_main(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     const char *config = NULL, *control = NULL;
-    char path[NP_CONFIG_PATH_MAX + sizeof NP_CONTROL_NAME + 1];
+    char path[NP_ASK_PATH_MAX];
     bool json = false;
     for (int option; (option = getopt_long(argc, argv, "c:jh", options, NULL)) != -1;) {
         switch (option) {
@@ -285,7 +190,7 @@ int np_status_verb_main(int argc, char **argv)
         fprintf(stderr, "nameplate status: unexpected '%s'\n", argv[optind]);
         return NP_EXIT_USAGE;
     }
-    if (!control && control_path(config, path, sizeof path))
+    if (np_ask_path("status", control, config, path))
         return NP_EXIT_FAILURE;
-    return run(control ? control : path, json);
+    return run(path, json);
 }

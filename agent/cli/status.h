@@ -12,6 +12,8 @@
  *                  "publish": ["192.168.1.1"],       what HQ should publish
  *                  "published": ["192.168.1.1"] | null}, what HQ confirmed; null: nothing yet since the start
  *    "hq": {"url": "https://hq.devices.example", "last_contact_seconds": 12 | null, "next_action_seconds": 3600 | null,
+ *           "next_checkin_seconds": 80000 | null,   the daily check-in; null: none planned (not enrolled)
+ *           "next_look_seconds": 2900000 | null,    when it asks for a renewed certificate by itself
  *           "problem": "the last failure" | null},
  *    "clock": {"believed": true, "judged": "2026-11-22T04:00:00Z"},
  *    "processes": {"agent": {"pid": 10}, "resolver": null | {"pid": 11, "ready": true, "restarts": 0}, "front": ...},

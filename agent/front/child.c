@@ -49,6 +49,10 @@ static void other_frame(void *ctx, struct np_frame *frame)
 {
     if (frame->type == NP_FRAME('C', 'E', 'R', 'T'))
         apply_certificate(ctx, frame);
+    if (frame->type == NP_FRAME('F', 'R', 'G', 'T')) {
+        np_front_set_certificate_take(ctx, NULL);
+        np_info("the certificate is forgotten");
+    }
 }
 
 static void close_front(void *ctx)

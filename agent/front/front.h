@@ -7,6 +7,7 @@
  *   LSTN, DROP  resolver/listen.h; kinds "http" and "https", bound and listening; others are closed
  *   VIEW        resolver/view.h: own names, own addresses, who is admitted
  *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER", "backend":"ADDR:PORT"}
+ *   FRGT        empty: the certificate is taken away; port 443 serves nobody until the next CERT
  *   STAT        asks for the counters
  *
  * A CERT with backend "" or without it gives the own page. New connections use the newest certificate and backend, old

@@ -225,6 +225,14 @@ int np_store_save(struct np_store *store, struct np_state *state, bool *out_writ
     return rc;
 }
 
+void np_store_purge(struct np_store *store)
+{
+    if (store->good == 0)
+        return;
+    prune(store, store->good);
+    np_folder_sync(store->path);
+}
+
 void np_store_close(struct np_store *store)
 {
     if (store->lock_fd >= 0)

@@ -47,6 +47,9 @@ int np_store_load(struct np_store *store, struct np_state *out_state, struct np_
  * state's generation is updated. On an error (-errno, -ENOSPC above all) what was stored stays whole. */
 int np_store_save(struct np_store *store, struct np_state *state, bool *out_written);
 
+/* Removes every generation but the one last written: after a reset no copy of the old keys stays to fall back to. */
+void np_store_purge(struct np_store *store);
+
 /* Unlocks, wipes and frees what it holds. */
 void np_store_close(struct np_store *store);
 

@@ -35,6 +35,12 @@ void np_publisher_known(struct np_publisher *publisher, int64_t seq, const struc
         publisher->confirmed = *addresses;
 }
 
+void np_publisher_heard(struct np_publisher *publisher, int64_t seq)
+{
+    if (seq > publisher->seq)
+        publisher->seq = seq;
+}
+
 static void set_wanted(struct np_publisher *publisher, const struct np_addresses *addresses, int64_t now_ms)
 {
     if (publisher->has_wanted && np_addresses_equal(&publisher->wanted, addresses))

@@ -52,6 +52,9 @@ void np_publisher_init(struct np_publisher *publisher);
  * stands). Called again after each enrolment or session answer. */
 void np_publisher_known(struct np_publisher *publisher, int64_t seq, const struct np_addresses *addresses);
 
+/* HQ's highest seq alone (a check-in's answer): what is wanted and confirmed stays as it is. */
+void np_publisher_heard(struct np_publisher *publisher, int64_t seq);
+
 /* The set that should be published from now on. Empty sets are ignored. Ends a withdrawal. */
 void np_publisher_want(struct np_publisher *publisher, const struct np_addresses *addresses, int64_t now_ms);
 

@@ -327,7 +327,7 @@ static void on_lookup(void *ctx, int err, const char *why, const struct np_addr 
     struct np_hqclient *client = ctx;
     client->lookup = NULL;
     if (err) {
-        finish(client, err, why);
+        finish(client, err == NP_E_NOT_FOUND ? NP_E_DNS : err, why);
         return;
     }
     memcpy(client->addresses, addresses, count * sizeof *addresses);

@@ -33,7 +33,8 @@ struct np_lookup {
     np_lookup_done_fn *done; /* NULL: cancelled, or called */
     void *ctx;
     char host[HOST_TEXT_MAX];
-    int status; /* of the question that failed last */
+    int status;       /* of the question that failed last */
+    unsigned nothing; /* questions that were answered: there is no such record */
     struct np_addr v4[OF_FAMILY_MAX], v6[OF_FAMILY_MAX];
     size_t v4_count, v6_count;
 };
@@ -113,7 +114,8 @@ static void timer_closed(uv_handle_t *handle)
         size_t count = interleave(lookup, addresses);
         snprintf(why, sizeof why, "the address of %s could not be found: %s", lookup->host,
                  lookup->status == ARES_SUCCESS ? "it has none" : ares_strerror(lookup->status));
-        lookup->done(lookup->ctx, count > 0 ? 0 : NP_E_DNS, count > 0 ? "" : why, addresses, count);
+        int none = lookup->nothing == 2 ? NP_E_NOT_FOUND : NP_E_DNS;
+        lookup->done(lookup->ctx, count > 0 ? 0 : none, count > 0 ? "" : why, addresses, count);
     }
     free(lookup);
 }
@@ -155,6 +157,8 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
     lookup->pending--;
     if (status != ARES_SUCCESS)
         lookup->status = status;
+    if (status == ARES_ENODATA || status == ARES_ENOTFOUND)
+        lookup->nothing++;
     for (struct ares_addrinfo_node *node = result ? result->nodes : NULL; node; node = node->ai_next) {
         struct np_addr address = np_endpoint_from_sockaddr(node->ai_addr).addr;
         if (address.family == AF_INET && lookup->v4_count < OF_FAMILY_MAX)

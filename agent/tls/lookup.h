@@ -19,8 +19,9 @@
 
 struct np_lookup;
 
-/* The end. err 0: count (1 or more) addresses, IPv6 and IPv4 in turn; NP_E_DNS: none, why says so for a person. The
- * look-up's memory is gone after it. */
+/* The end. err 0: count (1 or more) addresses, IPv6 and IPv4 in turn; NP_E_NOT_FOUND: the servers say
+ * that it has none of either family; NP_E_DNS: no useful answer; why says so for a person. The look-up's memory is gone
+ * after it. */
 typedef void np_lookup_done_fn(void *ctx, int err, const char *why, const struct np_addr *addresses, size_t count);
 
 /* Starts. done is called exactly once, later. Returns 0, NP_E_MISSING (no name server), NP_E_DNS (c-ares cannot start)

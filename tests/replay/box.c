@@ -106,6 +106,20 @@ static void install(struct box *box)
     dns_view(box);
 }
 
+/* The daily check-in goes on under every scenario: HQ keeps what there is. */
+static void answer_checkin(struct box *box, struct np_enrol_event *out_event)
+{
+    struct np_checkin_answer *answer = &box->response.checkin;
+    memset(&box->response, 0, sizeof box->response);
+    box->response.request = NP_REQUEST_CHECKIN;
+    box->response.status = 200;
+    answer->next_s = 86400;
+    answer->poll_s = box->state.poll_s;
+    answer->checkin_s = box->state.checkin_s;
+    answer->boot_jitter_s = box->state.boot_jitter_s;
+    *out_event = (struct np_enrol_event){.type = NP_EVENT_RESPONSE, .response = &box->response};
+}
+
 /* As in agent/agent_hq.c. */
 static bool act(struct box *box, const struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
                 struct np_enrol_event *out_event)
@@ -130,6 +144,10 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
         if (rc)
             step_fail(box->step, "a request that can be built", "%s", np_strerror(rc));
         note(box, "-> %s %s", box->exchange.method, box->exchange.path);
+        if (action->request == NP_REQUEST_CHECKIN && !box->hq.away) {
+            answer_checkin(box, out_event);
+            return true;
+        }
         hq_receive(box, action);
         if (!box->hq.away)
             return false;
@@ -142,6 +160,10 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
         return true;
     case NP_ACTION_INSTALL:
         install(box);
+        out_event->type = NP_EVENT_TIMER;
+        return true;
+    case NP_ACTION_ASK_ZONE: /* np_enrol_ask_zone_first is not called: there is no zone here */
+    case NP_ACTION_FORGET:   /* no scenario leaves */
         out_event->type = NP_EVENT_TIMER;
         return true;
     }

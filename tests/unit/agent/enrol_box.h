@@ -27,7 +27,7 @@ static struct np_enrol_action action;
 static struct np_response response;
 static struct np_package package;
 static int64_t now_ms, now_s;
-static unsigned stores, keys, identities, installs;
+static unsigned stores, keys, identities, installs, questions, forgotten;
 static int store_rc;
 static uint8_t last_key;
 
@@ -62,6 +62,14 @@ static inline void carry_out(void)
         event.type = NP_EVENT_TIMER;
         installs++;
         break;
+    case NP_ACTION_ASK_ZONE:
+        event.type = NP_EVENT_TIMER;
+        questions++;
+        break;
+    case NP_ACTION_FORGET:
+        event.type = NP_EVENT_TIMER;
+        forgotten++;
+        break;
     default:
         return;
     }
@@ -73,6 +81,15 @@ static inline void step(struct np_enrol_event event)
     struct np_enrol_time time = {.now_ms = now_ms, .judged_s = now_s};
     np_enrol_step(&e, &time, &event, &action);
     carry_out();
+}
+
+/* As the agent boots, which can ask the zone. */
+static inline void boot_asking(void)
+{
+    np_enrol_init(&e, &device, false, no_jitter, NULL);
+    np_enrol_ask_zone_first(&e);
+    memset(&action, 0, sizeof action);
+    step((struct np_enrol_event){.type = NP_EVENT_START, .entropy = true});
 }
 
 static inline void boot(bool local_only)
@@ -88,7 +105,7 @@ static inline int setup(void **state)
     memset(&device, 0, sizeof device);
     now_ms = 1000;
     now_s = NOW_S;
-    stores = keys = identities = installs = 0;
+    stores = keys = identities = installs = questions = forgotten = 0;
     store_rc = 0;
     last_key = 0;
     return 0;
@@ -115,7 +132,7 @@ static inline int64_t wait_timer(void)
     assert_true(due != NP_JOB_NEVER);
     waited = due > now_ms ? due - now_ms : 0;
     now_ms += waited;
-    now_s += waited / 1000;
+    now_s += now_ms / 1000 - (now_ms - waited) / 1000;
     step((struct np_enrol_event){.type = NP_EVENT_TIMER});
     return waited;
 }
@@ -165,6 +182,10 @@ static inline void answer_enrol(const char *id, const char *name, int status)
     snprintf(response.enrol.grant, sizeof response.enrol.grant, "grant");
     response.enrol.san_count = 1;
     response.enrol.poll_s = 1;
+    response.enrol.checkin_s = DAY;
+    response.enrol.boot_jitter_s = 600;
+    response.enrol.nameserver_count = 1;
+    snprintf(response.enrol.nameservers[0], sizeof response.enrol.nameservers[0], "ns1.devices.example");
     answer(status);
 }
 
@@ -192,6 +213,39 @@ static inline void answer_problem(int status, const char *type, int64_t retry_af
     answer(status);
 }
 
+/* HQ's intervals are those of answer_enrol. */
+static inline void answer_checkin(enum np_checkin_verdict verdict, int64_t seq, int64_t next_s)
+{
+    clear();
+    response.checkin.certificate = verdict;
+    response.checkin.seq = seq;
+    response.checkin.next_s = next_s;
+    response.checkin.poll_s = 1;
+    response.checkin.checkin_s = DAY;
+    response.checkin.boot_jitter_s = 600;
+    answer(200);
+}
+
+/* Passes check-ins, which HQ answers with keep, until the request comes. Returns how long. */
+static inline int64_t wait_over_checkins(enum np_request request)
+{
+    int64_t waited = 0;
+    for (int i = 0; i < 200; i++) {
+        while (action.type != NP_ACTION_SEND)
+            waited += wait_timer();
+        if (action.request != NP_REQUEST_CHECKIN)
+            break;
+        answer_checkin(NP_CHECKIN_KEEP, 0, DAY);
+    }
+    expect_request(request);
+    return waited;
+}
+
+static inline void answer_zone(int rc, const struct np_addresses *found)
+{
+    step((struct np_enrol_event){.type = NP_EVENT_ZONE, .rc = rc, .addresses = found});
+}
+
 static inline void answer_addresses(void)
 {
     clear();
@@ -213,8 +267,8 @@ static inline void fail_request(void)
     step((struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = -111, .reason = "hq: connection refused"});
 }
 
-/* HQ's package for the key: an own certificate of that many days, from now on. */
-static inline void answer_package(int64_t n, const struct np_private_key *key, bool from_next, int64_t days)
+/* HQ's package for the key: an own certificate of that lifetime, from now on. */
+static inline void answer_package_of(int64_t n, const struct np_private_key *key, bool from_next, int64_t lifetime_s)
 {
     static const char *const sans[] = {NAME};
     struct np_private_key ca = test_ca_key(200);
@@ -225,7 +279,7 @@ static inline void answer_package(int64_t n, const struct np_private_key *key, b
                                     .sans = sans,
                                     .san_count = 1,
                                     .not_before_s = now_s,
-                                    .not_after_s = now_s + days * DAY};
+                                    .not_after_s = now_s + lifetime_s};
     memset(&package, 0, sizeof package);
     test_ca_pem(&leaf, package.chain, sizeof package.chain);
     clear();
@@ -238,8 +292,13 @@ static inline void answer_package(int64_t n, const struct np_private_key *key, b
         .type = NP_EVENT_CHECKED, .response = &response, .package = &package, .from_next = from_next});
 }
 
-/* From nothing to a certificate of 45 days. */
-static inline void whole_way(void)
+static inline void answer_package(int64_t n, const struct np_private_key *key, bool from_next, int64_t days)
+{
+    answer_package_of(n, key, from_next, days * DAY);
+}
+
+/* From nothing to a certificate of that lifetime. */
+static inline void whole_way_of(int64_t lifetime_s)
 {
     boot(false);
     give_address(1);
@@ -247,7 +306,13 @@ static inline void whole_way(void)
     answer_enrol("device-1", NAME, 201);
     answer_csr(1);
     wait_request(NP_REQUEST_PACKAGE);
-    answer_package(1, &device.next, true, 45);
+    answer_package_of(1, &device.next, true, lifetime_s);
+}
+
+/* From nothing to a certificate of 45 days. */
+static inline void whole_way(void)
+{
+    whole_way_of(45 * DAY);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)

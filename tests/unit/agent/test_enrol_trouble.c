@@ -95,7 +95,7 @@ static void session_does_not_help(void **state)
 {
     (void)state;
     whole_way();
-    wait_request(NP_REQUEST_PACKAGE);
+    wait_over_checkins(NP_REQUEST_PACKAGE);
     answer_problem(401, "unknown-token", 0);
     expect_request(NP_REQUEST_SESSION);
     answer_session(2, 1);

@@ -1,0 +1,124 @@
+#include "agent/cli/ask.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/cli/cli.h"
+#include "resolver/base/config.h"
+#include "resolver/base/error.h"
+
+#define ANSWER_MAX (1024 * 1024)
+#define TIMEOUT_S  5
+
+int np_ask_path(const char *verb, const char *control, const char *config_path, char out_path[NP_ASK_PATH_MAX])
+{
+    struct np_config *file;
+    char error[NP_CONFIG_ERROR_MAX];
+    const size_t size = NP_ASK_PATH_MAX;
+    if (control && strlen(control) >= size) {
+        fprintf(stderr, "nameplate %s: the path of --control is too long\n", verb);
+        return NP_E_CONFIG;
+    }
+    if (control) {
+        snprintf(out_path, size, "%s", control);
+        return 0;
+    }
+    if (!config_path && access(NP_DEFAULT_CONFIG, F_OK) < 0) {
+        snprintf(out_path, size, "/run/nameplate/" NP_CONTROL_NAME); /* the default of run */
+        return 0;
+    }
+    config_path = config_path ? config_path : NP_DEFAULT_CONFIG;
+    if (np_config_load(config_path, np_agent_config_keys, &file, error)) {
+        fprintf(stderr, "nameplate %s: %s\n(give the socket with --control, or the file with --config)\n", verb, error);
+        return NP_E_CONFIG;
+    }
+    snprintf(out_path, size, "%s/%s", np_config_string(file, "run"), NP_CONTROL_NAME);
+    np_config_free(file);
+    return 0;
+}
+
+static int connect_control(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval timeout = {.tv_sec = TIMEOUT_S};
+    if (strlen(path) >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+int np_ask(const char *path, const char *request, char **out_answer)
+{
+    char line[NP_CONTROL_REQUEST_MAX];
+    size_t len = 0, size = 16384;
+    char *answer = NULL;
+    int rc = 0, fd = connect_control(path);
+    if (fd < 0)
+        return fd;
+    int line_len = snprintf(line, sizeof line, "%s\n", request);
+    if (line_len < 0 || (size_t)line_len >= sizeof line || send(fd, line, (size_t)line_len, MSG_NOSIGNAL) != line_len) {
+        rc = NP_E_CLOSED;
+        goto out;
+    }
+    for (;;) {
+        char *grown = len + 1 >= size || !answer ? realloc(answer, size *= 2) : answer;
+        if (!grown || len > ANSWER_MAX) {
+            rc = grown ? NP_E_LIMIT : -ENOMEM;
+            answer = grown ? grown : answer;
+            goto out;
+        }
+        answer = grown;
+        ssize_t n = read(fd, answer + len, size - len - 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = -errno;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    if (rc == 0 && len == 0)
+        rc = NP_E_CLOSED;
+    if (rc == 0) {
+        answer[len] = 0;
+        *out_answer = answer;
+        answer = NULL;
+    }
+out:
+    free(answer);
+    close(fd);
+    return rc;
+}
+
+int np_ask_unreachable(const char *verb, const char *path, int rc)
+{
+    if (rc == -ENOENT || rc == -ECONNREFUSED)
+        fprintf(stderr,
+                "nameplate %s: the agent is not running (nobody answers at %s)\n"
+                "Start it: nameplate agent --config FILE; its log tells why it ended.\n",
+                verb, path);
+    else if (rc == -EACCES)
+        fprintf(stderr,
+                "nameplate %s: no permission to ask the agent at %s\n"
+                "Ask as root or as a member of the socket's group.\n",
+                verb, path);
+    else
+        fprintf(stderr, "nameplate %s: the agent does not answer at %s: %s\n", verb, path, np_strerror(rc));
+    return NP_EXIT_UNREACHABLE;
+}

@@ -1,0 +1,24 @@
+/* ask: one question to the running agent over its control socket, for the verbs that need one. */
+#ifndef AGENT_CLI_ASK_H
+#define AGENT_CLI_ASK_H
+
+#include <stddef.h>
+
+#include "agent/config.h"
+#include "agent/control.h"
+
+#define NP_ASK_PATH_MAX (NP_CONFIG_PATH_MAX + sizeof NP_CONTROL_NAME + 2) /* bytes of the socket's path */
+
+/* The control socket's path: control where it is given, else the run folder of the configuration at config_path (NULL:
+ * the default one, where it is there). Only `run` is looked at, so that whoever may read the file may ask. An error is
+ * said on standard error in the verb's name. Returns 0 or NP_E_CONFIG. */
+int np_ask_path(const char *verb, const char *control, const char *config_path, char out_path[NP_ASK_PATH_MAX]);
+
+/* Sends one request line (without its newline) and reads the answer to the end: malloc'd text. Returns 0, -errno,
+ * NP_E_CLOSED, NP_E_LIMIT or -ENOMEM. */
+int np_ask(const char *path, const char *request, char **out_answer);
+
+/* Says on standard error why the agent could not be asked, and what to do. Returns NP_EXIT_UNREACHABLE. */
+int np_ask_unreachable(const char *verb, const char *path, int rc);
+
+#endif

@@ -1,0 +1,19 @@
+/* rebind: `nameplate config rebind`: the exact lines that let the own name, and nothing else, pass a router's DNS
+ * rebinding protection. */
+#ifndef AGENT_CLI_REBIND_H
+#define AGENT_CLI_REBIND_H
+
+#include <stddef.h>
+
+/* The text for a kind of router: "dnsmasq", "unbound", "openwrt", "pfsense", "adguard", "fritzbox", with name (checked
+ * by the caller) in it. What is not to be pasted is in comments of that router's syntax. Returns the length, as
+ * snprintf does, or NP_E_UNKNOWN for another kind. Pure. */
+int np_rebind_text(const char *kind, const char *name, char *out, size_t size);
+
+/* The kinds, in the order in which they are shown; NULL after the last one. Static storage. */
+const char *np_rebind_kind(size_t index);
+
+/* Runs the verb `config`: argv[0] is "config", argv[1] what of it ("rebind"). Returns the exit code of cli.h. */
+int np_config_verb_main(int argc, char **argv);
+
+#endif
