@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct np_view view, again;
     struct np_listen items[NP_CHANNEL_FDS_MAX];
     struct np_admit admit;
-    char error[NP_VIEW_ERROR_MAX], *json = NULL;
+    char error[NP_VIEW_ERROR_MAX], *json = NULL, *json_again = NULL;
     (void)np_listen_parse((const char *)data, size, items);
     int rc = np_view_parse((const char *)data, size, &view, error);
     if (rc) {
@@ -35,7 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(np_view_encode(&view, &json) == 0, "encode");
     rc = np_view_parse(json, strlen(json), &again, error);
     require(rc == 0, error);
-    require(memcmp(&view, &again, sizeof view) == 0, "round trip");
+    /* As text: what lies between a struct's members is anybody's. */
+    require(np_view_encode(&again, &json_again) == 0 && strcmp(json, json_again) == 0, "round trip");
     free(json);
+    free(json_again);
     return 0;
 }
