@@ -26,7 +26,7 @@ static void test_points(void **state)
         int tenths[10] = {0};
         np_renewal_window_of_life(NOW, NOW + lives_s[i], &window);
         for (int n = 0; n < 500; n++) {
-            char device[16];
+            char device[24];
             snprintf(device, sizeof device, "device-%d", n);
             int64_t point = np_renewal_point(&window, device);
             double part = (double)(point - NOW * 1000) / life_ms;
