@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,6 +70,29 @@ static int try_ptrace(void)
 static int try_kill_parent(void)
 {
     return answer(kill(getppid(), 0));
+}
+
+static int try_tgkill_parent(void)
+{
+    return answer(syscall(SYS_tgkill, getppid(), getppid(), 0));
+}
+
+static int try_queue_signal(void)
+{
+    siginfo_t info = {.si_code = SI_QUEUE};
+    return answer(syscall(SYS_rt_sigqueueinfo, getppid(), 0, &info));
+}
+
+static int try_queue_thread_signal(void)
+{
+    siginfo_t info = {.si_code = SI_QUEUE};
+    return answer(syscall(SYS_rt_tgsigqueueinfo, getppid(), getppid(), 0, &info));
+}
+
+static int try_limit_parent(void)
+{
+    struct rlimit limit;
+    return answer(prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit));
 }
 
 static int try_raw_socket(void)
@@ -136,6 +160,12 @@ static int use_thread(void)
     return rc ? rc : pthread_join(thread, NULL);
 }
 
+static int use_own_signal_and_limit(void)
+{
+    struct rlimit limit;
+    return raise(0) || getrlimit(RLIMIT_NOFILE, &limit); /* abort(3) is a raise */
+}
+
 static int check_flags(void)
 {
     struct rlimit core;
@@ -182,6 +212,10 @@ static void test_resolver_cannot(void **state)
         {"fork", try_fork},
         {"ptrace", try_ptrace},
         {"signals to others", try_kill_parent},
+        {"signals to others' threads", try_tgkill_parent},
+        {"queued signals", try_queue_signal},
+        {"queued signals to threads", try_queue_thread_signal},
+        {"others' limits", try_limit_parent},
         {"raw socket", try_raw_socket},
         {"packet socket", try_packet_socket},
         {"netlink socket", try_netlink_socket},
@@ -209,6 +243,10 @@ static void test_attempts_work_outside(void **state)
     assert_int_equal(outcome(-1, try_netlink_socket), 0);
     assert_int_equal(outcome(-1, try_memfd), 0);
     assert_int_equal(outcome(-1, try_ptrace), 0);
+    assert_int_equal(outcome(-1, try_tgkill_parent), 0);
+    assert_int_equal(outcome(-1, try_queue_signal), 0);
+    assert_int_equal(outcome(-1, try_queue_thread_signal), 0);
+    assert_int_equal(outcome(-1, try_limit_parent), 0);
     assert_int_not_equal(outcome(-1, check_flags), 0);
 }
 
@@ -219,6 +257,7 @@ static void test_resolver_still_can(void **state)
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_tcp6), 0);
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_memory_and_time), 0);
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_thread), 0);
+    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_own_signal_and_limit), 0);
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, check_flags), 0);
 }
 
