@@ -173,6 +173,12 @@ static int load_state(struct np_agent *agent)
         np_error("state folder %s cannot be read, so the box does not start with a new identity", path);
         return rc;
     }
+    if (rc == NP_E_VERSION) {
+        np_error("state folder %s is of another version of nameplate, so the box does not start with a new identity: "
+                 "install that version again, or empty the folder",
+                 path);
+        return rc;
+    }
     if (rc)
         np_error("no generation of the state is whole: the box begins anew, as after a factory reset");
     else if (agent->store_report.generation)

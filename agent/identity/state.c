@@ -301,7 +301,9 @@ int np_state_parse(const void *data, size_t len, struct np_state *out_state)
         return NP_E_LIMIT;
     if (r.error)
         return NP_E_TRUNCATED;
-    if (memcmp(magic, MAGIC, MAGIC_LEN) != 0 || version != VERSION)
+    if (memcmp(magic, MAGIC, MAGIC_LEN) != 0)
+        return NP_E_MALFORMED;
+    if (version != VERSION)
         return NP_E_VERSION;
     if (total != len || len < HEADER_LEN + SUM_LEN)
         return NP_E_TRUNCATED;

@@ -53,8 +53,8 @@ struct np_state {
 int np_state_encode(const struct np_state *state, uint8_t *out, size_t size, size_t *out_len);
 
 /* Parses; *out_state is written whole on success and may be wiped on an error. Returns 0, NP_E_MALFORMED,
- * NP_E_TRUNCATED (shorter or longer than it says), NP_E_CHECKSUM, NP_E_VERSION (another magic or version), NP_E_KEY or
- * NP_E_LIMIT. */
+ * NP_E_TRUNCATED (shorter or longer than it says), NP_E_CHECKSUM, NP_E_VERSION (of another version of the format),
+ * NP_E_KEY or NP_E_LIMIT. */
 int np_state_parse(const void *data, size_t len, struct np_state *out_state);
 
 #endif

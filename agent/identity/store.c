@@ -118,11 +118,23 @@ static int load_one(struct np_store *store, uint64_t generation, struct np_state
     make_path(store, folder, "state", path);
     int rc = np_file_read(path, NP_STATE_BYTES_MAX, &bytes, &len);
     if (rc)
-        return rc;
+        return rc == -ENOENT ? NP_E_NOT_FOUND : rc; /* what a power cut leaves of a removal: nothing to wait for */
     rc = np_state_parse(bytes, len, out_state);
     np_wipe(bytes, len);
     free(bytes);
     return rc;
+}
+
+/* What the folder as a whole suffers from, when nothing could be loaded: a file that could not be read, or that a later
+ * version wrote, is not lost, and counts more than damage. */
+static int judge_damage(const struct np_store_report *report)
+{
+    for (unsigned i = 0; i < report->damaged_count; i++) {
+        int rc = report->damage[i];
+        if (rc > NP_E_MALFORMED || rc == NP_E_VERSION)
+            return rc;
+    }
+    return report->damage[0];
 }
 
 int np_store_load(struct np_store *store, struct np_state *out_state, struct np_store_report *out_report)
@@ -156,7 +168,7 @@ int np_store_load(struct np_store *store, struct np_state *out_state, struct np_
     free(bytes);
     if (rc) {
         memset(out_state, 0, sizeof *out_state);
-        rc = report.damaged_count ? report.damage[0] : rc;
+        rc = report.damaged_count ? judge_damage(&report) : rc;
     }
     *out_report = report;
     return rc;

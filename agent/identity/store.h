@@ -40,7 +40,8 @@ int np_store_open(struct np_store *store, const char *path);
 
 /* Loads the newest generation that is whole. A folder without any gives a zero-initialised state and 0. Returns 0,
  * -errno, or what the newest one's damage is when every generation is damaged: then nothing is loaded, and the caller
- * decides (the files stay). report is written in every case. */
+ * decides (the files stay). A generation that cannot be read now (-errno) or that another version wrote (NP_E_VERSION)
+ * is not lost: it is what is returned then, whatever happened to the others. report is written in every case. */
 int np_store_load(struct np_store *store, struct np_state *out_state, struct np_store_report *out_report);
 
 /* Writes the state as the next generation unless the stored one says the same; *out_written (may be NULL) tells.

@@ -100,7 +100,7 @@ static void every_byte(void **state)
     for (size_t i = 0; i < len; i++) {
         bytes[i] ^= 0x20;
         int rc = np_state_parse(bytes, len, &b);
-        assert_true(rc == (i < 16 ? NP_E_VERSION : i < 20 ? NP_E_TRUNCATED : NP_E_CHECKSUM));
+        assert_true(rc == (i < 15 ? NP_E_MALFORMED : i < 16 ? NP_E_VERSION : i < 20 ? NP_E_TRUNCATED : NP_E_CHECKSUM));
         bytes[i] ^= 0x20;
     }
 }

@@ -155,6 +155,46 @@ static void cut_file(void **state)
     assert_int_equal(loaded.token[0], 1);
 }
 
+/* Nothing that a repaired mount or the later version again could still read may cost the box its name. */
+static void unreadable_is_no_damage(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(2, 40);
+    assert_int_equal(unlink(file_of(1)), 0);
+    assert_int_equal(mkdir(file_of(1), 0700), 0);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), -EISDIR);
+    assert_int_equal(report.damage[0], NP_E_CHECKSUM);
+    assert_int_equal(report.damage[1], -EISDIR);
+    assert_int_equal(rmdir(file_of(1)), 0);
+}
+
+static void half_removed_is_damage(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(2, 40);
+    assert_int_equal(unlink(file_of(1)), 0);
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_CHECKSUM);
+    assert_int_equal(report.damage[1], NP_E_NOT_FOUND);
+}
+
+static void later_version_is_no_damage(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    damage(2, 40);
+    damage(1, 15); /* the version's byte */
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_VERSION);
+    assert_int_equal(report.damage[0], NP_E_CHECKSUM);
+}
+
 static void all_damaged(void **state)
 {
     (void)state;
@@ -200,6 +240,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(writes_only_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(falls_back_one, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(unreadable_is_no_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_removed_is_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(later_version_is_no_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(all_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(power_cut_while_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(one_agent, setup, teardown),
