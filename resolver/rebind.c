@@ -73,7 +73,7 @@ static bool is_bad_record(struct judge *judge, const struct np_rr *rr, struct np
     if (rr->type == NP_RR_SVCB || rr->type == NP_RR_HTTPS)
         return is_bad_svcb(judge, rr, message);
     size_t size = rr->type == NP_RR_A ? 4 : rr->type == NP_RR_AAAA ? 16 : 0;
-    if (size == 0 || rr->class != NP_CLASS_IN)
+    if (size == 0)
         return false;
     np_read_seek(&message, rr->rdata_pos);
     const uint8_t *bytes = np_read_bytes(&message, rr->rdata_len);

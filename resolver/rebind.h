@@ -1,8 +1,9 @@
 /* rebind: the filter against DNS rebinding on forwarded answers (DESIGN "The resolver's rules" 6). Pure.
  *
  * An answer from outside that names an address inside the home lets a web page reach into it. Every private form counts
- * (np_addr_is_private_form), in A and AAAA records and in the ipv4hint and ipv6hint of SVCB and HTTPS (RFC 9460), alone
- * or mixed with public ones, whatever CNAMEs stand before it. */
+ * (np_addr_is_private_form), in A and AAAA records of whatever class (some stub resolvers look at the type alone) and
+ * in the ipv4hint and ipv6hint of SVCB and HTTPS (RFC 9460), alone or mixed with public ones, whatever CNAMEs stand
+ * before it. */
 #ifndef RESOLVER_REBIND_H
 #define RESOLVER_REBIND_H
 

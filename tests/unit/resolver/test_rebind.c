@@ -99,6 +99,17 @@ static void test_places(void **state)
     assert_int_equal(check_address("a.example", NP_SECTION_AUTHORITY, "b.example", "10.0.0.1"), NP_REBIND_PASS);
 }
 
+/* Stub resolvers exist that look at a record's type alone. */
+static void test_class(void **state)
+{
+    (void)state;
+    uint8_t message[512];
+    size_t len = build(message, sizeof message, "evil.example", NP_SECTION_ANSWER, "evil.example", NP_RR_A,
+                       "\x0a\x00\x00\x01", 4);
+    message[len - 11] = 3; /* CH: the class stands before TTL, length and address */
+    assert_int_equal(np_rebind_check(&view, message, len, NULL), NP_REBIND_BLOCK);
+}
+
 static void test_siblings(void **state)
 {
     (void)state;
@@ -188,8 +199,9 @@ static void test_role(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms), cmocka_unit_test(test_places),    cmocka_unit_test(test_siblings),
-        cmocka_unit_test(test_svcb),  cmocka_unit_test(test_malformed), cmocka_unit_test(test_role),
+        cmocka_unit_test(test_forms),    cmocka_unit_test(test_places), cmocka_unit_test(test_class),
+        cmocka_unit_test(test_siblings), cmocka_unit_test(test_svcb),   cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_role),
     };
     return cmocka_run_group_tests(tests, load, NULL);
 }
