@@ -33,7 +33,8 @@ static enum np_response_verdict check_body(struct np_walk *walk, const struct np
         return NP_RESPONSE_NO_EDNS;
     if (rcode == NP_RCODE_NOERROR || rcode == NP_RCODE_NXDOMAIN || rcode == RCODE_YXDOMAIN)
         return NP_RESPONSE_GOOD;
-    return NP_RESPONSE_FAILED;
+    /* A code that needs the upstream's OPT cannot be given on: the header's share of BADVERS is NOERROR. */
+    return rcode > RCODE_MASK ? NP_RESPONSE_BROKEN : NP_RESPONSE_FAILED;
 }
 
 enum np_response_verdict np_response_check(const struct np_asked *asked, const uint8_t *message, size_t len)
