@@ -204,7 +204,8 @@ int np_store_count_serial(struct np_store *store, const char *serial, int64_t si
                           struct np_store_counts *out_counts)
 {
     static const char text[] = "SELECT coalesce(sum(state = 0), 0), coalesce(sum(created_s >= ?), 0) FROM device"
-                               " WHERE serial = ? AND serial <> ''";
+                               " WHERE serial = ? AND serial <> '' AND credential <> 0";
+    _Static_assert(NP_CREDENTIAL_OPEN == 0, "the statement's number");
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, since_s);
     np_sql_text(&q, serial);

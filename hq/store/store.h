@@ -140,7 +140,7 @@ struct np_store_counts {
     int64_t recent; /* enrolments at or after since_s, whatever became of them */
 };
 
-/* Counts the devices of a serial number. */
+/* Counts the devices of a serial number that have proved it: not those of `open`, which may state any. */
 int np_store_count_serial(struct np_store *store, const char *serial, int64_t since_s,
                           struct np_store_counts *out_counts);
 

@@ -75,6 +75,23 @@ static void test_open_enrolment_has_a_quota(void **state)
         box_free(box[i]);
 }
 
+/* Whoever enrols with nothing to show may state any serial number: that must not use up its owner's names. */
+static void test_open_takes_nothing_from_a_serial(void **state)
+{
+    struct fixture *f = *state;
+    struct box *owner = box_new("NP-0001");
+    f->api.policy.open = true;
+    f->api.policy.network_recent = 10;
+    for (int i = 0; i < 6; i++) {
+        struct box *stranger = box_new("NP-0001");
+        stranger->request.credential.type = NP_CREDENTIAL_OPEN;
+        enrol(f, stranger, 201);
+        box_free(stranger);
+    }
+    enrol(f, owner, 201);
+    box_free(owner);
+}
+
 static void test_grant_brings_the_name_back(void **state)
 {
     struct fixture *f = *state;
@@ -272,6 +289,7 @@ int main(void)
         API_TEST(test_enrol_and_repeat),
         API_TEST(test_new_epoch_is_a_new_device),
         API_TEST(test_open_enrolment_has_a_quota),
+        API_TEST(test_open_takes_nothing_from_a_serial),
         API_TEST(test_grant_brings_the_name_back),
         API_TEST(test_bad_enrolments),
         API_TEST(test_nonces_are_used_once),
