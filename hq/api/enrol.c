@@ -110,6 +110,16 @@ static int add_named(struct np_api_call *call, const struct np_enrol_request *me
     return rc;
 }
 
+/* A blocked device stays blocked after a factory reset, and with another identity key where its serial is proved. */
+static int check_blocked(struct np_api_call *call, const struct np_credential *credential, const uint8_t thumbprint[32])
+{
+    const char *serial = credential->type == NP_CREDENTIAL_OPEN ? "" : credential->serial;
+    int blocked = np_store_is_blocked(call->api->store, thumbprint, serial);
+    if (blocked < 0)
+        return np_api_store_failed(call, blocked);
+    return blocked ? np_refuse(&call->refusal, NP_REFUSE_BLOCKED, "the operator has blocked this device") : 0;
+}
+
 static int check_quota(struct np_api_call *call, const struct np_credential *credential, const char *network)
 {
     struct np_store_counts counts;
@@ -135,7 +145,9 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     if (rc != NP_E_NOT_FOUND)
         return np_api_store_failed(call, rc);
     np_policy_network(&call->request->client, device.network);
-    rc = check_quota(call, &message->credential, device.network);
+    rc = check_blocked(call, &message->credential, thumbprint);
+    if (rc == 0)
+        rc = check_quota(call, &message->credential, device.network);
     if (rc)
         return rc;
     np_random_bytes(random, sizeof random);

@@ -212,6 +212,19 @@ int np_store_count_serial(struct np_store *store, const char *serial, int64_t si
     return count(&q, out_counts);
 }
 
+int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], const char *serial)
+{
+    static const char text[] = "SELECT 1 FROM device WHERE state = 1 AND"
+                               " (thumbprint = ? OR (serial = ? AND serial <> '' AND credential <> 0)) LIMIT 1";
+    _Static_assert(NP_DEVICE_BLOCKED == 1 && NP_CREDENTIAL_OPEN == 0, "the statement's numbers");
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_blob(&q, thumbprint, 32);
+    np_sql_text(&q, serial);
+    bool found = np_sql_next(&q);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found;
+}
+
 int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
                            struct np_store_counts *out_counts)
 {

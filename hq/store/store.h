@@ -144,6 +144,10 @@ struct np_store_counts {
 int np_store_count_serial(struct np_store *store, const char *serial, int64_t since_s,
                           struct np_store_counts *out_counts);
 
+/* Has the operator blocked a device with this identity key, in whatever epoch, or one that has proved this serial
+ * number (empty: not looked at)? 1, 0, or a database error. */
+int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], const char *serial);
+
 /* Counts the devices that enrolled with `open` from a network. */
 int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
                            struct np_store_counts *out_counts);

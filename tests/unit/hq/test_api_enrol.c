@@ -225,6 +225,33 @@ static void test_blocked_and_retired(void **state)
     box_free(box);
 }
 
+/* Neither a factory reset nor a new identity key under the same serial takes a block away. */
+static void test_blocked_does_not_enrol_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001"), *reborn = box_new("NP-0001"), *other = box_new("NP-0002");
+    struct box *liar = box_new("NP-0002");
+    struct np_device device;
+    f->api.policy.open = true;
+    liar->request.credential.type = NP_CREDENTIAL_OPEN;
+    enrol(f, box, 201);
+    enrol(f, liar, 201);
+    const char *const ids[] = {box->told.device, liar->told.device};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(np_store_device_get(f->store, ids[i], &device), 0);
+        device.state = NP_DEVICE_BLOCKED;
+        assert_int_equal(np_store_device_update(f->store, &device), 0);
+    }
+    np_random_bytes(box->request.epoch, sizeof box->request.epoch);
+    expect_problem(enrol_twisted(f, box, (struct twist){.with_jwk = true}), "blocked");
+    expect_problem(enrol_twisted(f, reborn, (struct twist){0}), "blocked");
+    enrol(f, other, 201); /* whose serial a blocked stranger had only stated */
+    box_free(box);
+    box_free(reborn);
+    box_free(other);
+    box_free(liar);
+}
+
 /* ---- HTTP ---- */
 
 static void test_routes(void **state)
@@ -295,6 +322,7 @@ int main(void)
         API_TEST(test_nonces_are_used_once),
         API_TEST(test_session),
         API_TEST(test_blocked_and_retired),
+        API_TEST(test_blocked_does_not_enrol_anew),
         API_TEST(test_routes),
         API_TEST(test_nonce_times_differ),
     };
