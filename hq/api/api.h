@@ -15,6 +15,7 @@
 #include "hq/proto/message.h"
 #include "hq/store/store.h"
 
+#define NP_API_ORDERS_WEEK  8                /* orders of one device in a week before a known key gets another one */
 #define NP_API_KEYS_WEEK    3                /* new TLS keys of one device in a week (DESIGN) */
 #define NP_API_ETAG_MAX     64               /* characters of an ETag with its quotes */
 #define NP_API_DEAD_WAIT_MS INT64_C(3600000) /* a dead order is taken up again, by the same CSR, after an hour */

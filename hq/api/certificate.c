@@ -90,6 +90,20 @@ static int check_key_quota(struct np_api_call *call, const struct np_device *dev
                          (long long)count);
 }
 
+/* An older key again is no new key, but an order more. */
+static int check_order_quota(struct np_api_call *call, const struct np_device *device)
+{
+    int64_t count, oldest_ms, since_ms = np_api_now_ms(call) - WEEK_S * INT64_C(1000);
+    int rc = np_store_order_count(call->api->store, device->id, since_ms, &count, &oldest_ms);
+    if (rc)
+        return np_api_store_failed(call, rc);
+    if (count < NP_API_ORDERS_WEEK)
+        return 0;
+    return np_refuse_for(&call->refusal, NP_REFUSE_RATE_LIMITED, (oldest_ms - since_ms) / 1000 + 1,
+                         "the device has had %lld orders within a week; it should keep to one TLS key",
+                         (long long)count);
+}
+
 static int order_new(struct np_api_call *call, const struct np_device *device, const struct np_csr_request *message,
                      const uint8_t key[32], struct np_order *order)
 {
@@ -155,8 +169,8 @@ static int take_csr(struct np_api_call *call, const struct np_jws *jws, struct n
         return rc;
     np_jwk_thumbprint(&call->crypto, &public_key, key);
     rc = find_same(call, device, key, &known, &found, &order);
-    if (rc == 0 && !known)
-        rc = check_key_quota(call, device);
+    if (rc == 0 && !found)
+        rc = known ? check_order_quota(call, device) : check_key_quota(call, device);
     if (rc)
         return rc;
     rc = np_store_device_update(call->api->store, device); /* the nonce is spent */

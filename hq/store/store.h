@@ -241,6 +241,11 @@ int np_store_order_get(struct np_store *store, const char *id, struct np_order *
 /* The device's newest order. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_order_newest(struct np_store *store, const char *device, struct np_order *out_order);
 
+/* How many orders of device were made at or after since_ms, and when the oldest of those was (0: none)? Returns 0 or a
+ * database error. */
+int np_store_order_count(struct np_store *store, const char *device, int64_t since_ms, int64_t *out_count,
+                         int64_t *out_oldest_ms);
+
 /* Return other than 0 to stop; np_store_orders_* then return that number. */
 typedef int np_store_order_fn(void *ctx, const struct np_order *order);
 

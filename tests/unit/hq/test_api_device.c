@@ -127,6 +127,25 @@ static void test_three_keys_a_week(void **state)
     box_free(box);
 }
 
+/* Two known keys in turn would otherwise make an order each time, until the CA's limits are used up for everybody. */
+static void test_keys_in_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    EVP_PKEY *keys[2] = {EVP_EC_gen("P-256"), EVP_EC_gen("P-256")};
+    enrol(f, box, 201);
+    for (int i = 0; i < NP_API_ORDERS_WEEK; i++)
+        expect_status(send_csr(f, box, keys[i % 2], NULL), 202);
+    expect_problem(send_csr(f, box, keys[NP_API_ORDERS_WEEK % 2], NULL), "rate-limited");
+    expect_status(send_csr(f, box, keys[(NP_API_ORDERS_WEEK + 1) % 2], NULL), 202); /* the newest again: no new order */
+    f->now_us += 8 * 24 * HOUR_US;
+    f->nonce[0] = 0;
+    expect_status(send_csr(f, box, keys[NP_API_ORDERS_WEEK % 2], NULL), 202);
+    EVP_PKEY_free(keys[0]);
+    EVP_PKEY_free(keys[1]);
+    box_free(box);
+}
+
 static void test_dead_order_comes_back(void **state)
 {
     struct fixture *f = *state;
@@ -272,13 +291,10 @@ int main(void)
 {
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        API_TEST(test_csr_and_package),
-        API_TEST(test_bad_csrs),
-        API_TEST(test_three_keys_a_week),
-        API_TEST(test_dead_order_comes_back),
-        API_TEST(test_tokens),
-        API_TEST(test_authorization_header),
-        API_TEST(test_addresses),
+        API_TEST(test_csr_and_package),       API_TEST(test_bad_csrs),
+        API_TEST(test_three_keys_a_week),     API_TEST(test_keys_in_turn),
+        API_TEST(test_dead_order_comes_back), API_TEST(test_tokens),
+        API_TEST(test_authorization_header),  API_TEST(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
