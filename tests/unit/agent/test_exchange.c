@@ -152,6 +152,36 @@ static void bears_a_token(void **state)
     np_exchange_free(&x);
 }
 
+static void checks_in_and_leaves(void **state)
+{
+    (void)state;
+    char token[NP_BASE64URL_LEN(NP_TOKEN_LEN)];
+    struct np_checkin_request m;
+    struct np_leave_request wish;
+    struct np_message_error error;
+    np_base64url_encode(device.token, NP_TOKEN_LEN, token);
+    action.checkin = (struct np_checkin_request){.seq = 7, .certificate = {true, 3, 1803096000}, .health = "expired"};
+    build(NP_REQUEST_CHECKIN);
+    assert_string_equal(x.method, "POST");
+    assert_string_equal(x.path, "/v1/devices/abcdefghijklmnopqrstuv/checkin");
+    assert_string_equal(x.content_type, "application/json");
+    assert_string_equal(x.bearer, token);
+    assert_int_equal(np_checkin_request_parse(x.body, x.body_len, &m, &error), 0);
+    assert_int_equal(m.seq, 7);
+    assert_int_equal(m.certificate.n, 3);
+    assert_string_equal(m.version, self.version);
+    assert_string_equal(m.health, "expired");
+    np_exchange_free(&x);
+    action.leave.reason = NP_LEAVE_COMPROMISE;
+    build(NP_REQUEST_LEAVE);
+    struct np_jws *jws = check_signed("/v1/devices/abcdefghijklmnopqrstuv/leave");
+    assert_string_equal(jws->header.kid, device.device);
+    assert_int_equal(np_leave_request_parse((char *)jws->payload, jws->payload_len, &wish, &error), 0);
+    assert_int_equal(wish.reason, NP_LEAVE_COMPROMISE);
+    np_jws_free(jws);
+    np_exchange_free(&x);
+}
+
 static void parse(enum np_request request, int status, const char *nonce, const char *etag, int64_t retry,
                   const char *body)
 {
@@ -173,6 +203,15 @@ static void reads_answers(void **state)
     parse(NP_REQUEST_PACKAGE, 304, NULL, "\"1\"", 0, "");
     assert_int_equal(response.rc, 0);
     assert_string_equal(response.etag, "\"1\"");
+    parse(NP_REQUEST_CHECKIN, 200, NULL, NULL, 0,
+          "{\"certificate\":\"wait\",\"seq\":7,\"next\":85012,\"intervals\":{\"poll\":1,\"checkin\":86400,"
+          "\"boot_jitter\":600},\"time\":1795320004}");
+    assert_int_equal(response.rc, 0);
+    assert_int_equal(response.checkin.certificate, NP_CHECKIN_WAIT);
+    assert_int_equal(response.checkin.next_s, 85012);
+    assert_int_equal(response.time_s, 1795320004);
+    parse(NP_REQUEST_LEAVE, 204, "bm9uY2U", NULL, 0, "");
+    assert_int_equal(response.rc, 0);
     parse(NP_REQUEST_ADDRESSES, 409, NULL, NULL, 0,
           "{\"type\":\"urn:nameplate:problem:stale-seq\",\"status\":409,\"detail\":\"old\",\"seq\":9}");
     assert_string_equal(response.problem.type, "stale-seq");
@@ -199,7 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(enrols, setup),         cmocka_unit_test_setup(signs_with_its_id, setup),
         cmocka_unit_test_setup(bears_a_token, setup),  cmocka_unit_test_setup(reads_answers, setup),
-        cmocka_unit_test_setup(reads_nonsense, setup),
+        cmocka_unit_test_setup(reads_nonsense, setup), cmocka_unit_test_setup(checks_in_and_leaves, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,20 @@ static void falls_back_one(void **state)
     assert_false(exists(2));
 }
 
+static void purge(void **state)
+{
+    (void)state;
+    save(1, true);
+    save(2, true);
+    assert_true(exists(1) && exists(2));
+    np_store_purge(&store);
+    assert_true(exists(2));
+    assert_false(exists(1)); /* nothing of the time before to fall back to */
+    reopen();
+    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(loaded.token[0], 2);
+}
+
 static void cut_file(void **state)
 {
     (void)state;
@@ -239,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(empty, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_only_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(falls_back_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(purge, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_file, setup, teardown),
         cmocka_unit_test_setup_teardown(unreadable_is_no_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(half_removed_is_damage, setup, teardown),
