@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
-#include <jansson.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,40 +19,17 @@
 
 #include "hq/crypto.h"
 #include "hq/init.h"
+#include "hq/listing.h"
 #include "hq/secrets.h"
 #include "hq/server.h"
 #include "hq/store/store.h"
+#include "hq/usage.h"
 #include "hq/zone/zone.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-#define DEFAULT_CONFIG "/etc/nameplate-hq/nameplate-hq.conf"
-
-static const char usage_text[] =
-    "nameplate-hq: names and certificates for a manufacturer's devices\n"
-    "\n"
-    "  nameplate-hq init --zone ZONE --url URL --dir DIR [options]   make keys, a private CA and a configuration\n"
-    "  nameplate-hq serve [--config FILE]                            run the server\n"
-    "  nameplate-hq device list [--json] [--config FILE]             show the devices\n"
-    "  nameplate-hq factory-secret SERIAL [--config FILE]            print a device's factory-secret file\n"
-    "  nameplate-hq version\n"
-    "\n"
-    "FILE is " DEFAULT_CONFIG " unless given.\n"
-    "\n"
-    "Options of init (those marked + may be repeated):\n"
-    "  --nameserver NAME=ADDRESS  + a name server of the zone, usually this machine\n"
-    "  --address ADDRESS          + HQ's public address, where the URL's host lies in the zone\n"
-    "  --listen ADDRESS:PORT      + HTTPS for the devices (0.0.0.0:443)\n"
-    "  --dns-listen ADDRESS:PORT  + DNS of the zone (0.0.0.0:53)\n"
-    "  --enrol CREDENTIAL         + who may enrol: factory-secret (the default), open\n"
-    "  --acme-directory URL         the CA (" NP_INIT_ACME_DIRECTORY ")\n"
-    "  --acme-anchors FILE          PEM anchors for the CA's own HTTPS (the system's)\n"
-    "  --acme-contact mailto:...    where the CA may write to\n"
-    "  --agree-tos                  you have read and agree to the CA's terms of service\n"
-    "  --user USER                  the user that serve becomes\n";
 
 static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -65,6 +41,13 @@ static int usage_error(const char *format, ...)
     vfprintf(stderr, format, args);
     fputs("; see nameplate-hq --help\n", stderr);
     va_end(args);
+    return EXIT_USAGE;
+}
+
+/* After a message of getopt's, which began with the same title: "nameplate-hq VERB". */
+static int see_help(const char *title)
+{
+    fprintf(stderr, "see %s --help\n", title);
     return EXIT_USAGE;
 }
 
@@ -176,7 +159,7 @@ static int run_init(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (option == '?')
-            return EXIT_USAGE;
+            return see_help(argv[0]);
         if (!take_option(&options, option))
             return usage_error("an option is given more than %d times", NP_INIT_LIST_MAX);
     }
@@ -199,7 +182,7 @@ static int read_options(int argc, char **argv, const char **out_config, bool *ou
     static const struct option table[] = {
         {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     int option;
-    *out_config = DEFAULT_CONFIG;
+    *out_config = NP_HQ_CONFIG_DEFAULT;
     *out_json = false;
     while ((option = getopt_long(argc, argv, "c:", table, NULL)) != -1) {
         if (option == 'c')
@@ -207,7 +190,7 @@ static int read_options(int argc, char **argv, const char **out_config, bool *ou
         else if (option == 'j')
             *out_json = true;
         else
-            return EXIT_USAGE;
+            return see_help(argv[0]);
     }
     return 0;
 }
@@ -227,51 +210,6 @@ static int load_config(const char *path, struct np_config **out_config, struct n
 
 /* ---- device list, factory-secret ---- */
 
-static const char *state_name(enum np_device_state state)
-{
-    static const char *const names[] = {"active", "blocked", "retired"};
-    return names[state];
-}
-
-static json_t *addresses_json(const struct np_addresses *addresses)
-{
-    json_t *list = json_array();
-    char text[NP_ADDR_TEXT_MAX];
-    for (size_t i = 0; i < addresses->v4_count; i++)
-        json_array_append_new(list, json_string(np_addr_format(&addresses->v4[i], text)));
-    for (size_t i = 0; i < addresses->v6_count; i++)
-        json_array_append_new(list, json_string(np_addr_format(&addresses->v6[i], text)));
-    return list;
-}
-
-static int add_json(void *ctx, const struct np_device *d)
-{
-    json_array_append_new(ctx, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:I}", "id", d->id,
-                                         "name", d->name, "serial", d->serial, "state", state_name(d->state),
-                                         "credential", d->credential == NP_CREDENTIAL_OPEN ? "open" : "factory-secret",
-                                         "model", d->model, "version", d->version, "publish",
-                                         d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages",
-                                         (json_int_t)d->auth_n, "seq", (json_int_t)d->seq, "stated",
-                                         addresses_json(&d->stated), "published", addresses_json(&d->published),
-                                         "created", (json_int_t)d->created_s, "last_seen", (json_int_t)d->last_seen_s));
-    return 0;
-}
-
-static int print_row(void *ctx, const struct np_device *d)
-{
-    char seen[32], text[NP_ADDR_TEXT_MAX];
-    struct tm tm;
-    time_t when = (time_t)d->last_seen_s;
-    (void)ctx;
-    strftime(seen, sizeof seen, "%Y-%m-%d %H:%M", gmtime_r(&when, &tm));
-    printf("%-40s %-16s %-8s %5lld  %-16s %s\n", d->name, d->serial[0] ? d->serial : "-", state_name(d->state),
-           (long long)d->auth_n, seen,
-           d->published.v4_count   ? np_addr_format(&d->published.v4[0], text)
-           : d->published.v6_count ? np_addr_format(&d->published.v6[0], text)
-                                   : "-");
-    return 0;
-}
-
 static int run_device_list(const char *config_path, bool json)
 {
     struct np_config *config;
@@ -284,18 +222,7 @@ static int run_device_list(const char *config_path, bool json)
     np_config_free(config);
     if (np_store_open(values.database, true, &store, error, sizeof error))
         return failed(error);
-    int rc;
-    if (json) {
-        json_t *list = json_array();
-        rc = np_store_devices_each(store, add_json, list);
-        if (rc == 0 && json_dumpf(list, stdout, JSON_INDENT(2)))
-            rc = -EIO;
-        json_decref(list);
-        putchar('\n');
-    } else {
-        printf("%-40s %-16s %-8s %5s  %-16s %s\n", "NAME", "SERIAL", "STATE", "CERTS", "LAST SEEN (UTC)", "ADDRESS");
-        rc = np_store_devices_each(store, print_row, NULL);
-    }
+    int rc = json ? np_listing_json(store) : np_listing_table(store);
     if (rc)
         failed(rc == NP_E_STORE ? np_store_error(store) : np_strerror(rc));
     np_store_close(store);
@@ -523,6 +450,15 @@ static int run_child_dns(int argc, char **argv)
     return np_zone_child_main();
 }
 
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -534,17 +470,26 @@ int main(int argc, char **argv)
         {"version", run_version},     {"--version", run_version},
         {"child-dns", run_child_dns},
     };
+    char title[64];
     if (argc < 2) {
-        fputs(usage_text, stderr);
+        fputs(np_hq_usage(NULL), stderr);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(usage_text, stdout);
+        const char *text = argc > 2 ? np_hq_usage(argv[2]) : NULL;
+        fputs(text ? text : np_hq_usage(NULL), stdout);
         return EXIT_SUCCESS;
     }
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], verbs[i].name) != 0)
+            continue;
+        if (wants_help(argc - 1, argv + 1) && np_hq_usage(argv[1])) {
+            fputs(np_hq_usage(argv[1]), stdout);
+            return EXIT_SUCCESS;
+        }
+        snprintf(title, sizeof title, "nameplate-hq %s", argv[1]);
+        argv[1] = title; /* getopt begins its messages with it */
+        return verbs[i].run(argc - 1, argv + 1);
     }
     const char *names[] = {"init", "serve", "device", "factory-secret", "version"};
     const char *near = np_nearest(argv[1], names, sizeof names / sizeof *names);

@@ -80,6 +80,19 @@ def test_usage(program):
                                                     check=False).stderr
 
 
+@pytest.mark.parametrize('verb', ['init', 'serve', 'device', 'factory-secret', 'version'])
+def test_each_verb_has_its_own_help(program, verb):
+    texts = [subprocess.run([program, *words], capture_output=True, text=True, check=True)
+             for words in ([verb, '--help'], [verb, '-h'], ['help', verb])]
+    assert {done.stdout for done in texts} == {texts[0].stdout} and not texts[0].stderr
+    assert texts[0].stdout.startswith(f'nameplate-hq {verb}')
+    if verb != 'version':
+        wrong = subprocess.run([program, verb, '--wrong'], capture_output=True, text=True, check=False)
+        assert wrong.returncode == 2
+        assert wrong.stderr == (f"nameplate-hq {verb}: unrecognized option '--wrong'\n"
+                                f'see nameplate-hq {verb} --help\n')
+
+
 def test_serve_says_what_is_wrong(program, tmp_path):
     hq = Hq(program, tmp_path / 'hq')
     good = hq.conf.read_text()

@@ -125,6 +125,17 @@ def test_killed_in_state(hq, ca, state, wait_until):
     wait_until(lambda: challenge_gone(hq, name), 2, 'the TXT taken away')
 
 
+def test_killed_while_queued(hq, ca, wait_until):
+    """The CSR is on disk, and newOrder may be on its way: its answer is lost, the order is not made twice."""
+    before = counts(ca)
+    order(hq.start(), 'killed-queued')
+    wait_until(lambda: query(hq, 'select count(*) from orders') == [1], 10, 'the CSR on disk', every=0.0002)
+    hq.kill()
+    hq.start()
+    wait_until(lambda: issued(hq) == {'killed-queued'}, 60, 'the certificate')
+    assert counts(ca) == (before[0] + 1, before[1] + 1)
+
+
 def test_killed_again_and_again(hq, ca, wait_until):
     """Many orders, HQ killed in the middle of eight lives: as many orders at the CA as there were CSRs."""
     random.seed(7)

@@ -1,10 +1,14 @@
 """hq_driver as the tests use it: its configuration, its events, its end, and the Pebble that it orders from."""
+import contextlib
 import datetime
 import json
 import os
+import signal
 import socket
+import ssl
 import subprocess
 import threading
+import urllib.request
 from pathlib import Path
 
 from cryptography import x509
@@ -123,7 +127,7 @@ def make_certificate(folder, host='localhost'):
 class Pebble:
     """Debian's pebble on loopback, validating over the DNS server that it is given."""
 
-    def __init__(self, folder, dns_port, **environment):
+    def __init__(self, folder, dns_port, life_s=None, **environment):
         self.folder = Path(folder)
         self.port, self.management_port = free_port(), free_port()
         self.certificate, key = make_certificate(folder)
@@ -131,7 +135,8 @@ class Pebble:
         self.config = self.folder / 'pebble.json'
         self.dns_port = dns_port
         self.environment = {'PEBBLE_VA_NOSLEEP': '1', **environment}
-        self.config.write_text(json.dumps({'pebble': {
+        life = {'certificateValidityPeriod': life_s} if life_s else {}
+        self.config.write_text(json.dumps({'pebble': life | {
             'listenAddress': f'127.0.0.1:{self.port}', 'managementListenAddress': f'127.0.0.1:{self.management_port}',
             'certificate': str(self.certificate), 'privateKey': str(key), 'httpPort': 5002, 'tlsPort': 5001,
             'ocspResponderURL': '', 'externalAccountBindingRequired': False}}))
@@ -167,3 +172,22 @@ class Pebble:
 
     def certificates(self):
         return self.count('Issued certificate serial')
+
+    def status(self, serial):
+        """What the CA says of a certificate: Status, and Reason where it is revoked."""
+        context = ssl._create_unverified_context()
+        url = f'https://127.0.0.1:{self.management_port}/cert-status-by-serial/{serial:x}'
+        with urllib.request.urlopen(url, context=context, timeout=5) as answer:
+            return json.load(answer)
+
+    def is_revoked(self, serial):
+        return self.status(serial)['Status'] == 'Revoked'
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Nothing answers, nothing is forgotten."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)

@@ -1,0 +1,244 @@
+/* What the store keeps for renewals: due rows in their order, outages, the end of a device, and an older schema. */
+#include <sqlite3.h>
+
+#include "tests/unit/hq/box.h"
+
+#define NOW_S (NOW_US / 1000000)
+
+/* A device with one package that is to be renewed at renew_s. */
+static struct np_order add(struct fixture *f, unsigned n, int64_t renew_s, int64_t not_after_s)
+{
+    struct np_device d = {.state = NP_DEVICE_ACTIVE, .created_s = NOW_S, .last_seen_s = NOW_S};
+    struct np_order o = {.authorization_count = 1, .csr_len = 1, .created_ms = NOW_S * 1000};
+    struct np_package *package = calloc(1, sizeof *package);
+    int64_t number;
+    snprintf(d.id, sizeof d.id, "device-%u", n);
+    snprintf(d.name, sizeof d.name, "name-%u.devices.example", n);
+    d.thumbprint[0] = (uint8_t)n;
+    d.published.v4_count = 1;
+    assert_int_equal(np_addr_parse("10.0.0.1", &d.published.v4[0]), 0);
+    snprintf(o.id, sizeof o.id, "order-%u", n);
+    memcpy(o.device, d.id, sizeof o.device);
+    memcpy(o.authorizations[0].name, d.name, sizeof d.name);
+    o.key[0] = (uint8_t)(0x80 + n);
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_order_add(f->store, &o), 0);
+    *package = (struct np_package){.chain = "c",
+                                   .not_before_s = NOW_S,
+                                   .not_after_s = not_after_s,
+                                   .renew_ms = renew_s * 1000,
+                                   .created_ms = NOW_S * 1000};
+    assert_int_equal(np_store_package_add(f->store, &o, package, &number), 0);
+    free(package);
+    return o;
+}
+
+struct seen {
+    char text[256];
+    size_t count;
+};
+
+static int collect(void *ctx, const struct np_renewal *renewal)
+{
+    struct seen *seen = ctx;
+    size_t used = strlen(seen->text);
+    snprintf(seen->text + used, sizeof seen->text - used, "%s%s", seen->count++ ? " " : "", renewal->device + 7);
+    return 0;
+}
+
+static void test_due_in_order(void **state)
+{
+    struct fixture *f = *state;
+    int64_t next = 0;
+    assert_int_equal(np_store_renewals_next(f->store, &next), 0);
+    assert_true(next == INT64_MAX);
+    add(f, 1, NOW_S + 300, NOW_S + 1000);
+    add(f, 2, NOW_S + 100, NOW_S + 1000);
+    add(f, 3, NOW_S + 200, NOW_S + 1000);
+    static const struct {
+        int64_t at_s;
+        size_t limit;
+        const char *wanted;
+    } rows[] = {{99, 10, ""}, {100, 10, "2"}, {250, 10, "2 3"}, {1000, 10, "2 3 1"}, {1000, 2, "2 3"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct seen seen = {.count = 0};
+        assert_int_equal(np_store_renewals_due(f->store, (NOW_S + rows[i].at_s) * 1000, rows[i].limit, collect, &seen),
+                         0);
+        assert_string_equal(seen.text, rows[i].wanted);
+    }
+    struct np_renewal renewal;
+    assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), 0);
+    assert_int_equal(renewal.n, 1);
+    assert_int_equal(renewal.point_ms, (NOW_S + 100) * 1000);
+    renewal.due_ms = (NOW_S + 900) * 1000;
+    renewal.attempts = 3;
+    assert_int_equal(np_store_renewal_update(f->store, &renewal), 0);
+    assert_int_equal(np_store_renewals_next(f->store, &next), 0);
+    assert_int_equal(next, (NOW_S + 200) * 1000);
+    /* A look that was decided before a new package came says nothing about it. */
+    renewal.n = 0;
+    renewal.due_ms = 1;
+    assert_int_equal(np_store_renewal_update(f->store, &renewal), 0);
+    assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), 0);
+    assert_int_equal(renewal.due_ms, (NOW_S + 900) * 1000);
+    assert_int_equal(renewal.attempts, 3);
+    assert_int_equal(renewal.point_ms, (NOW_S + 100) * 1000);
+}
+
+static void test_outages(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store_outage outages[NP_STORE_OUTAGES_MAX];
+    size_t count = 99;
+    assert_int_equal(np_store_heartbeat(f->store, NOW_S, 3600), 0); /* the first beat of all */
+    assert_int_equal(np_store_heartbeat(f->store, NOW_S + 3600, 3600), 0);
+    assert_int_equal(np_store_outages(f->store, outages, &count), 0);
+    assert_int_equal(count, 0);
+    int64_t now_s = NOW_S + 3600;
+    for (int i = 0; i < NP_STORE_OUTAGES_MAX + 5; i++) {
+        now_s += 4000 + i;
+        assert_int_equal(np_store_heartbeat(f->store, now_s, 3600), 0);
+    }
+    assert_int_equal(np_store_heartbeat(f->store, now_s - 50000, 3600), 0); /* the clock was set back */
+    assert_int_equal(np_store_outages(f->store, outages, &count), 0);
+    assert_int_equal(count, NP_STORE_OUTAGES_MAX);
+    assert_int_equal(outages[0].until_s, now_s);
+    assert_int_equal(outages[0].until_s - outages[0].from_s, 4000 + NP_STORE_OUTAGES_MAX + 4);
+}
+
+static int count_due(void *ctx, const struct np_order *order)
+{
+    (void)order;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static void test_retire(void **state)
+{
+    struct fixture *f = *state;
+    struct np_order order = add(f, 1, NOW_S + 100, NOW_S + 1000);
+    struct np_device device;
+    struct np_revocation revocation;
+    int64_t n, next;
+    int due = 0;
+    assert_int_equal(np_store_device_retire(f->store, "nobody", NP_REVOKE_CESSATION, NOW_S * 1000), NP_E_NOT_FOUND);
+    /* A second order waits, and a third is in the CA's hands when the device leaves. */
+    struct np_order waiting = order, working = order;
+    snprintf(waiting.id, sizeof waiting.id, "waiting");
+    snprintf(working.id, sizeof working.id, "working");
+    waiting.state = NP_ORDER_QUEUED;
+    assert_int_equal(np_store_order_add(f->store, &waiting), 0);
+    assert_int_equal(np_store_order_add(f->store, &working), 0);
+    working.state = NP_ORDER_FINALIZING;
+    assert_int_equal(np_store_order_update(f->store, &working), 0);
+    assert_int_equal(np_store_device_retire(f->store, "device-1", NP_REVOKE_KEY_COMPROMISE, NOW_S * 1000), 0);
+    assert_int_equal(np_store_device_retire(f->store, "device-1", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    assert_int_equal(np_store_device_get(f->store, "device-1", &device), 0);
+    assert_int_equal(device.state, NP_DEVICE_RETIRED);
+    assert_int_equal(np_store_orders_due(f->store, INT64_MAX, 10, count_due, &due), 0);
+    assert_int_equal(due, 0);
+    assert_int_equal(np_store_renewals_next(f->store, &next), 0);
+    assert_true(next == INT64_MAX);
+    assert_int_equal(np_store_revocation_next(f->store, &revocation), 0);
+    assert_int_equal(revocation.n, 1);
+    assert_int_equal(revocation.reason, NP_REVOKE_KEY_COMPROMISE);
+    revocation.attempts = 2;
+    revocation.next_try_ms = NOW_S * 1000 + 5;
+    assert_int_equal(np_store_revocation_update(f->store, &revocation), 0);
+    /* What the CA still delivers is revoked for the same reason, and is not renewed. */
+    struct np_package *package = calloc(1, sizeof *package);
+    package->not_after_s = NOW_S + 2000;
+    package->created_ms = NOW_S * 1000 + 1;
+    assert_int_equal(np_store_package_add(f->store, &working, package, &n), 0);
+    free(package);
+    assert_int_equal(np_store_renewals_next(f->store, &next), 0);
+    assert_true(next == INT64_MAX);
+    assert_int_equal(np_store_revocation_next(f->store, &revocation), 0);
+    assert_int_equal(revocation.n, 2);
+    assert_int_equal(revocation.reason, NP_REVOKE_KEY_COMPROMISE);
+    revocation.state = NP_REVOCATION_DONE;
+    assert_int_equal(np_store_revocation_update(f->store, &revocation), 0);
+    assert_int_equal(np_store_revocation_next(f->store, &revocation), 0);
+    assert_int_equal(revocation.n, 1);
+    assert_int_equal(revocation.attempts, 2);
+    revocation.state = NP_REVOCATION_MOOT;
+    assert_int_equal(np_store_revocation_update(f->store, &revocation), 0);
+    assert_int_equal(np_store_revocation_next(f->store, &revocation), NP_E_NOT_FOUND);
+    /* The name is nobody's for ever. */
+    snprintf(device.id, sizeof device.id, "other");
+    device.thumbprint[0] = 77;
+    assert_int_equal(np_store_device_add(f->store, &device), NP_E_CONFLICT);
+}
+
+/* Certificates that have ended need no revocation. */
+static void test_ended_is_not_revoked(void **state)
+{
+    struct fixture *f = *state;
+    struct np_revocation revocation;
+    add(f, 1, NOW_S + 100, NOW_S + 1000);
+    assert_int_equal(np_store_device_retire(f->store, "device-1", NP_REVOKE_CESSATION, (NOW_S + 1000) * 1000), 0);
+    assert_int_equal(np_store_revocation_next(f->store, &revocation), NP_E_NOT_FOUND);
+}
+
+static void test_hurry(void **state)
+{
+    struct fixture *f = *state;
+    struct np_order order = add(f, 1, NOW_S + 100, NOW_S + 1000);
+    snprintf(order.id, sizeof order.id, "second");
+    order.state = NP_ORDER_QUEUED;
+    order.priority = NP_PRIORITY_ROUTINE;
+    assert_int_equal(np_store_order_add(f->store, &order), 0);
+    assert_int_equal(np_store_order_hurry(f->store, "second", NP_PRIORITY_URGENT), 0);
+    assert_int_equal(np_store_order_hurry(f->store, "second", NP_PRIORITY_NEW), 0);
+    assert_int_equal(np_store_order_get(f->store, "second", &order), 0);
+    assert_int_equal(order.priority, NP_PRIORITY_URGENT);
+    order.state = NP_ORDER_READY;
+    order.priority = NP_PRIORITY_ROUTINE;
+    assert_int_equal(np_store_order_update(f->store, &order), 0);
+    assert_int_equal(np_store_order_hurry(f->store, "second", NP_PRIORITY_URGENT), 0);
+    assert_int_equal(np_store_order_get(f->store, "second", &order), 0);
+    assert_int_equal(order.priority, NP_PRIORITY_ROUTINE);
+}
+
+/* A database of the first version: opened, brought up to date once, its certificates are to be renewed. */
+static void test_schema_1(void **state)
+{
+    struct fixture *f = *state;
+    struct np_renewal renewal;
+    char path[96], error[256];
+    sqlite3 *db;
+    add(f, 1, NOW_S + 100, NOW_S + 900);
+    add(f, 2, NOW_S + 100, NOW_S + 900);
+    assert_int_equal(np_store_device_retire(f->store, "device-2", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    np_store_close(f->store);
+    f->store = NULL;
+    snprintf(path, sizeof path, "%s/hq.db", f->folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "DROP TABLE renewal; DROP TABLE revocation; DROP TABLE outage;"
+                                  "PRAGMA user_version = 1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(np_store_open(path, true, &f->store, error, sizeof error), NP_E_VERSION);
+    assert_non_null(strstr(error, "older schema 1"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(np_store_open(path, false, &f->store, error, sizeof error), 0);
+        assert_int_equal(np_store_renewal_get(f->store, "device-1", &renewal), 0);
+        assert_int_equal(renewal.due_ms, (NOW_S + 600) * 1000);
+        assert_int_equal(renewal.not_after_s, NOW_S + 900);
+        assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), NP_E_NOT_FOUND);
+        np_store_close(f->store);
+        f->store = NULL;
+    }
+}
+
+int main(void)
+{
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(test_due_in_order),         STORE_TEST(test_outages), STORE_TEST(test_retire),
+        STORE_TEST(test_ended_is_not_revoked), STORE_TEST(test_hurry),   STORE_TEST(test_schema_1),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
