@@ -288,7 +288,7 @@ def test_csr(hq, device):
     assert 6 * 86400 < int(limited.headers['Retry-After']) <= 7 * 86400 + 1
 
 
-def test_addresses(hq, device):
+def test_addresses(hq, device, wait_until):
     assert device.enrol(v4=['192.168.1.1']).status == 201
     answer = device.put_addresses(1, ['10.1.2.3', '100.64.0.1', '127.0.0.1'], ['fe80::1', 'fd00::5', '2001:4860::1'])
     assert answer.status == 200, answer.json
@@ -299,7 +299,7 @@ def test_addresses(hq, device):
                                 ['fe80::1', 'fd00::5', '2001:4860::1']).status == 200
     stale = device.put_addresses(1, ['10.1.2.4'])
     assert (stale.status, stale.problem, stale.json['seq']) == (409, 'stale-seq', 1)
-    assert hq.lookup(device.name) == ['10.1.2.3']
+    wait_until(lambda: hq.lookup(device.name) == ['10.1.2.3'], 2, 'the pushed address')
     assert device.put_addresses(5, ['10.1.2.4']).status == 200
     assert device.put_addresses(4, ['10.1.2.4']).json['seq'] == 5
     assert device.put_addresses(6).problem == 'malformed'

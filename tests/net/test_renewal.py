@@ -3,7 +3,6 @@ certificates that live for a minute."""
 import contextlib
 import json
 import re
-import socket
 import sqlite3
 import time
 
@@ -14,15 +13,15 @@ import pytest
 from cryptography import x509
 
 from hqclient import unb64
-from hqdriver import Pebble
-from hqserver import Hq, free_port
+from hqdriver import Pebble, free_port
+from hqserver import Hq
 
 LIFE_S = 60
 
 
 @pytest.fixture(scope='module')
 def dns_port():
-    return free_port(socket.SOCK_DGRAM)
+    return free_port()
 
 
 @pytest.fixture(scope='module')

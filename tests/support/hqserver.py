@@ -2,7 +2,6 @@
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,15 +10,10 @@ import dns.message
 import dns.query
 
 from hqclient import Client, Device
+from hqdriver import free_port
 
 ZONE = 'devices.example'
 HOST = f'hq.{ZONE}'
-
-
-def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 class Hq:
@@ -27,7 +21,7 @@ class Hq:
 
     def __init__(self, program, folder, *options):
         self.program, self.folder = program, folder
-        self.port, self.dns_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        self.port, self.dns_port = free_port(), free_port()
         self.url = f'https://{HOST}:{self.port}'
         self.conf = folder / 'nameplate-hq.conf'
         self.log = folder / 'log'
