@@ -148,6 +148,17 @@ static void on_package(struct np_enrol *e, const struct np_enrol_time *t, const 
     }
 }
 
+/* HQ's auth token n. Returns whether it is another one. */
+static bool take_auth(struct np_state *d, const uint8_t token[NP_TOKEN_LEN], int64_t n)
+{
+    if (d->has_auth && d->n == n && memcmp(d->auth_token, token, NP_TOKEN_LEN) == 0)
+        return false;
+    memcpy(d->auth_token, token, NP_TOKEN_LEN);
+    d->n = n;
+    d->has_auth = true;
+    return true;
+}
+
 void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
                          struct np_enrol_action *out)
 {
@@ -164,6 +175,15 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
         np_enrol_fail(e, t, out, 0, "HQ's package is refused: %s", event->reason);
         return;
     }
+    if (d->has_chain && strcmp(d->chain, event->package->chain) == 0) {
+        /* What a 304 would have said: its ETag got lost on the way. The new one is kept without a write of its own. */
+        memcpy(d->etag, r->etag, sizeof d->etag);
+        e->dirty = take_auth(d, r->package.auth_token, r->package.n) || e->dirty;
+        np_backoff_reset(&e->backoff);
+        progress(e);
+        np_enrol_look_again(e, t, r->retry_after_ms);
+        return;
+    }
     if (event->from_next) {
         d->tls = d->next;
         np_wipe(&d->next, sizeof d->next);
@@ -171,9 +191,8 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     }
     memcpy(d->chain, event->package->chain, sizeof d->chain);
     memcpy(d->etag, r->etag, sizeof d->etag);
-    memcpy(d->auth_token, r->package.auth_token, sizeof d->auth_token);
-    d->n = r->package.n;
-    d->has_auth = d->has_chain = true;
+    (void)take_auth(d, r->package.auth_token, r->package.n);
+    d->has_chain = true;
     e->csr_accepted = e->want_csr = false;
     e->dirty = e->install = true;
     e->poll_ms = 0;
@@ -181,6 +200,8 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     e->looks = e->key_failures = 0;
     np_enrol_read_installed(e);
     e->look_offset_ms = (int64_t)e->below(e->below_ctx, (uint32_t)np_renew_pace_ms(e->not_before_s, e->not_after_s));
+    if (np_renew_is_due(e->not_before_s, e->not_after_s, t->judged_s))
+        np_enrol_look_again(e, t, r->retry_after_ms); /* it is old already: the next one is not there at once */
     np_backoff_reset(&e->backoff);
     progress(e);
 }
@@ -191,12 +212,8 @@ static void on_session(struct np_enrol *e, const struct np_session_answer *answe
     e->need_session = false;
     e->session_fresh = true;
     e->need_enrol = strcmp(answer->name, d->name) != 0; /* repeated, it tells all that belongs to the name */
-    if (!d->has_auth || d->n != answer->n || memcmp(d->auth_token, answer->auth_token, sizeof d->auth_token) != 0) {
-        memcpy(d->auth_token, answer->auth_token, sizeof d->auth_token);
-        d->n = answer->n;
-        d->has_auth = true;
+    if (take_auth(d, answer->auth_token, answer->n))
         e->dirty = true;
-    }
     np_publisher_known(&e->publisher, answer->seq, NULL);
     e->zone = NP_ZONE_SETTLED;
     progress(e);

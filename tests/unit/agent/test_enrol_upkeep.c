@@ -179,6 +179,51 @@ static void pace_fits_lifetime(void **state)
     }
 }
 
+/* HQ has nothing newer, but no 304 tells so: the ETag was lost on the way, or differs each time. */
+static void same_package_again(void **state)
+{
+    (void)state;
+    whole_way();
+    wait_over_checkins(NP_REQUEST_PACKAGE);
+    memset(&package, 0, sizeof package);
+    memcpy(package.chain, device.chain, sizeof package.chain);
+    for (int i = 0; i < 5; i++) {
+        clear();
+        memcpy(response.package.auth_token, device.auth_token, sizeof device.auth_token);
+        response.package.n = device.n;
+        snprintf(response.etag, sizeof response.etag, "\"other-%d\"", i);
+        answer(200);
+        step((struct np_enrol_event){.type = NP_EVENT_CHECKED, .response = &response, .package = &package});
+        assert_int_equal(e.state, NP_ENROL_INSTALLED);
+        assert_int_equal(installs, 1);
+        assert_true(wait_over_checkins(NP_REQUEST_PACKAGE) >= NP_RENEW_PACE_MAX_MS / 2);
+    }
+}
+
+/* Two HQs that do not agree: each look brings another package, and none of them is fresh. */
+static void old_packages_in_turn(void **state)
+{
+    (void)state;
+    char chains[2][sizeof package.chain];
+    whole_way();
+    memcpy(chains[0], device.chain, sizeof chains[0]);
+    pass(1);
+    step((struct np_enrol_event){.type = NP_EVENT_TIMER});
+    wait_over_checkins(NP_REQUEST_PACKAGE);
+    now_s -= 40 * DAY;
+    answer_package(2, &device.tls, false, 45);
+    now_s += 40 * DAY;
+    memcpy(chains[1], device.chain, sizeof chains[1]);
+    for (int i = 0; i < 5; i++) {
+        assert_true(wait_over_checkins(NP_REQUEST_PACKAGE) >= NP_RENEW_PACE_MAX_MS / 4);
+        memcpy(package.chain, chains[i % 2], sizeof package.chain);
+        clear();
+        response.package.n = 3 + i;
+        answer(200);
+        step((struct np_enrol_event){.type = NP_EVENT_CHECKED, .response = &response, .package = &package});
+    }
+}
+
 static void jitter_has_bounds(void **state)
 {
     (void)state;
@@ -488,6 +533,8 @@ int main(void)
         TEST(verdict_send_csr),
         TEST(checkin_not_understood),
         TEST(pace_fits_lifetime),
+        TEST(same_package_again),
+        TEST(old_packages_in_turn),
         TEST(jitter_has_bounds),
         TEST(retry_after_of_a_look),
         TEST(boot_with_good_certificate),
