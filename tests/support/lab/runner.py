@@ -66,9 +66,12 @@ def run(long=False, expression=None):
         if _built(preset, tally, progress):
             unit_tests(preset, expression, tally, progress)
     if _built(NET_PRESET, tally, progress):
-        net_tests(expression, tally, progress)
+        net_tests(NET_PRESET, expression, tally, progress)
     if long:
-        fuzz(tally, progress)
+        if _built('asan', tally, progress):
+            net_tests('asan', expression, tally, progress)
+        if expression is None:
+            fuzz(tally, progress)
     if tally.passed + tally.failed == 0:
         print('nothing ran' + (f': no test matches {expression!r}' if expression else ''))
     print(f'{tally.passed} passed, {tally.failed} failed', flush=True)
@@ -104,27 +107,29 @@ def unit_tests(preset, expression, tally, progress):
     tally.read_junit(junit, f'unit tests, {preset}')
 
 
-def net_tests(expression, tally, progress):
-    junit = TEST_LOGS / 'net.xml'
+def net_tests(preset, expression, tally, progress):
+    """pytest over tests/net with the programs of a preset; those of asan end when something is wrong inside."""
+    part = f'namespace tests, {preset}'
+    junit = TEST_LOGS / f'net-{preset}.xml'
     junit.unlink(missing_ok=True)
     argv = [sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', f'--junitxml={junit}', '--tb=short', '-rN',
             '-o', 'junit_logging=all', 'tests/net']
     if expression:
         argv += ['-k', expression]
-    progress.begin('namespace tests')
-    env = {**os.environ, 'NAMEPLATE_BIN': str(BUILD / NET_PRESET / 'bin'), 'PYTHONDONTWRITEBYTECODE': '1'}
-    log = TEST_LOGS / 'net.log'
+    progress.begin(part)
+    env = {**os.environ, **SANITIZER_ENV, 'NAMEPLATE_BIN': str(BUILD / preset / 'bin'), 'PYTHONDONTWRITEBYTECODE': '1'}
+    log = TEST_LOGS / f'net-{preset}.log'
     with open(log, 'w') as out:
         child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
                                  start_new_session=True)
         status = _wait_for(child, out, progress)
-    progress.end('namespace tests')
+    progress.end(part)
     if status == 5 and expression:
         return
     if status not in (0, 1):
-        tally.part_failed('namespace tests', _tail(log.read_text(errors='replace'), 40))
+        tally.part_failed(part, _tail(log.read_text(errors='replace'), 40))
     if junit.exists() or status in (0, 1):
-        tally.read_junit(junit, 'namespace tests')
+        tally.read_junit(junit, part)
 
 
 def fuzz(tally, progress):
