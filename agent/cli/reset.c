@@ -28,8 +28,8 @@ static void usage(void)
         "certificate and never gives the name to anybody again. There is no way back to the old name.\n\n"
         "  --reason R        reset (default): begin anew; resale: the box gets another owner; compromise: somebody\n"
         "                    else may have its keys\n"
-        "  --local           do not tell HQ: when it cannot be reached. The old name stays in the DNS until HQ\n"
-        "                    notices that the box is silent\n"
+        "  --local           do not tell HQ: when it cannot be reached. The old name stays in the DNS until HQ's\n"
+        "                    operator removes it\n"
         "  --yes             do not ask\n"
         "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
         "  --control SOCKET  the agent's control socket itself");
@@ -68,7 +68,7 @@ static bool confirm(const char *path, const struct wish *wish, int *out_code)
     } else {
         printf("%s will be gone for good%s; this box gets a new name and certificate.\nType yes to go on: ",
                name ? name : "This box's identity",
-               wish->local ? " (HQ is not told, its records stay until it notices)" : "");
+               wish->local ? " (HQ is not told, its records stay until its operator removes them)" : "");
         fflush(stdout);
         *out_code = NP_EXIT_FAILURE;
         if (fgets(line, sizeof line, stdin) && strcmp(line, "yes\n") == 0)
