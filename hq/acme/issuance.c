@@ -34,15 +34,33 @@ struct batch {
     struct np_issuance *issuance;
     struct np_order *orders;
     size_t count, room;
-    bool cut; /* there were more */
+    bool cut; /* there were more, for which the end of a job must be waited */
     int rc;
 };
+
+/* Two orders of one device would take each other's challenge values away: the second one waits. */
+static bool is_second(const struct batch *batch, const struct np_order *order)
+{
+    for (const struct np_job *job = batch->issuance->jobs; job; job = job->next) {
+        if (strcmp(job->run.order.device, order->device) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        if (strcmp(batch->orders[i].device, order->device) == 0)
+            return true;
+    }
+    return false;
+}
 
 static int collect(void *ctx, const struct np_order *order)
 {
     struct batch *batch = ctx;
     if (in_flight(batch->issuance, order->id))
         return 0;
+    if (is_second(batch, order)) {
+        batch->cut = true;
+        return 0;
+    }
     if (batch->count == batch->room) {
         batch->cut = true;
         return 1;
@@ -113,7 +131,7 @@ void np_issuance_fill(struct np_issuance *issuance)
     /* Orders in flight may still be `queued` in the store: ask for so many more. */
     int rc = np_store_orders_due(issuance->store, now_ms, batch.room + issuance->job_count, collect, &batch);
     start_batch(issuance, &batch, rc, false);
-    if (issuance->job_count < NP_ISSUANCE_IN_FLIGHT)
+    if (issuance->job_count < NP_ISSUANCE_IN_FLIGHT && !batch.cut)
         plan_next_try(issuance, now_ms);
 }
 

@@ -81,6 +81,17 @@ def test_wildcard(hq):
     assert names_of(chain_of(hq, 'wild-one')[0]) == {f'wild-one.{ZONE}', f'*.wild-one.{ZONE}'}
 
 
+def test_two_orders_of_one_device(hq, wait_until):
+    """One after the other: they share a challenge name, and would take each other's values away."""
+    order(hq.start(), 'twice-one')
+    hq.say('order twice-one')
+    wait_until(lambda: query(hq, 'select count(*) from orders where state = 8') == [2], 20, 'both certificates')
+    log = hq.log()
+    assert 'backoff' not in log
+    steps = re.findall(r'twice-one\.\S+: \S+ -> (\S+)', log)
+    assert steps.index('issued') < len(steps) - 1 - steps[::-1].index('ordered'), steps
+
+
 def test_many_at_once(hq, ca):
     before = ca.orders()
     hq.start()
