@@ -329,6 +329,17 @@ static void ask_over_tcp(struct question *question, struct remote *remote)
         set_due(question, (int64_t)uv_now(question->forward->loop) + TCP_WAIT_MS);
 }
 
+/* Does the answer's question stand as it was sent, capitals and all? One without capitals says nothing: an upstream
+ * that writes everything small returns it as it was, too. */
+static bool keeps_case(const struct question *question, const uint8_t *message)
+{
+    const struct np_name *sent = &question->sent_name;
+    struct np_name lower = *sent;
+    np_name_lower(&lower);
+    return memcmp(message + NP_DNS_HEADER_LEN, sent->wire, sent->len) == 0 &&
+           memcmp(lower.wire, sent->wire, sent->len) != 0;
+}
+
 static void handle(struct try *try, enum np_response_verdict verdict, const uint8_t *message, size_t len)
 {
     struct question *question = try->question;
@@ -341,6 +352,8 @@ static void handle(struct try *try, enum np_response_verdict verdict, const uint
     else
         remote->state.last_answer_ms = now;
     if (verdict == NP_RESPONSE_GOOD) {
+        if (keeps_case(question, message))
+            np_upstream_kept_case(&remote->state);
         question_finish(question, message, len);
         return;
     }

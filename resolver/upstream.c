@@ -44,6 +44,11 @@ void np_upstream_broke_case(struct np_upstream *upstream, int64_t now_ms)
     upstream->case_until_ms = now_ms + NP_UPSTREAM_FORGIVE_MS;
 }
 
+void np_upstream_kept_case(struct np_upstream *upstream)
+{
+    upstream->case_strikes = 0;
+}
+
 void np_upstream_broke_edns(struct np_upstream *upstream, int64_t now_ms)
 {
     upstream->plain_until_ms = now_ms + NP_UPSTREAM_FORGIVE_MS;

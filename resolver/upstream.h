@@ -51,6 +51,9 @@ void np_upstream_failed(struct np_upstream *upstream, int64_t now_ms, int64_t wa
 /* It answered with the question in another case. */
 void np_upstream_broke_case(struct np_upstream *upstream, int64_t now_ms);
 
+/* It kept the case of a question: what came in another case before was somebody else's. */
+void np_upstream_kept_case(struct np_upstream *upstream);
+
 /* It did not understand EDNS. */
 void np_upstream_broke_edns(struct np_upstream *upstream, int64_t now_ms);
 

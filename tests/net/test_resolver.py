@@ -394,6 +394,18 @@ def test_case_breaking_upstream(start, upstream):
     assert 1 <= sum(over_tcp for _, _, over_tcp in server.seen) <= 2
 
 
+def test_forged_case(start, upstream):
+    """An upstream that keeps the case itself is never excused from it, however often somebody guesses all but that."""
+    def handler(query, over_tcp):
+        name = query.question[0].name
+        return [reply(query, f'{name} 60 A {"198.51.100.7" if over_tcp else "192.0.2.66"}', lower=not over_tcp)]
+    server = upstream(handler)
+    resolver = start(upstreams=[server.address])
+    for i in range(10):
+        answer = resolver.ask(f'name-with-letters-{i}.example')
+        assert texts(answer.answer) == [f'name-with-letters-{i}.example. 60 IN A 198.51.100.7']
+
+
 def test_forged_answers(start, upstream):
     """What comes from the right place but is not the answer is dropped; the answer behind it counts."""
     def handler(query, over_tcp):

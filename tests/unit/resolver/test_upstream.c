@@ -210,6 +210,8 @@ static void test_habits(void **state)
     struct np_upstream server = {0};
     assert_true(np_upstream_checks_case(&server, 1000));
     np_upstream_broke_case(&server, 1000);
+    np_upstream_kept_case(&server);
+    np_upstream_broke_case(&server, 1000);
     assert_true(np_upstream_checks_case(&server, 1000));
     np_upstream_broke_case(&server, 1000);
     assert_false(np_upstream_checks_case(&server, 1000));
