@@ -47,6 +47,7 @@
 #define NP_ENROL_POLL_MIN_MS        250
 #define NP_ENROL_POLL_MAX_MS        3600000
 #define NP_ENROL_BOOT_JITTER_MAX_MS 86400000
+#define NP_ENROL_DEAD_KEY_MS        259200000 /* 3 days of dead orders: then another key is tried (HQ takes 3 a week) */
 #define NP_ENROL_DAY_MS             86400000
 
 #define NP_ENROL_STATE_MAP(X)                                                                                          \
@@ -221,6 +222,7 @@ struct np_enrol {
     bool poll_ordered;      /* poll_ms is HQ's Retry-After */
     bool awaited, urgent;   /* enum np_renew_need */
     unsigned looks;         /* in a row that brought nothing */
+    int64_t dead_ms;        /* since when HQ gives up every order for the CSR under way; 0: it does not */
     unsigned key_failures;  /* packages in a row that were for no key of ours */
     int64_t look_offset_ms; /* the first look's part of the fleet's spread */
     bool ask_zone;

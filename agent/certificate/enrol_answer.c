@@ -113,13 +113,17 @@ static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const 
         /* HQ has nothing to work on: a CSR it lost, or an order that failed for good. A key in use is never dropped. */
         e->csr_accepted = false;
         e->want_csr = true;
-        if (dead && e->device->has_next) {
+        if (dead && e->dead_ms == 0)
+            e->dead_ms = t->now_ms;
+        /* The key is seldom why: HQ takes the same CSR up again, and a box may bring few keys. */
+        if (dead && e->device->has_next && t->now_ms - e->dead_ms >= NP_ENROL_DEAD_KEY_MS) {
+            e->dead_ms = 0;
             e->device->has_next = false;
             np_wipe(&e->device->next, sizeof e->device->next);
             e->dirty = true;
         }
         np_enrol_fail(e, t, out, r->retry_after_ms, "HQ %s",
-                      dead ? "gave up this order: another CSR follows" : "has no CSR of this device");
+                      dead ? "gave up this order: the CSR is sent again" : "has no CSR of this device");
         return;
     }
     np_backoff_reset(&e->backoff);
@@ -198,6 +202,7 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     e->poll_ms = 0;
     e->awaited = e->urgent = e->poll_ordered = false;
     e->looks = e->key_failures = 0;
+    e->dead_ms = 0;
     np_enrol_read_installed(e);
     e->look_offset_ms = (int64_t)e->below(e->below_ctx, (uint32_t)np_renew_pace_ms(e->not_before_s, e->not_after_s));
     if (np_renew_is_due(e->not_before_s, e->not_after_s, t->judged_s))
