@@ -29,6 +29,7 @@ static const struct class_net class_v6[] = {
     {{[15] = 1}, 128, NP_ADDR_LOOPBACK},
     {{[10] = 0xff, [11] = 0xff}, 96, NP_ADDR_MAPPED},
     {{0}, 96, NP_ADDR_COMPATIBLE},
+    {{[8] = 0xff, [9] = 0xff}, 96, NP_ADDR_COMPATIBLE}, /* RFC 2765: IPv4-translated */
     {{0x00, 0x64, 0xff, 0x9b}, 96, NP_ADDR_NAT64},
     {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, NP_ADDR_NAT64},
     {{0x01, 0x00}, 64, NP_ADDR_RESERVED},

@@ -44,7 +44,7 @@ enum np_addr_class {
     NP_ADDR_SHARED,      /* 100.64/10, RFC 6598 (carrier-grade NAT) */
     NP_ADDR_ULA,         /* fc00::/7 */
     NP_ADDR_MAPPED,      /* ::ffff:0:0/96 */
-    NP_ADDR_COMPATIBLE,  /* ::/96 other than :: and ::1 */
+    NP_ADDR_COMPATIBLE,  /* ::/96 other than :: and ::1; ::ffff:0:0:0/96 (IPv4-translated) */
     NP_ADDR_NAT64,       /* 64:ff9b::/96 and 64:ff9b:1::/48 */
     NP_ADDR_6TO4,        /* 2002::/16 */
     NP_ADDR_MULTICAST,   /* 224/4, ff00::/8 */

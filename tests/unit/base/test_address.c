@@ -78,6 +78,7 @@ static const struct {
     {"::2", NP_ADDR_COMPATIBLE, true},
     {"::192.168.1.1", NP_ADDR_COMPATIBLE, true},
     {"::ffff:ffff", NP_ADDR_COMPATIBLE, true},
+    {"::ffff:0:192.168.1.1", NP_ADDR_COMPATIBLE, true},
     {"::1:0:0", NP_ADDR_GLOBAL, false},
     {"::ffff:0:0", NP_ADDR_MAPPED, true},
     {"::ffff:8.8.8.8", NP_ADDR_MAPPED, true},
