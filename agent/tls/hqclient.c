@@ -215,7 +215,9 @@ static size_t on_data(void *ctx, struct np_stream *stream, const uint8_t *data, 
     connection->answering = true;
     int rc = np_http_parser_feed(client->parser, data, len, &used);
     if (rc < 0) {
-        finish(client, rc == NP_E_LIMIT ? NP_E_LIMIT : NP_E_HTTP, "HQ's answer is not one that HTTP/1.1 allows");
+        finish(client, rc == NP_E_LIMIT ? NP_E_LIMIT : NP_E_HTTP,
+               rc == NP_E_LIMIT ? "HQ's answer is longer than the protocol allows"
+                                : "HQ's answer is not one that HTTP/1.1 allows");
     } else if (rc == 1) {
         if (used < len)
             client->parser->response.keep_alive = false; /* more than one answer to one request */

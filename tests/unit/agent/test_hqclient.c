@@ -157,9 +157,11 @@ static void test_answers_that_are_none(void **state)
     world.answers[0] = "SMTP ready\r\n";
     ask(&world);
     assert_int_equal(world.err, NP_E_HTTP);
+    assert_non_null(strstr(world.why, "not one that HTTP/1.1 allows"));
     world.answers[1] = "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n";
     ask(&world);
     assert_int_equal(world.err, NP_E_LIMIT);
+    assert_non_null(strstr(world.why, "longer than"));
     world.answers[2] = OK_ANSWER OK_ANSWER; /* the second would be taken for the next request's */
     ask(&world);
     expect_ok(&world);
