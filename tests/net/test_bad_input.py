@@ -16,6 +16,10 @@ Where each kind of bad input is tested, on the real programs:
     a config with a typo                test_config_typo (agent and HQ), test_hq.test_serve_says_what_is_wrong
     1,000 half-open TLS connections     test_thousand_half_open_connections, test_hq.test_half_open_connections_cost_nothing,
                                         test_hq.test_one_address_has_a_share
+    package: chain, key, name, date     test_bad_hq.test_bad_package_leaves_the_old_one, .test_first_package_is_bad
+    HQ with the wrong certificate       test_bad_hq.test_wrong_certificate
+    HQ that answers nonsense            test_bad_hq.test_nonsense
+    damaged state                       test_bad_hq.test_damaged_state, .test_all_of_the_state_is_damaged
 
 Below that: the parsers alone in tests/unit and tests/fuzz."""
 import contextlib
