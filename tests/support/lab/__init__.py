@@ -14,7 +14,7 @@ programs    nameplate-hq and the agent, set up as an operator and a vendor would
 world       all of it together: up, down, and the promise that nothing stays behind
 demo        `tests/lab demo`: its first four steps, and how steps are run and told
 step        what the steps share
-steps_*     the other steps: homes (addresses, filter, line), hq (HQ stopped and killed)
+steps_*     the other steps: homes (addresses, filter, line), hq (HQ stopped and killed), renewal (short lives)
 browser     Chromium on the laptop
 build       CMake presets
 runner      `tests/lab test`

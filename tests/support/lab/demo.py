@@ -3,7 +3,7 @@ import json
 import sys
 import time
 
-from lab import browser, steps_homes, steps_hq
+from lab import browser, steps_homes, steps_hq, steps_renewal
 from lab.home import LAN4, LAN6
 from lab.internet import HQ, RESOLVER
 from lab.nodes import rcode, records
@@ -22,6 +22,7 @@ class Demo:
         self.world = world
         self.name = None
         self.boot = None
+        self.short = None  # the box with a short-lived certificate
 
     def first_boot(self):
         """From no state to a served certificate, and the address in public DNS."""
@@ -149,8 +150,8 @@ def _tell_restart(d):
 
 STEPS = (('first boot', Demo.first_boot, _tell_boot), ('browser', Demo.browser, _tell_browser),
          ('every type', Demo.every_type, _tell_types), ('restart', Demo.restart, _tell_restart),
-         steps_homes.SECOND_HOME, steps_homes.DHCP_CHANGE, steps_homes.OFFLINE,
-         steps_hq.HQ_AWAY)
+         steps_homes.SECOND_HOME, steps_homes.REBINDING, steps_homes.DHCP_CHANGE, steps_homes.OFFLINE,
+         steps_hq.HQ_AWAY, steps_renewal.RENEWAL, steps_renewal.LONG_OFF)
 
 
 def _show_logs(world):

@@ -213,11 +213,15 @@ def renew(node):
 
 
 def lease(server, client, interface, address):
-    """From now on `server` leases `address` to the client's interface (dnsmasq reads its hosts file again)."""
+    """From now on `server` leases `address` to the client's interface. dnsmasq has read its hosts file again by then."""
     mac = client.ip('-o', 'link', 'show', 'dev', interface).split('link/ether ')[1].split()[0]
-    server.write('dhcp-hosts', f'{mac},{address}\n')
+    path = server.write('dhcp-hosts', f'{mac},{address}\n')
     if 'dnsmasq' in server.daemons:
+        def reads():
+            return server.log('dnsmasq').read_text(errors='replace').count(f': read {path}\n')
+        before = reads()
         server.daemons['dnsmasq'].send_signal(signal.SIGHUP)
+        wait_until(lambda: reads() > before, 5, f'{server.label}: dnsmasq has read {path}')
 
 
 def ipv4(node, interface):

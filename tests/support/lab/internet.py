@@ -4,12 +4,12 @@ from lab.namespaces import bridge, link
 from lab.nodes import Node
 from lab.paths import STATE
 
-HQ, CA, RESOLVER, ROOT, WWW, ISP, ISP1 = (f'198.51.100.{n}' for n in (10, 20, 53, 54, 80, 1, 2))
-HQ6, CA6, RESOLVER6, ROOT6, WWW6, ISP6 = (f'2001:db8:1::{n}' for n in (10, 20, 53, 54, 80, 1))
+HQ, CA, CA2, RESOLVER, ROOT, WWW, ISP, ISP1 = (f'198.51.100.{n}' for n in (10, 20, 21, 53, 54, 80, 1, 2))
+HQ6, CA6, CA26, RESOLVER6, ROOT6, WWW6, ISP6 = (f'2001:db8:1::{n}' for n in (10, 20, 21, 53, 54, 80, 1))
 HOME_NET, HOME_NET6 = '203.0.113.0/24', '2001:db8:2::/64'
 HOME1_NET = '192.0.2.0/24'
 DEVICE_ZONE = 'devices.example'
-ACME_DIRECTORY = 'https://ca.example:14000/dir'
+ACME_DIRECTORY, ACME_DIRECTORY2 = (f'https://{host}.example:14000/dir' for host in ('ca', 'ca2'))
 
 ROOT_ZONE = f"""\
 $ORIGIN .
@@ -32,6 +32,8 @@ ns A {ROOT}
 ns AAAA {ROOT6}
 ca A {CA}
 ca AAAA {CA6}
+ca2 A {CA2}
+ca2 AAAA {CA26}
 www NS ns
 mail A {WWW}
 devices NS ns1.devices
@@ -93,22 +95,27 @@ remote-control:
 
 PEBBLE_CONF = """\
 {{"pebble": {{"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
-  "certificate": "{state}/ca.example.pem", "privateKey": "{state}/ca.example.key",
+  "certificate": "{state}/api.pem", "privateKey": "{state}/api.key"{more},
   "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "", "externalAccountBindingRequired": false}}}}
 """
 
 
 class Internet:
-    """Nodes by attribute: switch, root, dns, ca, hq. `anchors` is what clients of the CA's own API trust."""
+    """Nodes by attribute: switch, root, dns, ca, ca2, hq. `anchors` is what clients of the CAs' own APIs trust.
+
+    ca2 is a CA that gives short lives (start_short_ca): nobody asks it until then.
+    """
 
     def __init__(self):
         self.switch = Node('inet', 'the switch between all of them')
         self.root = Node('root', 'name servers of "." and "example.", and www.example')
         self.dns = Node('dns', 'public recursive resolver (unbound)')
         self.ca = Node('ca', 'ACME CA (pebble) at ' + ACME_DIRECTORY)
+        self.ca2 = Node('ca2', 'ACME CA with short certificate lives, for some demo steps')
         self.hq = Node('hq', 'the manufacturer: nameplate-hq')
-        self.nodes = [self.switch, self.root, self.dns, self.ca, self.hq]
+        self.nodes = [self.switch, self.root, self.dns, self.ca, self.ca2, self.hq]
         self.anchors = STATE / 'lab-ca.pem'
+        self._authority = None
 
     def up(self):
         for node in self.nodes:
@@ -117,6 +124,7 @@ class Internet:
         self.plug(self.root, (ROOT, WWW), (ROOT6, WWW6))
         self.plug(self.dns, (RESOLVER,), (RESOLVER6,))
         self.plug(self.ca, (CA,), (CA6,))
+        self.plug(self.ca2, (CA2,), (CA26,))
         self.plug(self.hq, (HQ,), (HQ6,))
         self._start_root()
         self._start_resolver()
@@ -151,23 +159,32 @@ class Internet:
                     ready=lambda: node.ask('www.example', 'A', RESOLVER, timeout=1.0).answer)
 
     def _start_ca(self):
-        node = self.ca
-        authority = LabCa('nameplate lab: the CA\'s own API')
-        authority.write_anchors(self.anchors)
-        authority.issue(['ca.example'], node.state / 'ca.example.pem', node.state / 'ca.example.key')
-        conf = node.write('pebble.json', PEBBLE_CONF.format(state=node.state))
+        self._authority = LabCa('nameplate lab: the CAs\' own APIs')
+        self._authority.write_anchors(self.anchors)
+        self._pebble(self.ca, CA)
+
+    def start_short_ca(self, life):
+        """Starts ca2, whose certificates live for `life` seconds."""
+        self._pebble(self.ca2, CA2, f', "certificateValidityPeriod": {life}')
+
+    def _pebble(self, node, address, more=''):
+        self._authority.issue([f'{node.label}.example'], node.state / 'api.pem', node.state / 'api.key')
+        conf = node.write('pebble.json', PEBBLE_CONF.format(state=node.state, more=more))
         node.daemon('pebble', 'pebble', '-config', conf, '-dnsserver', f'{RESOLVER}:53', env={'PEBBLE_VA_NOSLEEP': '1'},
-                    ready=lambda: node.reaches(CA, 14000) and node.reaches(CA, 15000))
+                    ready=lambda: node.reaches(address, 14000) and node.reaches(address, 15000))
 
-    # What the CA knows
+    # What the CAs know
 
-    def acme_root(self):
-        """Pebble's root, as PEM: what a browser of this world trusts."""
-        status, _, body = self.ca.get(CA, 'ca.example', '/roots/0', port=15000, tls_name='ca.example', anchors=self.anchors)
+    def acme_root(self, node=None):
+        """Root of a CA (ca unless given), as PEM: what a browser of this world trusts."""
+        node = node or self.ca
+        address = CA2 if node is self.ca2 else CA
+        status, _, body = node.get(address, f'{node.label}.example', '/roots/0', port=15000, tls_name=f'{node.label}.example',
+                                   anchors=self.anchors)
         if status != 200:
             raise OSError(f'the CA answered {status} for its root')
         return body.decode()
 
-    def orders(self):
-        """How many orders the CA has ever taken, from its log."""
-        return self.ca.log('pebble').read_text(errors='replace').count('Added order ')
+    def orders(self, node=None):
+        """How many orders a CA (ca unless given) has ever taken, from its log."""
+        return (node or self.ca).log('pebble').read_text(errors='replace').count('Added order ')

@@ -9,7 +9,10 @@ import sqlite3
 import ssl
 import time
 
-from lab.internet import ACME_DIRECTORY, DEVICE_ZONE, HQ
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from lab.internet import ACME_DIRECTORY, ACME_DIRECTORY2, DEVICE_ZONE, HQ
 from lab.namespaces import Failed, attempt
 from lab.nodes import records
 from lab.paths import BOX_UID, HQ_UID
@@ -54,6 +57,7 @@ class Hq:
         self.folder = self.node.state / 'nameplate-hq'
         self.conf = self.folder / 'nameplate-hq.conf'
         self.anchors = self.folder / 'hq-anchors.pem'
+        self.ca = internet.ca
 
     def start(self):
         self.init()
@@ -72,6 +76,15 @@ class Hq:
 
     def serve(self):
         self.node.daemon('hq', *unprivileged(HQ_UID), self.program, 'serve', '--config', self.conf, ready=self.serves)
+
+    def use_ca(self, node):
+        """The operator changes to another CA (internet.ca, internet.ca2) and starts HQ again."""
+        directories = {'ca': ACME_DIRECTORY, 'ca2': ACME_DIRECTORY2}
+        self.node.end('hq')
+        text = self.conf.read_text()
+        self.conf.write_text(text.replace(f'"{directories[self.ca.label]}"', f'"{directories[node.label]}"'))
+        self.ca = node
+        self.serve()
 
     def serves(self):
         """True when both the API and the zone answer."""
@@ -126,7 +139,7 @@ class Box:
         self.daemon = daemon
         self.folder = self.node.state / folder
         self.conf = self.folder / 'nameplate.conf'
-        self.root = self.node.state / 'acme-root.pem'
+        self.root = self.node.state / f'{folder}-acme-root.pem'
         self.name = None
 
     def prepare(self, more=''):
@@ -140,7 +153,7 @@ class Box:
         secret.write_text(self.hq.run('factory-secret', self.serial))
         os.chown(secret, BOX_UID, BOX_UID)
         secret.chmod(0o400)
-        self.root.write_text(self.internet.acme_root())
+        self.root.write_text(self.internet.acme_root(self.hq.ca))
         if self.daemon == 'agent':
             self.node.tool(self.program, self.conf, 'agent', 'status')
 
@@ -203,7 +216,7 @@ class Box:
             return {'serial': facts['serialNumber'], 'issuer': issuer.get('commonName', ''), 'tls': tls.version(),
                     'not_before': _iso(facts['notBefore']), 'not_after': _iso(facts['notAfter']),
                     'names': [value for kind, value in facts['subjectAltName'] if kind == 'DNS'],
-                    'sha256': hashlib.sha256(der).hexdigest()}
+                    'sha256': hashlib.sha256(der).hexdigest(), 'key': _key(der)}
 
     def _served(self, begun, deadline):
         def handshake():
@@ -216,6 +229,12 @@ class Box:
         agent = self.node.daemons[self.daemon]
         if agent.poll() is not None:
             raise Failed(f'the agent ended with status {agent.returncode}:\n{self.node.tail(self.daemon)}')
+
+
+def _key(der):
+    """SHA-256 of a certificate's public key."""
+    key = x509.load_der_x509_certificate(der).public_key()
+    return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _iso(text):
