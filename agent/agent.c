@@ -89,12 +89,14 @@ static char *on_leave(struct np_agent *agent, const char *words)
     return np_agent_leave_status(agent);
 }
 
-static char *on_control(void *ctx, const char *request)
+static char *on_control(void *ctx, const char *request, bool owner)
 {
     if (strcmp(request, "status") == 0)
         return np_agent_status(ctx);
     if (strcmp(request, "leave") == 0)
         return on_leave(ctx, "");
+    if (strncmp(request, "leave ", 6) == 0 && !owner)
+        return strdup("{\"error\":\"only root and the agent's own user may reset this box\"}\n");
     if (strncmp(request, "leave ", 6) == 0)
         return on_leave(ctx, request + 6);
     return strdup("{\"error\":\"unknown request; known: status, leave\"}\n");

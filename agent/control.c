@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,6 +80,16 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(client->request + client->len, (unsigned)(NP_CONTROL_REQUEST_MAX - client->len));
 }
 
+static bool is_owner(const uv_pipe_t *pipe)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    int fd;
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+        return false;
+    return peer.uid == 0 || peer.uid == geteuid();
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 {
     struct client *client = stream->data;
@@ -97,7 +108,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     uv_read_stop(stream);
     if (newline)
         *newline = 0;
-    client->answer = client->control->answer(client->control->ctx, client->request);
+    client->answer = client->control->answer(client->control->ctx, client->request, is_owner(&client->pipe));
     if (!client->answer) {
         close_client(client);
         return;

@@ -5,11 +5,12 @@
  * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:
  * {"leave": "none" | "under-way" | "failed" | "done", "problem": null | "why it failed", "name": null | "the name"}.
  * Anything else gives {"error": "..."}. The connection is closed after the answer. Who
- * may connect is the file's mode and group. Lifecycle: np_control_new, np_control_close; the memory goes when the loop
- * has closed the handles. */
+ * may connect is the file's mode and group; to begin to leave is for root and the agent's own user alone. Lifecycle:
+ * np_control_new, np_control_close; the memory goes when the loop has closed the handles. */
 #ifndef AGENT_CONTROL_H
 #define AGENT_CONTROL_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #define NP_CONTROL_CLIENTS_MAX 8    /* people and a watchdog */
@@ -19,8 +20,9 @@
 
 struct np_control;
 
-/* Answers a request line (without its newline) with malloc'd text, NULL when out of memory. */
-typedef char *np_control_fn(void *ctx, const char *request);
+/* Answers a request line (without its newline) with malloc'd text, NULL when out of memory. owner: the peer is root or
+ * the agent's own user (SO_PEERCRED), and so may do more than look. */
+typedef char *np_control_fn(void *ctx, const char *request, bool owner);
 
 /* Binds path (an old socket file is removed) and listens. Returns 0 or -errno. */
 int np_control_new(uv_loop_t *loop, const char *path, np_control_fn *answer, void *ctx,
