@@ -22,6 +22,13 @@ bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t ste
     return true;
 }
 
+bool np_clock_hear(struct np_clock *clock, int64_t authenticated_s, int64_t system_s, int64_t steady_s)
+{
+    if (np_clock_believed(clock, system_s, steady_s) && authenticated_s > system_s + NP_CLOCK_LEAD_S)
+        return false;
+    return np_clock_raise(clock, authenticated_s, steady_s);
+}
+
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s)
 {
     return clock->floor_s + (steady_s > clock->steady_s ? steady_s - clock->steady_s : 0);

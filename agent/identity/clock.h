@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define NP_CLOCK_LEAD_S 86400           /* HQ may be this far ahead of a system clock that is believed */
 #define NP_CLOCK_YEAR_S (366LL * 86400) /* an HQ time further ahead than ten of these is a broken HQ, not a clock */
 
 /* The floor, as it was when the steady clock showed steady_s. */
@@ -26,6 +27,11 @@ void np_clock_init(struct np_clock *clock, int64_t stored_s, int64_t steady_s);
  * the build, is ignored. What was counted since then on the steady clock gives way: HQ's clock is the better one. True
  * when the floor moved. */
 bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t steady_s);
+
+/* np_clock_raise for a time that HQ gave, with the system's clock as a witness: while that is believed, a time more
+ * than NP_CLOCK_LEAD_S ahead of it is a wrong HQ's and is ignored, so that one bad clock at HQ cannot make a fleet take
+ * its certificates, and HQ's own, for expired. True when the floor moved. */
+bool np_clock_hear(struct np_clock *clock, int64_t authenticated_s, int64_t system_s, int64_t steady_s);
 
 /* The floor now. */
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s);

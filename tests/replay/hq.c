@@ -214,7 +214,7 @@ static void respond(struct box *box, int status, const char *json)
         memcpy(hq->nonce, fresh, sizeof fresh);
     fprintf(step->trace, "  %9.3f s  <- %d %.60s\n", (double)(box->now_ms - BOX_START_MS) / 1000, status, json);
     np_exchange_parse(box->enrol.inflight, status, &headers, json, strlen(json), &box->response);
-    if (np_clock_raise(&box->clock, box->response.time_s, box->now_ms / 1000))
+    if (np_clock_hear(&box->clock, box->response.time_s, box_system_s(box), box->now_ms / 1000))
         box->state.floor_s = box->clock.floor_s;
     hq->expected = false;
     box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_RESPONSE, .response = &box->response});

@@ -38,6 +38,20 @@ static void only_forward(void **state)
     assert_int_equal(clock.floor_s, build);
 }
 
+/* A believed system clock outvotes an HQ that is years ahead; a clock that stands at 1970 has no vote. */
+static void wrong_hq(void **state)
+{
+    (void)state;
+    struct np_clock clock;
+    int64_t build = np_clock_build_s(), now = build + 5000;
+    np_clock_init(&clock, 0, 50);
+    assert_false(np_clock_hear(&clock, now + NP_CLOCK_LEAD_S + 1, now, 60));
+    assert_int_equal(clock.floor_s, build);
+    assert_true(np_clock_hear(&clock, now + NP_CLOCK_LEAD_S, now, 60));
+    np_clock_init(&clock, 0, 50);
+    assert_true(np_clock_hear(&clock, build + 3 * NP_CLOCK_YEAR_S, 0, 60));
+}
+
 static void counts_on(void **state)
 {
     (void)state;
@@ -61,6 +75,6 @@ static void counts_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(floor_is_the_build), cmocka_unit_test(only_forward),
-                                       cmocka_unit_test(counts_on)};
+                                       cmocka_unit_test(counts_on), cmocka_unit_test(wrong_hq)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
