@@ -249,12 +249,18 @@ static bool decide_checkin(struct np_enrol *e, const struct np_enrol_time *t, st
 
 static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
 {
-    if (!e->csr_accepted) {
+    bool held = !e->csr_accepted && t->now_ms < e->csr_hold_ms;
+    if (!e->csr_accepted && !held) {
         send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
         return;
     }
     if (decide_push(e, t, out) || decide_checkin(e, t, out))
         return;
+    if (held) {
+        np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "HQ takes this box's next CSR later");
+        due(e, e->csr_hold_ms);
+        return;
+    }
     np_enrol_set_state(e, out, NP_ENROL_WAITING_PACKAGE, "HQ is getting the certificate");
     if (t->now_ms < e->poll_ms) {
         due(e, e->poll_ms);

@@ -219,6 +219,7 @@ struct np_enrol {
     int64_t not_before_s, not_after_s; /* of the installed leaf; 0: none */
     struct np_backoff backoff;
     int64_t retry_ms, poll_ms, due_ms;
+    int64_t csr_hold_ms;    /* HQ wants no CSR before; addresses and check-ins do not wait for it */
     bool poll_ordered;      /* poll_ms is HQ's Retry-After */
     bool awaited, urgent;   /* enum np_renew_need */
     unsigned looks;         /* in a row that brought nothing */

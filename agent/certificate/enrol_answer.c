@@ -301,6 +301,9 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
         ask_session(e, t, out, text);
     } else if (request == NP_REQUEST_CHECKIN && r->status < 500 && r->retry_after_ms == 0) {
         postpone_checkin(e, t); /* a defect: nothing else has to wait for it */
+    } else if (request == NP_REQUEST_CSR && r->status == 429) {
+        /* A quota may last for days, and the home's addresses change meanwhile. */
+        e->csr_hold_ms = t->now_ms + np_backoff_fail(&e->backoff, r->retry_after_ms, e->below, e->below_ctx);
     } else {
         if (is(r, "key-reused") && e->device->has_next) {
             e->device->has_next = false; /* never certified: nothing is lost with it */
