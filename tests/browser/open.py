@@ -71,14 +71,15 @@ class DevTools:
 def unprivileged(uid, home):
     """The words before a command that make it an ordinary user's."""
     return ['setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '--inh-caps=-all',
-            'env', '-i', f'HOME={home}', 'PATH=/usr/bin:/bin', 'LANG=C.UTF-8', f'XDG_RUNTIME_DIR={home}/run']
+            'env', '-i', f'HOME={home}', 'PATH=/usr/bin:/bin', 'LANG=C.UTF-8', f'XDG_RUNTIME_DIR={home}/run',
+            f'TMPDIR={home}/tmp']  # a killed Chromium leaves its folder there
 
 
 def prepare_home(uid, home, root):
     """A home with an NSS database that holds one root, and an empty profile."""
     shutil.rmtree(home, ignore_errors=True)
     database = home / '.pki' / 'nssdb'
-    for folder in (database, home / 'run'):
+    for folder in (database, home / 'run', home / 'tmp'):
         folder.mkdir(parents=True)
     shutil.copy(root, home / 'root.pem')
     for folder, _, files in os.walk(home):
