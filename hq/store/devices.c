@@ -269,18 +269,5 @@ int np_store_key_count(struct np_store *store, const char *device, int64_t since
 {
     static const char text[] =
         "SELECT count(*), coalesce(min(seen_s), 0) FROM used_key WHERE device = ? AND seen_s >= ?";
-    int64_t values[2] = {0, 0};
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, device);
-    np_sql_int(&q, since_s);
-    if (np_sql_next(&q)) {
-        values[0] = np_sql_get_int(&q);
-        values[1] = np_sql_get_int(&q);
-    }
-    int rc = np_sql_finish(&q);
-    if (rc == 0) {
-        *out_count = values[0];
-        *out_oldest_s = values[1];
-    }
-    return rc;
+    return np_sql_count_since(store, text, device, since_s, out_count, out_oldest_s);
 }

@@ -214,20 +214,7 @@ int np_store_order_count(struct np_store *store, const char *device, int64_t sin
 {
     static const char text[] =
         "SELECT count(*), coalesce(min(created_ms), 0) FROM orders WHERE device = ? AND created_ms >= ?";
-    int64_t values[2] = {0, 0};
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, device);
-    np_sql_int(&q, since_ms);
-    if (np_sql_next(&q)) {
-        values[0] = np_sql_get_int(&q);
-        values[1] = np_sql_get_int(&q);
-    }
-    int rc = np_sql_finish(&q);
-    if (rc == 0) {
-        *out_count = values[0];
-        *out_oldest_ms = values[1];
-    }
-    return rc;
+    return np_sql_count_since(store, text, device, since_ms, out_count, out_oldest_ms);
 }
 
 int np_store_orders_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_order_fn *each, void *ctx)

@@ -220,3 +220,22 @@ void np_sql_get_addresses(struct np_sql *q, struct np_addresses *out_addresses)
     if (!q->rc)
         *out_addresses = addresses;
 }
+
+int np_sql_count_since(struct np_store *store, const char *text, const char *device, int64_t since, int64_t *out_count,
+                       int64_t *out_oldest)
+{
+    int64_t values[2] = {0, 0};
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, device);
+    np_sql_int(&q, since);
+    if (np_sql_next(&q)) {
+        values[0] = np_sql_get_int(&q);
+        values[1] = np_sql_get_int(&q);
+    }
+    int rc = np_sql_finish(&q);
+    if (rc == 0) {
+        *out_count = values[0];
+        *out_oldest = values[1];
+    }
+    return rc;
+}

@@ -76,6 +76,10 @@ int np_sql_begin(struct np_store *store);
 /* Ends the savepoint: keeps its writes when rc is 0, undoes them otherwise. Returns rc, or the error of keeping. */
 int np_sql_end(struct np_store *store, int rc);
 
+/* Runs a query for "count, oldest" of a device's rows since a time (its two parameters). 0 or an error of the store. */
+int np_sql_count_since(struct np_store *store, const char *text, const char *device, int64_t since, int64_t *out_count,
+                       int64_t *out_oldest);
+
 /* Marks name dirty under a new version (hq/store/names.c); inside np_sql_begin and np_sql_end. */
 int np_sql_mark_dirty(struct np_store *store, const char *name);
 
