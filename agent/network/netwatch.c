@@ -256,11 +256,6 @@ out:
     return rc;
 }
 
-const struct np_network *np_netwatch_current(const struct np_netwatch *watch)
-{
-    return watch->current->serial ? watch->current : NULL;
-}
-
 const struct np_netwatch_stats *np_netwatch_stats(const struct np_netwatch *watch)
 {
     return &watch->stats;

@@ -43,9 +43,6 @@ struct np_netwatch_stats {
 int np_netwatch_new(uv_loop_t *loop, const struct np_netwatch_options *options, np_netwatch_fn *changed, void *ctx,
                     struct np_netwatch **out_watch);
 
-/* The last snapshot, borrowed; NULL before the first. */
-const struct np_network *np_netwatch_current(const struct np_netwatch *watch);
-
 /* The counters, borrowed. */
 const struct np_netwatch_stats *np_netwatch_stats(const struct np_netwatch *watch);
 

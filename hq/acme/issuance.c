@@ -235,11 +235,6 @@ void np_issuance_wake_revoker(struct np_issuance *issuance)
     np_revoker_wake(&issuance->revoker);
 }
 
-size_t np_issuance_in_flight(const struct np_issuance *issuance)
-{
-    return issuance->job_count;
-}
-
 static void release_handle(struct np_issuance *issuance)
 {
     if (--issuance->open_handles > 0)

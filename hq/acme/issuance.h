@@ -59,9 +59,6 @@ void np_issuance_wake(struct np_issuance *issuance);
 /* There are certificates in the store that are to be revoked. Cheap. */
 void np_issuance_wake_revoker(struct np_issuance *issuance);
 
-/* Orders being worked on right now. For `status`, the poll's position and tests. */
-size_t np_issuance_in_flight(const struct np_issuance *issuance);
-
 /* Stops where it is (the store knows how to go on) and closes everything; done(ctx) is called from the loop when the
  * memory has been freed. */
 void np_issuance_close(struct np_issuance *issuance, void (*done)(void *ctx), void *ctx);

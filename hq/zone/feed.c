@@ -6,7 +6,6 @@
 
 #define ENTRY_NAME       1
 #define ENTRY_CHALLENGES 2
-#define FLAGS_AT         16
 
 void np_feed_begin(struct np_writer *w, const struct np_feed_head *head)
 {
@@ -14,12 +13,6 @@ void np_feed_begin(struct np_writer *w, const struct np_feed_head *head)
     np_write_u32(w, head->serial);
     np_write_u32(w, head->challenge_serial);
     np_write_u8(w, head->flags);
-}
-
-void np_feed_set_flags(struct np_writer *w, uint8_t flags)
-{
-    if (w->pos >= NP_FEED_HEAD_LEN)
-        w->data[FLAGS_AT] = flags;
 }
 
 size_t np_feed_label(const char *origin, const char *name)

@@ -47,9 +47,6 @@ struct np_feed_head {
 /* Begins a batch in w, whose buffer has at least NP_FEED_HEAD_LEN bytes. */
 void np_feed_begin(struct np_writer *w, const struct np_feed_head *head);
 
-/* Sets the flags of the batch begun in w. */
-void np_feed_set_flags(struct np_writer *w, uint8_t flags);
-
 /* Appends a name's state. zone_len is strlen(origin). Returns 0, NP_E_LIMIT when the buffer is full (nothing was
  * appended), or NP_E_NAME for a name that is not directly below the origin. At most NP_TABLE_V4_MAX and V6_MAX
  * addresses go along. */

@@ -433,11 +433,6 @@ int np_zone_set_account(struct np_zone *zone, const char *url)
     return 0;
 }
 
-uint32_t np_zone_serial(const struct np_zone *zone)
-{
-    return zone->serial;
-}
-
 const struct np_zone_config *np_zone_settings(const struct np_zone *zone)
 {
     return &zone->setup.config;

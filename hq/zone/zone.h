@@ -93,9 +93,6 @@ int np_zone_set_challenges(struct np_zone *zone, const char *name,
 /* Adds accounturi=<url> to the CAA records (RFC 8657), once the account is known. Returns 0 or NP_E_LIMIT. */
 int np_zone_set_account(struct np_zone *zone, const char *url);
 
-/* The SOA serial as last sent to the child. */
-uint32_t np_zone_serial(const struct np_zone *zone);
-
 /* The zone's configuration, borrowed: the name servers are asked by zone/check. */
 const struct np_zone_config *np_zone_settings(const struct np_zone *zone);
 
