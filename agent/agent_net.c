@@ -255,30 +255,51 @@ static bool is_self(const struct np_agent *agent, const struct np_endpoint *serv
     return false;
 }
 
+/* What the configuration names, or else resolv.conf. Returns how many. */
+static size_t find_upstreams(const struct np_agent *agent, struct np_view_upstream out_found[NP_VIEW_UPSTREAMS_MAX])
+{
+    const struct np_agent_config *c = agent->config;
+    struct np_endpoint plain[NP_VIEW_UPSTREAMS_MAX];
+    memset(out_found, 0, NP_VIEW_UPSTREAMS_MAX * sizeof *out_found);
+    if (c->upstream_count) {
+        memcpy(out_found, c->upstreams, sizeof c->upstreams);
+        return c->upstream_count;
+    }
+    size_t count = np_resolv_conf_read(c->resolv_conf, plain, NP_VIEW_UPSTREAMS_MAX);
+    for (size_t i = 0; i < count; i++)
+        out_found[i].endpoint = plain[i];
+    return count;
+}
+
+/* The agent's own look-ups are in clear text: they go to those servers alone that may be asked so. */
+static void set_lookup_servers(struct np_agent *agent)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < agent->server_count; i++)
+        count += np_view_upstream_clear(&agent->servers[i], &agent->lookup_servers[count]);
+    agent->lookup_server_count = count;
+    np_hqclient_set_servers(agent->hq, agent->lookup_servers, count);
+}
+
 /* Reads the upstreams. True when they differ from those in force. */
 static bool update_upstreams(struct np_agent *agent)
 {
     const struct np_agent_config *c = agent->config;
-    struct np_endpoint found[NP_VIEW_UPSTREAMS_MAX], kept[NP_VIEW_UPSTREAMS_MAX];
-    size_t count = c->upstream_count, kept_count = 0;
-    memset(kept, 0, sizeof kept);
-    if (count)
-        memcpy(found, c->upstreams, sizeof found);
-    else
-        count = np_resolv_conf_read(c->resolv_conf, found, NP_VIEW_UPSTREAMS_MAX);
+    struct np_view_upstream found[NP_VIEW_UPSTREAMS_MAX];
+    size_t count = find_upstreams(agent, found), kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_self(agent, &found[i]))
-            kept[kept_count++] = found[i];
+        if (!is_self(agent, &found[i].endpoint))
+            found[kept++] = found[i];
     }
-    bool same = kept_count == agent->server_count;
-    for (size_t i = 0; same && i < kept_count; i++)
-        same = kept[i].port == agent->servers[i].port && np_addr_equal(&kept[i].addr, &agent->servers[i].addr);
+    bool same = kept == agent->server_count;
+    for (size_t i = 0; same && i < kept; i++)
+        same = np_view_upstream_equal(&found[i], &agent->servers[i]);
     if (same)
         return false;
-    memcpy(agent->servers, kept, sizeof kept);
-    agent->server_count = kept_count;
-    np_hqclient_set_servers(agent->hq, kept, kept_count);
-    if (kept_count == 0)
+    memcpy(agent->servers, found, sizeof found);
+    agent->server_count = kept;
+    set_lookup_servers(agent);
+    if (kept == 0)
         np_warning("no DNS server to forward to: %s names none", c->upstream_count ? "upstream" : c->resolv_conf);
     return true;
 }

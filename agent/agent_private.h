@@ -62,8 +62,11 @@ struct np_agent {
     bool has_choice;
     struct np_listeners listeners;
     struct np_upstreams *upstreams;
-    struct np_endpoint servers[NP_VIEW_UPSTREAMS_MAX]; /* in force */
+    struct np_view_upstream servers[NP_VIEW_UPSTREAMS_MAX]; /* in force */
     size_t server_count;
+    struct np_endpoint
+        lookup_servers[NP_VIEW_UPSTREAMS_MAX]; /* of these, whom the agent itself may ask in clear text */
+    size_t lookup_server_count;
 
     struct np_view view;
     char *view_json; /* what was sent last */

@@ -149,9 +149,9 @@ static json_t *listeners(const struct np_agent *agent, json_t *problems)
 static json_t *upstreams(const struct np_agent *agent, json_t *problems)
 {
     json_t *array = json_array();
-    char text[NP_ADDR_TEXT_MAX];
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
     for (size_t i = 0; i < agent->server_count; i++)
-        json_array_append_new(array, json_string(np_endpoint_format(&agent->servers[i], text)));
+        json_array_append_new(array, json_string(np_view_upstream_format(&agent->servers[i], text)));
     if (agent->server_count == 0)
         problem(problems, "no DNS server to forward to");
     return array;

@@ -59,8 +59,8 @@ static void ask_next(struct np_agent *agent)
 {
     int rc = NP_E_DNS;
     while (agent->zone_server < agent->state.nameserver_count) {
-        rc = np_lookup_start(&agent->loop, agent->state.nameservers[agent->zone_server], agent->servers,
-                             agent->server_count, on_server, agent, &agent->zone_lookup);
+        rc = np_lookup_start(&agent->loop, agent->state.nameservers[agent->zone_server], agent->lookup_servers,
+                             agent->lookup_server_count, on_server, agent, &agent->zone_lookup);
         if (rc == 0)
             return;
         agent->zone_server++;

@@ -6,8 +6,6 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-#define DNS_PORT 53
-
 static const char *const role_choices[] = {"host", "router", NULL};
 static const char *const publish_choices[] = {"public", "local-only", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -27,10 +25,15 @@ const struct np_config_key np_agent_config_keys[] = {
     {"model", NP_CONFIG_STRING, "generic", "model name told to HQ", NULL, 0, 0},
     {"publish", NP_CONFIG_STRING, "public", "local-only keeps every address out of public DNS", publish_choices, 0, 0},
     {"allow", NP_CONFIG_LIST, NULL, "further networks that are served, for example {\"10.9.0.0/16\"}", NULL, 0, 0},
-    {"upstream", NP_CONFIG_LIST, NULL, "DNS servers to forward to; none: those of resolv-conf", NULL, 0, 0},
+    {"upstream", NP_CONFIG_LIST, NULL,
+     "DNS servers to forward to, as ADDRESS[:PORT], over TLS as tls://ADDRESS#NAME (strict) or "
+     "opportunistic://ADDRESS; "
+     "' trust-ad' after it believes its AD bit; none: those of resolv-conf",
+     NULL, 0, 0},
     {"resolv-conf", NP_CONFIG_STRING, "/etc/resolv.conf", "where DNS servers are read from", NULL, 0, 0},
-    {"forward", NP_CONFIG_LIST, NULL, "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}", NULL, 0,
-     0},
+    {"forward", NP_CONFIG_LIST, NULL,
+     "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}; servers are written as for upstream", NULL,
+     0, 0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
     {"http", NP_CONFIG_BOOL, "true", "redirect http to https on the LAN addresses", NULL, 0, 0},
     {"https", NP_CONFIG_BOOL, "true", "serve https on the LAN addresses", NULL, 0, 0},
@@ -129,6 +132,7 @@ static int read_lan(const struct np_config *file, struct np_agent_config *c, cha
 static int read_lists(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     size_t count = np_config_list_count(file, "allow");
+    const char *why;
     if (count > NP_ADMIT_ALLOW_MAX)
         return np_config_fail(file, "allow", error, "allow has more than %d networks", NP_ADMIT_ALLOW_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -142,28 +146,32 @@ static int read_lists(const struct np_config *file, struct np_agent_config *c, c
         return np_config_fail(file, "upstream", error, "upstream has more than %d servers", NP_VIEW_UPSTREAMS_MAX);
     for (size_t i = 0; i < count; i++) {
         const char *text = np_config_list(file, "upstream", i);
-        if (np_endpoint_parse(text, DNS_PORT, &c->upstreams[i]))
-            return np_config_fail(file, "upstream", error,
-                                  "upstream: '%.60s' is not an address such as 192.0.2.53 or "
-                                  "[2001:db8::53]:53",
-                                  text);
+        if (np_view_upstream_parse(text, &c->upstreams[i], &why))
+            return np_config_fail(file, "upstream", error, "upstream: '%.80s': %s", text, why);
     }
     c->upstream_count = count;
     return 0;
 }
 
-/* "zone=addr"; the same zone again adds a server. */
-static int read_forward(const char *text, struct np_agent_config *c)
+/* "zone=server"; the same zone again adds a server. */
+static int read_forward(const char *text, struct np_agent_config *c, const char **out_why)
 {
     char zone[NP_NAME_MAX + 1];
     const char *equals = strchr(text, '=');
-    struct np_view_forward entry = {.to_count = 1};
+    struct np_view_forward entry;
+    memset(&entry, 0, sizeof entry);
+    entry.to_count = 1;
+    *out_why = "is not ZONE=ADDRESS[:PORT], as in home.arpa=127.0.0.1:5353";
     if (!equals || (size_t)(equals - text) > NP_NAME_MAX)
         return NP_E_MALFORMED;
     memcpy(zone, text, (size_t)(equals - text));
     zone[equals - text] = 0;
-    if (np_name_parse(zone, &entry.zone) || np_endpoint_parse(equals + 1, DNS_PORT, &entry.to[0]))
+    if (np_name_parse(zone, &entry.zone))
         return NP_E_MALFORMED;
+    int rc = np_view_upstream_parse(equals + 1, &entry.to[0], out_why);
+    if (rc)
+        return rc;
+    *out_why = "is one too many: there is room for 32 zones with 4 servers each";
     for (size_t i = 0; i < c->forward_count; i++) {
         struct np_view_forward *known = &c->forwards[i];
         if (!np_name_equal(&known->zone, &entry.zone))
@@ -182,10 +190,9 @@ static int read_forward(const char *text, struct np_agent_config *c)
 static int read_forwards(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     for (size_t i = 0; i < np_config_list_count(file, "forward"); i++) {
-        const char *text = np_config_list(file, "forward", i);
-        if (read_forward(text, c))
-            return np_config_fail(file, "forward", error,
-                                  "forward: '%.80s' is not ZONE=ADDRESS[:PORT], or there are too many", text);
+        const char *text = np_config_list(file, "forward", i), *why;
+        if (read_forward(text, c, &why))
+            return np_config_fail(file, "forward", error, "forward: '%.80s': %s", text, why);
     }
     return 0;
 }

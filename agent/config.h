@@ -41,7 +41,7 @@ struct np_agent_config {
     enum np_publish publish;
     struct np_prefix allow[NP_ADMIT_ALLOW_MAX];
     size_t allow_count;
-    struct np_endpoint upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from resolv_conf */
+    struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from resolv_conf */
     size_t upstream_count;
     char resolv_conf[NP_CONFIG_PATH_MAX + 1];
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];

@@ -13,34 +13,38 @@ struct tables {
     struct group groups[1 + NP_VIEW_FORWARDS_MAX];
 };
 
-static struct remote *find_remote(struct remote *const *remotes, size_t count, const struct np_endpoint *endpoint)
+static struct remote *find_remote(struct remote *const *remotes, size_t count, const struct np_view_upstream *server)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct np_endpoint *have = &remotes[i]->state.endpoint;
-        if (have->port == endpoint->port && np_addr_equal(&have->addr, &endpoint->addr))
+        if (np_view_upstream_equal(&remotes[i]->server, server))
             return remotes[i];
     }
     return NULL;
 }
 
-/* Every remote in the new table has a reference of the table's. */
+/* Every remote in the new table has a reference of the table's. A server that must be asked over TLS is left out: this
+ * engine speaks in clear text as yet. */
 static int add_group(struct np_forward *forward, struct tables *tables, const struct np_name *zone,
-                     const struct np_endpoint *endpoints, size_t count)
+                     const struct np_view_upstream *servers, size_t count)
 {
     struct group *group = &tables->groups[tables->group_count++];
     group->zone = *zone;
     for (size_t i = 0; i < count; i++) {
-        struct remote *remote = find_remote(tables->remotes, tables->remote_count, &endpoints[i]);
+        struct np_endpoint endpoint;
+        if (!np_view_upstream_clear(&servers[i], &endpoint))
+            continue;
+        struct remote *remote = find_remote(tables->remotes, tables->remote_count, &servers[i]);
         if (!remote) {
-            remote = find_remote(forward->remotes, forward->remote_count, &endpoints[i]);
+            remote = find_remote(forward->remotes, forward->remote_count, &servers[i]);
             if (!remote && !(remote = calloc(1, sizeof *remote)))
                 return -ENOMEM;
             remote->forward = forward;
-            remote->state.endpoint = endpoints[i];
+            remote->server = servers[i];
+            remote->state.endpoint = endpoint;
             remote->references++;
             tables->remotes[tables->remote_count++] = remote;
         }
-        if (!find_remote(group->remotes, group->count, &endpoints[i]))
+        if (!find_remote(group->remotes, group->count, &servers[i]))
             group->remotes[group->count++] = remote;
     }
     return 0;

@@ -91,8 +91,9 @@ struct tcp_connection {
 /* An upstream. */
 struct remote {
     struct np_forward *forward;
-    struct np_upstream state;
-    struct udp_socket *current; /* takes new queries; NULL: none */
+    struct np_view_upstream server; /* as the view has it */
+    struct np_upstream state;       /* its endpoint is the one for clear text */
+    struct udp_socket *current;     /* takes new queries; NULL: none */
     struct tcp_connection *connection;
     unsigned references; /* sockets and connections, and the table's own */
 };

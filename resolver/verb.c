@@ -22,7 +22,9 @@ static const char usage[] =
     "  --view FILE      the snapshot (JSON); SIGHUP reads it again\n"
     "  --listen ADDR    address to serve on, may be repeated; default: loopback and the view's LAN addresses\n"
     "  --port N         port to serve on (53)\n"
-    "  --upstream ADDR  server to forward to (ADDR, ADDR:PORT or [ADDR]:PORT), may be repeated; replaces the view's\n"
+    "  --upstream ADDR  server to forward to (ADDR, ADDR:PORT or [ADDR]:PORT, with ' trust-ad' after it to believe "
+    "its\n"
+    "                   AD bit), may be repeated; replaces the view's. No TLS: that is the agent's\n"
     "  --log-level L    error, warning, notice, info or debug (info)\n"
     "  --help           this text\n";
 
@@ -31,7 +33,7 @@ struct options {
     uint16_t port;
     size_t listen_count, upstream_count;
     struct np_addr listen[LISTEN_MAX];
-    struct np_endpoint upstreams[NP_VIEW_UPSTREAMS_MAX];
+    struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
 };
 
 struct verb {
@@ -46,6 +48,19 @@ static int wrong(const char *option, const char *value)
 {
     fprintf(stderr, "nameplate resolver: --%s %s: not valid\n%s", option, value, usage);
     return 2;
+}
+
+static int take_upstream(struct options *options)
+{
+    const char *why;
+    if (options->upstream_count == NP_VIEW_UPSTREAMS_MAX)
+        return wrong("upstream", optarg);
+    if (np_view_upstream_parse(optarg, &options->upstreams[options->upstream_count], &why)) {
+        fprintf(stderr, "nameplate resolver: --upstream %s: %s\n", optarg, why);
+        return 2;
+    }
+    options->upstream_count++;
+    return -1;
 }
 
 /* Returns -1 to go on, else the exit code. */
@@ -68,11 +83,7 @@ static int take_option(struct options *options, int option)
         options->port = (uint16_t)port;
         return -1;
     case 'u':
-        if (options->upstream_count == NP_VIEW_UPSTREAMS_MAX ||
-            np_endpoint_parse(optarg, NP_VIEW_UPSTREAM_PORT, &options->upstreams[options->upstream_count]))
-            return wrong("upstream", optarg);
-        options->upstream_count++;
-        return -1;
+        return take_upstream(options);
     case 'L':
         if (np_log_level_parse(optarg, &level))
             return wrong("log-level", optarg);
@@ -110,6 +121,32 @@ static int read_options(int argc, char **argv, struct options *options)
     return result;
 }
 
+/* TLS to upstreams needs the front, which the agent runs beside its resolver: one that must be asked over TLS cannot be
+ * asked from here, and is not silently left out. */
+static int refuse_tls(const struct np_view_upstream *servers, size_t count)
+{
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
+    for (size_t i = 0; i < count; i++) {
+        if (servers[i].tls == NP_TLS_STRICT) {
+            np_error("upstream %s: DNS over TLS works under `nameplate agent` alone",
+                     np_view_upstream_format(&servers[i], text));
+            return NP_E_CONFIG;
+        }
+        if (servers[i].tls == NP_TLS_OPPORTUNISTIC)
+            np_notice("upstream %s is asked in clear text: DNS over TLS works under `nameplate agent` alone",
+                      np_view_upstream_format(&servers[i], text));
+    }
+    return 0;
+}
+
+static int check_view(const struct np_view *view)
+{
+    int rc = refuse_tls(view->upstreams, view->upstream_count);
+    for (size_t i = 0; i < view->forward_count && !rc; i++)
+        rc = refuse_tls(view->forwards[i].to, view->forwards[i].to_count);
+    return rc;
+}
+
 /* Reads the view file and puts it in force. */
 static int load_view(struct verb *verb)
 {
@@ -124,6 +161,8 @@ static int load_view(struct verb *verb)
         memcpy(verb->view.upstreams, verb->options.upstreams, sizeof verb->view.upstreams);
         verb->view.upstream_count = verb->options.upstream_count;
     }
+    if (!rc && check_view(&verb->view))
+        return NP_E_CONFIG; /* said why */
     if (!rc)
         rc = np_resolver_set_view(verb->resolver, &verb->view);
     if (rc)

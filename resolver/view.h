@@ -1,14 +1,15 @@
 /* view: everything the agent tells the resolver and the front, as one snapshot: own names, addresses by interface, who
  * is served, upstreams, zones that are sent elsewhere.
  *
- * A snapshot replaces the one before as a whole. struct np_view is a plain value without pointers (about 36 KiB: keep
+ * A snapshot replaces the one before as a whole. struct np_view is a plain value without pointers (about 70 KiB: keep
  * it in your top struct, not on a stack); the agent fills one and encodes it, the children parse it. In JSON:
  *
  *   {"version":1, "role":"router", "own":[{"name":"nifty-babbage.devices.example","wildcard":false,"https":true}],
  *    "zone":"devices.example", "ttl":10, "serial":17,
  *    "interfaces":[{"index":3,"name":"br-lan","lan":true,"v4":["192.168.1.1/24"],"v6":["fd42::1/64","fe80::1/64"]}],
  *    "primary":{"v4":["192.168.1.1"],"v6":["fd42::1"]}, "allow":["10.9.0.0/16"],
- *    "upstreams":["198.51.100.53","[2001:db8::53]:53"], "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}]}
+ *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
+ *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}]}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -36,7 +37,12 @@
 #define NP_VIEW_IFNAME_MAX     16 /* IFNAMSIZ */
 #define NP_VIEW_TTL_DEFAULT    10
 #define NP_VIEW_TTL_MAX        3600
-#define NP_VIEW_UPSTREAM_PORT  53
+
+#define NP_VIEW_UPSTREAM_PORT     53
+#define NP_VIEW_UPSTREAM_TLS_PORT 853                                        /* RFC 7858 section 3.1 */
+#define NP_VIEW_AUTH_MAX          253                                        /* characters of a host name */
+#define NP_VIEW_UPSTREAM_TEXT_MAX (NP_ADDR_TEXT_MAX + NP_VIEW_AUTH_MAX + 32) /* "opportunistic://", "#", " trust-ad"   \
+                                                                              */
 
 enum np_role { NP_ROLE_HOST, NP_ROLE_ROUTER };
 
@@ -56,11 +62,27 @@ struct np_view_interface {
     struct np_prefix v4[NP_VIEW_ADDRESSES_MAX], v6[NP_VIEW_ADDRESSES_MAX];
 };
 
+/* Is a server asked over TLS (RFC 7858)? The profiles are those of RFC 8310. */
+enum np_tls_mode {
+    NP_TLS_OFF,           /* in clear text */
+    NP_TLS_OPPORTUNISTIC, /* over TLS where it is to be had, nothing checked; else in clear text */
+    NP_TLS_STRICT         /* over TLS with the server's name checked, or not at all */
+};
+
+/* A server to forward to. */
+struct np_view_upstream {
+    struct np_endpoint endpoint; /* with TLS: where TLS is spoken (np_view_upstream_clear has the other) */
+    enum np_tls_mode tls;
+    bool trusted; /* it validates DNSSEC and the way to it is safe: its AD bit is believed */
+    char
+        name[NP_VIEW_AUTH_MAX + 1]; /* what its certificate must carry, in small letters; "": not known, never STRICT */
+};
+
 /* A zone that goes to servers of its own. */
 struct np_view_forward {
     struct np_name zone;
     size_t to_count;
-    struct np_endpoint to[NP_VIEW_FORWARD_TO_MAX];
+    struct np_view_upstream to[NP_VIEW_FORWARD_TO_MAX];
 };
 
 /* A snapshot. np_view_init gives an empty one. */
@@ -78,7 +100,7 @@ struct np_view {
     size_t allow_count;
     struct np_prefix allow[NP_ADMIT_ALLOW_MAX];
     size_t upstream_count;
-    struct np_endpoint upstreams[NP_VIEW_UPSTREAMS_MAX];
+    struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
     size_t forward_count;
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
 };
@@ -94,6 +116,21 @@ int np_view_parse(const char *text, size_t len, struct np_view *out_view, char e
 /* Writes the snapshot as compact JSON. *out_json is malloc'd (the caller frees it) and ends with a NUL. Returns 0,
  * -ENOMEM, or NP_E_LIMIT when it has more than NP_VIEW_TEXT_MAX bytes. */
 int np_view_encode(const struct np_view *view, char **out_json);
+
+/* Reads a server as configuration, view and command line have it: "ADDR", "ADDR:PORT" or "[ADDR]:PORT" (port 53),
+ * "tls://ADDR[:PORT]#NAME" (strict, port 853), "opportunistic://ADDR[:PORT][#NAME]" (NAME for SNI alone), each with
+ * " trust-ad" after it where its AD bit is believed. Returns 0, or NP_E_MALFORMED or NP_E_MISSING with a text for a
+ * person in *out_why (static). */
+int np_view_upstream_parse(const char *text, struct np_view_upstream *out_upstream, const char **out_why);
+
+/* Writes the server as np_view_upstream_parse reads it, always with a port. Returns buffer. */
+const char *np_view_upstream_format(const struct np_view_upstream *upstream, char buffer[NP_VIEW_UPSTREAM_TEXT_MAX]);
+
+/* The same server, asked and believed in the same way? */
+bool np_view_upstream_equal(const struct np_view_upstream *a, const struct np_view_upstream *b);
+
+/* Where it may be asked in clear text: port 53 of the same address for an opportunistic one. False: nowhere. */
+bool np_view_upstream_clear(const struct np_view_upstream *upstream, struct np_endpoint *out_endpoint);
 
 /* Fills out_admit with who is served: the subnets connected on LAN interfaces (each once) and the allow entries.
  * Returns 0, or NP_E_LIMIT when there are more subnets than np_admit holds (the rest is then not served). */

@@ -126,14 +126,10 @@ static void plain_address(struct in *in, json_t *value, uint8_t family, struct n
         fail(in, NP_E_MALFORMED);
 }
 
-static void endpoint_of(struct in *in, json_t *value, struct np_endpoint *out)
+static void upstream_of(struct in *in, json_t *value, struct np_view_upstream *out)
 {
-    const char *text = text_of(in, value);
-    if (in->rc)
-        return;
-    if (np_endpoint_parse(text, NP_VIEW_UPSTREAM_PORT, out))
-        fail(in, NP_E_MALFORMED);
-    else if (np_addr_classify(&out->addr) == NP_ADDR_UNSPECIFIED || np_addr_classify(&out->addr) == NP_ADDR_MULTICAST)
+    const char *text = text_of(in, value), *why;
+    if (!in->rc && np_view_upstream_parse(text, out, &why))
         fail(in, NP_E_MALFORMED);
 }
 
@@ -224,7 +220,7 @@ static void parse_forwards(struct in *in, json_t *array, struct np_view *view)
             fail(in, NP_E_MISSING);
         for (size_t k = 0; k < forward->to_count && !in->rc; k++) {
             at(in, "forward[%zu].to[%zu]", i, k);
-            endpoint_of(in, json_array_get(to, k), &forward->to[k]);
+            upstream_of(in, json_array_get(to, k), &forward->to[k]);
         }
     }
 }
@@ -245,7 +241,7 @@ static void parse_lists(struct in *in, json_t *root, struct np_view *view)
     view->upstream_count = count_of(in, array, NP_VIEW_UPSTREAMS_MAX);
     for (size_t i = 0; i < view->upstream_count && !in->rc; i++) {
         at(in, "upstreams[%zu]", i);
-        endpoint_of(in, json_array_get(array, i), &view->upstreams[i]);
+        upstream_of(in, json_array_get(array, i), &view->upstreams[i]);
     }
 }
 
@@ -378,12 +374,12 @@ static json_t *addresses_json(const struct np_addr *addresses, size_t count)
     return array;
 }
 
-static json_t *endpoints_json(const struct np_endpoint *endpoints, size_t count)
+static json_t *upstreams_json(const struct np_view_upstream *upstreams, size_t count)
 {
     json_t *array = json_array();
-    char text[NP_ADDR_TEXT_MAX];
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
     for (size_t i = 0; i < count && array; i++) {
-        if (append(array, json_string(np_endpoint_format(&endpoints[i], text))))
+        if (append(array, json_string(np_view_upstream_format(&upstreams[i], text))))
             continue;
         json_decref(array);
         return NULL;
@@ -411,7 +407,7 @@ static bool encode_forwards(const struct np_view *view, json_t *array)
     for (size_t i = 0; i < view->forward_count && good; i++) {
         const struct np_view_forward *forward = &view->forwards[i];
         good = append(array, json_pack("{s:o, s:o}", "zone", name_json(&forward->zone), "to",
-                                       endpoints_json(forward->to, forward->to_count)));
+                                       upstreams_json(forward->to, forward->to_count)));
     }
     return good;
 }
@@ -431,7 +427,7 @@ int np_view_encode(const struct np_view *view, char **out_json)
                   "v4", addresses_json(view->primary_v4, view->primary_v4_count), "v6",
                   addresses_json(view->primary_v6, view->primary_v6_count), "allow",
                   prefixes_json(view->allow, view->allow_count), "upstreams",
-                  endpoints_json(view->upstreams, view->upstream_count), "forward", forwards);
+                  upstreams_json(view->upstreams, view->upstream_count), "forward", forwards);
     text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     if (!text)
         goto out;

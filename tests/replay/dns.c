@@ -25,7 +25,7 @@ void dns_view(struct box *box)
     }
     np_address_choice_to_view(&box->choice, view);
     for (size_t i = 0; i < box->upstream_count; i++)
-        view->upstreams[view->upstream_count++] = box->upstreams[i].endpoint;
+        view->upstreams[view->upstream_count++].endpoint = box->upstreams[i].endpoint;
 }
 
 static uint16_t type_of(struct box *box, const char *name)

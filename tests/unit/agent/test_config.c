@@ -53,12 +53,28 @@ static void everything(void **state)
     assert_true(config.policy.local_only);
     assert_int_equal(config.allow_count, 1);
     assert_int_equal(config.upstream_count, 2);
-    assert_int_equal(config.upstreams[0].port, 53);
-    assert_int_equal(config.upstreams[1].port, 5353);
+    assert_int_equal(config.upstreams[0].endpoint.port, 53);
+    assert_int_equal(config.upstreams[1].endpoint.port, 5353);
     assert_int_equal(config.forward_count, 2);
     assert_int_equal(config.forwards[0].to_count, 2);
     assert_int_equal(config.backend.port, 8080);
     assert_false(config.http);
+}
+
+static void tls_upstreams(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(GOOD "upstream = {\"tls://9.9.9.9#dns.quad9.net trust-ad\", \"opportunistic://192.0.2.1\"}\n"
+                                "forward = {\"corp.example=tls://10.9.0.1#dns.corp.example\"}\n"),
+                     0);
+    assert_int_equal(config.upstreams[0].tls, NP_TLS_STRICT);
+    assert_int_equal(config.upstreams[0].endpoint.port, 853);
+    assert_string_equal(config.upstreams[0].name, "dns.quad9.net");
+    assert_true(config.upstreams[0].trusted);
+    assert_int_equal(config.upstreams[1].tls, NP_TLS_OPPORTUNISTIC);
+    assert_false(config.upstreams[1].trusted);
+    assert_int_equal(config.forwards[0].to[0].tls, NP_TLS_STRICT);
+    assert_string_equal(config.forwards[0].to[0].name, "dns.corp.example");
 }
 
 static void errors(void **state)
@@ -74,7 +90,10 @@ static void errors(void **state)
         {GOOD "roel = router\n", "box.conf:3: unknown key 'roel', did you mean 'role'?"},
         {GOOD "\nallow = {\"10.9.0.1/16\"}\n", "box.conf:4: allow: '10.9.0.1/16'"},
         {GOOD "upstream = {\"dns.example\"}\n", "box.conf:3: upstream"},
+        {GOOD "upstream = {\"tls://9.9.9.9\"}\n", "box.conf:3: upstream: 'tls://9.9.9.9': tls:// needs the name"},
         {GOOD "forward = {\"home.arpa\"}\n", "box.conf:3: forward"},
+        {GOOD "forward = {\"home.arpa=tls://10.0.0.1\"}\n",
+         "box.conf:3: forward: 'home.arpa=tls://10.0.0.1': tls:// needs"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
         {GOOD "http-port = 443\n", "must differ"},
         {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},
@@ -152,8 +171,9 @@ static void resolv_conf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(everything),     cmocka_unit_test(errors),
-        cmocka_unit_test(urls),     cmocka_unit_test(factory_secret), cmocka_unit_test(resolv_conf),
+        cmocka_unit_test(defaults),      cmocka_unit_test(everything), cmocka_unit_test(errors),
+        cmocka_unit_test(tls_upstreams), cmocka_unit_test(urls),       cmocka_unit_test(factory_secret),
+        cmocka_unit_test(resolv_conf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

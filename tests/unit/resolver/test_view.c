@@ -34,8 +34,8 @@ static void test_sample(void **state)
     assert_string_equal(view->interfaces[0].name, "br-lan");
     assert_string_equal(np_prefix_format(&view->interfaces[0].v4[0], text), "192.168.1.1/24");
     assert_int_equal(view->interfaces[0].v6_count, 2);
-    assert_string_equal(np_endpoint_format(&view->upstreams[1], text), "[2001:db8::53]:53");
-    assert_int_equal(view->forwards[0].to[0].port, 5353);
+    assert_string_equal(np_endpoint_format(&view->upstreams[1].endpoint, text), "[2001:db8::53]:53");
+    assert_int_equal(view->forwards[0].to[0].endpoint.port, 5353);
     /* What is encoded is what was parsed. */
     assert_int_equal(np_view_encode(view, &json), 0);
     assert_string_equal(json, sample);
@@ -109,6 +109,8 @@ static void test_errors(void **state)
         {"{\"version\":1,\"allow\":[\"10.9.0.1/16\"]}", NP_E_MALFORMED, "allow[0]:"},
         {"{\"version\":1,\"upstreams\":[\"198.51.100.53:0\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"upstreams\":[\"0.0.0.0\"]}", NP_E_MALFORMED, "upstreams[0]:"},
+        {"{\"version\":1,\"upstreams\":[\"tls://192.0.2.1\"]}", NP_E_MALFORMED, "upstreams[0]:"},
+        {"{\"version\":1,\"upstreams\":[\"192.0.2.1#a.example\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\"}]}", NP_E_MISSING, "forward[0].to:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\",\"to\":[\"x\"]}]}", NP_E_MALFORMED, "forward[0].to[0]:"},
         {"{\"version\":1,\"forward\":[{\"to\":[\"127.0.0.1\"]}]}", NP_E_MISSING, "forward[0].zone:"},
@@ -140,14 +142,20 @@ static void test_cut(void **state)
     test_free(view);
 }
 
+#define LABEL "abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghijklmnopqrstuvwxyz"
+
 /* A view with every table full can be encoded, sent in one frame, and parsed again. */
 static void test_full(void **state)
 {
     (void)state;
     struct np_view *view = test_malloc(sizeof *view), *again = test_malloc(sizeof *again);
-    char error[NP_VIEW_ERROR_MAX], *json = NULL;
+    char error[NP_VIEW_ERROR_MAX], server[NP_VIEW_UPSTREAM_TEXT_MAX], *json = NULL;
+    const char *why;
     np_view_init(view);
     struct np_addr v6;
+    snprintf(server, sizeof server,
+             "tls://[2001:db8:1234:5678:9abc:def0:1234:5678]:5353#%.63s.%.63s.%.63s.%.61s trust-ad", LABEL, LABEL,
+             LABEL, LABEL);
     struct np_name name;
     assert_int_equal(np_addr_parse("2001:db8:1234:5678:9abc:def0:1234:5678", &v6), 0);
     assert_int_equal(np_name_parse("a-rather-long-name-of-a-device.in-a-rather-long-zone.devices.example", &name), 0);
@@ -172,7 +180,7 @@ static void test_full(void **state)
         view->forwards[i].zone = name;
         view->forwards[i].to_count = NP_VIEW_FORWARD_TO_MAX;
         for (size_t k = 0; k < NP_VIEW_FORWARD_TO_MAX; k++)
-            view->forwards[i].to[k] = (struct np_endpoint){v6, 5353};
+            assert_int_equal(np_view_upstream_parse(server, &view->forwards[i].to[k], &why), 0);
     }
     assert_int_equal(np_view_encode(view, &json), 0);
     assert_int_equal(np_view_parse(json, strlen(json), again, error), 0);
@@ -233,12 +241,94 @@ static void test_admit_limit(void **state)
     test_free(view);
 }
 
+static void test_upstream(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *formatted;
+        enum np_tls_mode tls;
+        bool trusted;
+        const char *name, *clear; /* clear: "" where there is none */
+    } rows[] = {
+        {"192.0.2.53", "192.0.2.53:53", NP_TLS_OFF, false, "", "192.0.2.53:53"},
+        {"[2001:db8::53]:5353", "[2001:db8::53]:5353", NP_TLS_OFF, false, "", "[2001:db8::53]:5353"},
+        {"127.0.0.1:5335 trust-ad", "127.0.0.1:5335 trust-ad", NP_TLS_OFF, true, "", "127.0.0.1:5335"},
+        {"tls://9.9.9.9#DNS.Quad9.net", "tls://9.9.9.9:853#dns.quad9.net", NP_TLS_STRICT, false, "dns.quad9.net", ""},
+        {"tls://2620:fe::fe#dns.quad9.net trust-ad", "tls://[2620:fe::fe]:853#dns.quad9.net trust-ad", NP_TLS_STRICT,
+         true, "dns.quad9.net", ""},
+        {"tls://[fe80::1%7]:8853#a.example", "tls://[fe80::1%7]:8853#a.example", NP_TLS_STRICT, false, "a.example", ""},
+        {"opportunistic://192.0.2.1", "opportunistic://192.0.2.1:853", NP_TLS_OPPORTUNISTIC, false, "", "192.0.2.1:53"},
+        {"opportunistic://192.0.2.1:8853#a.example", "opportunistic://192.0.2.1:8853#a.example", NP_TLS_OPPORTUNISTIC,
+         false, "a.example", "192.0.2.1:53"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct np_view_upstream upstream, again;
+        struct np_endpoint clear;
+        char text[NP_VIEW_UPSTREAM_TEXT_MAX], address[NP_ADDR_TEXT_MAX];
+        const char *why = "";
+        if (np_view_upstream_parse(rows[i].text, &upstream, &why))
+            fail_msg("%s: %s", rows[i].text, why);
+        assert_string_equal(np_view_upstream_format(&upstream, text), rows[i].formatted);
+        assert_int_equal(upstream.tls, rows[i].tls);
+        assert_int_equal(upstream.trusted, rows[i].trusted);
+        assert_string_equal(upstream.name, rows[i].name);
+        assert_int_equal(np_view_upstream_clear(&upstream, &clear), rows[i].clear[0] != 0);
+        if (rows[i].clear[0])
+            assert_string_equal(np_endpoint_format(&clear, address), rows[i].clear);
+        assert_int_equal(np_view_upstream_parse(text, &again, &why), 0);
+        assert_true(np_view_upstream_equal(&upstream, &again));
+        again.trusted = !again.trusted;
+        assert_false(np_view_upstream_equal(&upstream, &again));
+    }
+}
+
+static void test_upstream_errors(void **state)
+{
+    (void)state;
+    static const char long_name[] = LABEL "." LABEL "." LABEL "." LABEL "." LABEL;
+    static const struct {
+        const char *text, *why;
+        int rc;
+    } rows[] = {
+        {"", "not an address", NP_E_MALFORMED},
+        {" trust-ad", "not an address", NP_E_MALFORMED},
+        {"dns.example", "not an address", NP_E_MALFORMED},
+        {"192.0.2.53:0", "not an address", NP_E_MALFORMED},
+        {"0.0.0.0", "not an address", NP_E_MALFORMED},
+        {"ff02::1", "not an address", NP_E_MALFORMED},
+        {"https://192.0.2.53", "not an address", NP_E_MALFORMED},
+        {"192.0.2.53 trust-da", "not an address", NP_E_MALFORMED},
+        {"tls://", "not an address", NP_E_MALFORMED},
+        {"tls://#dns.example", "not an address", NP_E_MALFORMED},
+        {"tls://dns.example#dns.example", "not an address", NP_E_MALFORMED},
+        {"192.0.2.53#dns.example", "over TLS alone", NP_E_MALFORMED},
+        {"tls://192.0.2.53", "needs the name", NP_E_MISSING},
+        {"tls://192.0.2.53#", "host name", NP_E_MALFORMED},
+        {"tls://192.0.2.53#192.0.2.53", "host name", NP_E_MALFORMED},
+        {"tls://192.0.2.53#a b", "host name", NP_E_MALFORMED},
+        {"tls://192.0.2.53#a.example#b", "host name", NP_E_MALFORMED},
+        {"tls://192.0.2.53#a.example.", "host name", NP_E_MALFORMED},
+        {"opportunistic://192.0.2.53#-a", "host name", NP_E_MALFORMED},
+    };
+    struct np_view_upstream upstream;
+    const char *why;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        why = "nothing";
+        int rc = np_view_upstream_parse(rows[i].text, &upstream, &why);
+        if (rc != rows[i].rc || !strstr(why, rows[i].why))
+            fail_msg("'%s': %d, %s", rows[i].text, rc, why);
+    }
+    char text[sizeof long_name + 32];
+    snprintf(text, sizeof text, "tls://192.0.2.53#%s", long_name);
+    assert_int_equal(np_view_upstream_parse(text, &upstream, &why), NP_E_MALFORMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sample),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_cut),         cmocka_unit_test(test_full),     cmocka_unit_test(test_admit),
-        cmocka_unit_test(test_admit_limit),
+        cmocka_unit_test(test_admit_limit), cmocka_unit_test(test_upstream), cmocka_unit_test(test_upstream_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
