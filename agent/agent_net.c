@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "agent/agent_private.h"
+#include "agent/own_names.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
@@ -137,17 +138,19 @@ bool np_agent_certificate_valid(const struct np_agent *agent)
 
 static void view_names(const struct np_agent *agent, struct np_view *view)
 {
-    const struct np_state *state = &agent->state;
-    struct np_view_own *own = &view->own[0];
-    const char *dot = strchr(state->name, '.');
-    if (!state->name[0] || np_name_parse(state->name, &own->name))
-        return;
-    own->https = agent->config->https && np_agent_certificate_valid(agent);
-    for (size_t i = 0; i < state->san_count; i++)
-        own->wildcard = own->wildcard || strncmp(state->san[i], "*.", 2) == 0;
-    view->own_count = 1;
-    if (dot && np_name_parse(dot + 1, &view->zone))
-        memset(&view->zone, 0, sizeof view->zone);
+    struct np_x509 leaf;
+    bool has_leaf = np_enrol_leaf(&agent->state, &leaf) == 0;
+    struct np_own_names names = {
+        .name = agent->state.name,
+        .san = agent->state.san,
+        .san_count = agent->state.san_count,
+        .aliases = agent->config->aliases,
+        .alias_count = agent->config->alias_count,
+        .leaf = has_leaf ? &leaf : NULL,
+        .leaf_valid = has_leaf && np_agent_certificate_valid(agent),
+        .https = agent->config->https,
+    };
+    np_own_names_to_view(&names, view);
 }
 
 static void make_view(const struct np_agent *agent, struct np_view *view)

@@ -23,6 +23,8 @@ const struct np_config_key np_agent_config_keys[] = {
     {"factory-secret", NP_CONFIG_STRING, NULL, "file with serial = and secret =, from nameplate-hq factory-secret",
      NULL, 0, 0},
     {"model", NP_CONFIG_STRING, "generic", "model name told to HQ", NULL, 0, 0},
+    {"alias", NP_CONFIG_LIST, NULL, "further names of this box on the LAN, for example {\"nas.home.arpa\"}", NULL, 0,
+     0},
     {"publish", NP_CONFIG_STRING, "public", "local-only keeps every address out of public DNS", publish_choices, 0, 0},
     {"allow", NP_CONFIG_LIST, NULL, "further networks that are served, for example {\"10.9.0.0/16\"}", NULL, 0, 0},
     {"upstream", NP_CONFIG_LIST, NULL,
@@ -126,6 +128,21 @@ static int read_lan(const struct np_config *file, struct np_agent_config *c, cha
     policy->lan_count = count;
     c->publish = strcmp(np_config_string(file, "publish"), "public") == 0 ? NP_PUBLISH_PUBLIC : NP_PUBLISH_LOCAL_ONLY;
     policy->local_only = c->publish == NP_PUBLISH_LOCAL_ONLY;
+    return 0;
+}
+
+static int read_aliases(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    size_t count = np_config_list_count(file, "alias");
+    if (count > NP_ALIAS_MAX)
+        return np_config_fail(file, "alias", error, "alias has more than %d names", NP_ALIAS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(file, "alias", i);
+        if (!np_is_hostname(text) || np_name_parse(text, &c->aliases[i]))
+            return np_config_fail(file, "alias", error, "alias: '%.80s' is not a host name such as nas.home.arpa",
+                                  text);
+    }
+    c->alias_count = count;
     return 0;
 }
 
@@ -253,6 +270,8 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
         rc = copy_path(file, "run", c->run, sizeof c->run, error);
     if (rc == 0)
         rc = copy_path(file, "resolv-conf", c->resolv_conf, sizeof c->resolv_conf, error);
+    if (rc == 0)
+        rc = read_aliases(file, c, error);
     if (rc == 0)
         rc = read_lists(file, c, error);
     if (rc == 0)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/network/addresses.h"
+#include "agent/own_names.h"
 #include "hq/proto/message.h"
 #include "resolver/base/address.h"
 #include "resolver/base/config.h"
@@ -39,6 +40,8 @@ struct np_agent_config {
     uint8_t secret[32];
     char model[NP_MODEL_MAX + 1];
     enum np_publish publish;
+    struct np_name aliases[NP_ALIAS_MAX];
+    size_t alias_count;
     struct np_prefix allow[NP_ADMIT_ALLOW_MAX];
     size_t allow_count;
     struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from resolv_conf */

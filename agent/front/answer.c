@@ -25,10 +25,19 @@ static const char *reason(int status)
         int status;
         const char *text;
     } reasons[] = {
-        {200, "OK"},           {301, "Moved Permanently"},   {308, "Permanent Redirect"},
-        {400, "Bad Request"},  {404, "Not Found"},           {405, "Method Not Allowed"},
-        {414, "URI Too Long"}, {421, "Misdirected Request"}, {431, "Request Header Fields Too Large"},
-        {502, "Bad Gateway"},  {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+        {200, "OK"},
+        {301, "Moved Permanently"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {414, "URI Too Long"},
+        {421, "Misdirected Request"},
+        {431, "Request Header Fields Too Large"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
         if (reasons[i].status == status)
@@ -233,19 +242,25 @@ static void choose_page(struct answer *answer, const struct np_answer_place *pla
     }
 }
 
-/* The own name on port 80: to https, or, so that nobody is sent to a dead end, a word on why not yet. */
+/* The own name on port 80: to https, or, so that nobody is sent to a dead end, to the name for which https works, or a
+ * word on why not yet. */
 static void choose_redirect(struct answer *answer, const struct np_answer_facts *facts,
                             const struct np_request *request, char origin[URL_MAX])
 {
-    answer->page.name = request->host;
-    if (!https_works(facts, request->host)) {
+    bool works = https_works(facts, request->host);
+    const char *name = works || !answer->page.url ? request->host : answer->page.name;
+    if (!works && !answer->page.url) {
         answer->status = 503;
         answer->retry = true;
+        answer->page.name = name;
         answer->page.kind = NP_PAGE_WAITING;
         return;
     }
-    format_url(facts, request->host, "", origin);
+    format_url(facts, name, "", origin);
     answer->status = request->method == NP_REQUEST_OTHER ? 308 : 301;
+    if (!works)
+        answer->status = 307; /* for now: a later certificate may carry the alias too */
+    answer->page.name = name;
     answer->location = origin;
     answer->target = request->target;
     answer->page.kind = NP_PAGE_MOVED;

@@ -2,6 +2,7 @@
  *
  *   Host                           port 80                              port 443 (own pages)
  *   own name, https works          301 to https, path kept (308 *)      / status page, else 404
+ *   alias without certificate      307 to the box's name over https     the same as above
  *   own name, no certificate yet   503 with Retry-After                 the same as above
  *   own address, localhost, .local / status page, else 404              / status page, else 404
  *   any other                      421, a page that says nothing        421

@@ -107,6 +107,22 @@ static void test_no_redirect_to_a_dead_end(void **state)
     assert_null(strstr(text, "https://")); /* nor a link to one */
 }
 
+static void test_alias(void **state)
+{
+    (void)state;
+    view.own_count = 2;
+    assert_int_equal(np_name_parse("nas.home.arpa", &view.own[1].name), 0);
+    assert_int_equal(ask("nas.home.arpa", "/a?b"), 307);
+    assert_says("\r\nLocation: https://box.example/a?b\r\n");
+    assert_int_equal(ask_with("POST", "/", "nas.home.arpa", ""), 307);
+    view.own[0].https = false; /* the box's name has no certificate either */
+    assert_int_equal(ask("nas.home.arpa", "/"), 503);
+    view.own[0].https = view.own[1].https = true;
+    snprintf(leaf.names[1], sizeof leaf.names[1], "nas.home.arpa");
+    assert_int_equal(ask("nas.home.arpa", "/"), 301);
+    assert_says("\r\nLocation: https://nas.home.arpa/\r\n");
+}
+
 static void test_wildcard(void **state)
 {
     (void)state;
@@ -219,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup(test_redirect, setup),
         cmocka_unit_test_setup(test_longest_redirect, setup),
         cmocka_unit_test_setup(test_no_redirect_to_a_dead_end, setup),
+        cmocka_unit_test_setup(test_alias, setup),
         cmocka_unit_test_setup(test_wildcard, setup),
         cmocka_unit_test_setup(test_hosts, setup),
         cmocka_unit_test_setup(test_own_pages, setup),

@@ -44,6 +44,7 @@ static void everything(void **state)
     (void)state;
     assert_int_equal(parse(GOOD
                            "role = router\nlan = {\"br-lan\", \"br-guest\"}\npublish = local-only\n"
+                           "alias = {\"NAS.home.arpa\", \"box\"}\n"
                            "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
                            "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\n"),
@@ -51,6 +52,8 @@ static void everything(void **state)
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
     assert_int_equal(config.policy.lan_count, 2);
     assert_true(config.policy.local_only);
+    assert_int_equal(config.alias_count, 2);
+    assert_int_equal(config.aliases[1].len, 5);
     assert_int_equal(config.allow_count, 1);
     assert_int_equal(config.upstream_count, 2);
     assert_int_equal(config.upstreams[0].endpoint.port, 53);
@@ -89,6 +92,8 @@ static void errors(void **state)
         {GOOD "role = router\n", "needs the LAN interfaces"},
         {GOOD "roel = router\n", "box.conf:3: unknown key 'roel', did you mean 'role'?"},
         {GOOD "\nallow = {\"10.9.0.1/16\"}\n", "box.conf:4: allow: '10.9.0.1/16'"},
+        {GOOD "alias = {\"a_b.lan\"}\n", "box.conf:3: alias: 'a_b.lan' is not a host name"},
+        {GOOD "alias = {a, b, c, d, e}\n", "box.conf:3: alias has more than 4 names"},
         {GOOD "upstream = {\"dns.example\"}\n", "box.conf:3: upstream"},
         {GOOD "upstream = {\"tls://9.9.9.9\"}\n", "box.conf:3: upstream: 'tls://9.9.9.9': tls:// needs the name"},
         {GOOD "forward = {\"home.arpa\"}\n", "box.conf:3: forward"},
