@@ -32,7 +32,10 @@ static void want(struct np_listeners *l, const struct np_addr *addr, uint16_t po
         local.addr.scope = ifindex;
     for (size_t i = 0; i < l->count; i++) {
         struct np_listener *item = &l->items[i];
-        if (item->kind == kind && item->ifindex == ifindex && same_endpoint(&item->local, &local)) {
+        /* A socket is bound to its address (a link-local one has its interface in it), not to the interface: it lives
+         * on when the address moves to another one, or a bridge is made anew. */
+        if (item->kind == kind && same_endpoint(&item->local, &local)) {
+            item->ifindex = ifindex;
             item->wanted = true;
             return;
         }
@@ -90,7 +93,7 @@ int64_t np_listeners_open(struct np_listeners *l, int64_t now_ms)
                 item->failures = 0;
                 continue;
             }
-            int64_t delay_ms = (int64_t)NP_LISTENER_RETRY_MS << (item->failures < 8 ? item->failures : 8);
+            int64_t delay_ms = (int64_t)NP_LISTENER_RETRY_MS << (item->failures < 16 ? item->failures : 16);
             item->error = fd;
             item->failures++;
             item->retry_ms = now_ms + (delay_ms < NP_LISTENER_RETRY_CAP_MS ? delay_ms : NP_LISTENER_RETRY_CAP_MS);

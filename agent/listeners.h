@@ -19,7 +19,7 @@
 #include "resolver/listen.h"
 
 #define NP_LISTENERS_MAX         192 /* 4 services on 48 addresses */
-#define NP_LISTENER_RETRY_MS     500
+#define NP_LISTENER_RETRY_MS     20  /* first: a child may not have closed the old socket yet; doubles to the cap */
 #define NP_LISTENER_RETRY_CAP_MS 30000
 
 /* Who gets the socket. */
@@ -29,11 +29,11 @@ enum np_listener_owner { NP_LISTEN_FOR_RESOLVER, NP_LISTEN_FOR_FRONT };
 struct np_listener {
     struct np_endpoint local;
     enum np_listen_kind kind;
-    uint32_t ifindex;
-    int fd;       /* -1: not open */
-    int error;    /* why not: -errno; 0: open, or not tried yet */
-    int reported; /* the error that was logged last; the owner's */
-    bool fresh;   /* opened since the last np_listeners_settle */
+    uint32_t ifindex; /* of the interface that has the address now */
+    int fd;           /* -1: not open */
+    int error;        /* why not: -errno; 0: open, or not tried yet */
+    int reported;     /* the error that was logged last; the owner's */
+    bool fresh;       /* opened since the last np_listeners_settle */
     bool wanted;
     int64_t retry_ms;
     unsigned failures;

@@ -109,6 +109,29 @@ static void address_in_use(void **state)
     assert_int_equal(encode(NP_LISTEN_FOR_FRONT, NP_LISTENERS_OPEN, NULL), 4);
 }
 
+/* A bridge that was taken down and made anew has another index and the same addresses. */
+static void interface_made_anew(void **state)
+{
+    (void)state;
+    addresses(6, 0);
+    choice.interfaces[0].link_local.addr = (struct np_addr){.family = AF_INET6, .bytes = {0xfe, 0x80, [15] = 1}};
+    np_listeners_want(&listeners, &config, &choice);
+    np_listeners_open(&listeners, 0);
+    np_listeners_settle(&listeners);
+    choice.interfaces[0].index = 2;
+    np_listeners_want(&listeners, &config, &choice);
+    np_listeners_open(&listeners, 0);
+    /* The sockets on 127.87.0.6 stay; those with the old interface in their address go. */
+    assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_OPEN,
+                            "{\"address\":\"127.87.0.6\",\"port\":20053,\"kind\":\"dns-udp\",\"ifindex\":2}"),
+                     2);
+    assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_FRESH, NULL), 0);
+    np_listeners_sweep(&listeners);
+    assert_int_equal(listeners.count, 8);
+    for (size_t i = 0; i < listeners.count; i++)
+        assert_int_equal(listeners.items[i].ifindex, 2);
+}
+
 static void switched_off(void **state)
 {
     (void)state;
@@ -124,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(make_before_break, setup, teardown),
         cmocka_unit_test_setup_teardown(address_in_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(interface_made_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(switched_off, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
