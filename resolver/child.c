@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/resolver.h"
@@ -25,7 +27,14 @@ static int set_view(void *ctx, const struct np_view *view)
 
 static char *stats(void *ctx)
 {
-    return np_resolver_stats_json(ctx);
+    struct np_stats *stats = malloc(sizeof *stats);
+    char *text = NULL;
+    if (stats) {
+        np_resolver_stats(ctx, stats);
+        text = np_stats_encode(stats);
+    }
+    free(stats);
+    return text;
 }
 
 static void close_resolver(void *ctx)

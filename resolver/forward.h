@@ -60,6 +60,15 @@ struct np_forward_stats {
     uint64_t case_broken; /* answers in another case */
 };
 
+/* How one server does. */
+struct np_forward_upstream {
+    struct np_name zone;            /* what is asked of it; the root: everything else */
+    struct np_view_upstream server; /* as the view has it */
+    bool alive, measured;           /* measured: srtt_us says something */
+    int64_t srtt_us;                /* smoothed round-trip time */
+    uint64_t answers, failures;     /* tries; a probe of a dead one counts as a failure when it is sent */
+};
+
 /* Allocates an engine. Returns 0 or -errno. */
 int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, void *ctx,
                    struct np_forward **out_forward);
@@ -74,6 +83,10 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
 
 /* The counters, borrowed. */
 const struct np_forward_stats *np_forward_stats(const struct np_forward *forward);
+
+/* How the servers do, at most max of them: the view's upstreams first, then those of forwarded zones. Returns their
+ * number. */
+size_t np_forward_upstreams(const struct np_forward *forward, struct np_forward_upstream *out_upstreams, size_t max);
 
 /* Questions in flight now. */
 size_t np_forward_inflight(const struct np_forward *forward);

@@ -1,7 +1,6 @@
 #include "resolver/resolver.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,17 +12,12 @@
 #include "resolver/response.h"
 #include "resolver/special.h"
 
-/* By what became of them. */
-struct counters {
-    uint64_t own, special, errors, dropped, forwarded, blocked, offline;
-};
-
 struct np_resolver {
     struct np_view view;
     struct np_admit admit;
     struct np_server *server;
     struct np_forward *forward;
-    struct counters counters;
+    struct np_stats_answers answers;
     unsigned open; /* server and forward, until both are closed */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
@@ -42,21 +36,21 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
     size_t out_len;
     switch (np_local_answer(&resolver->view, &ticket->client, packet, len, &query, out, size, &out_len)) {
     case NP_LOCAL_OWN:
-        resolver->counters.own++;
+        resolver->answers.own++;
         return (long)out_len;
     case NP_LOCAL_SPECIAL:
-        resolver->counters.special++;
+        resolver->answers.special++;
         return (long)out_len;
     case NP_LOCAL_ERROR:
-        resolver->counters.errors++;
+        resolver->answers.errors++;
         return (long)out_len;
     case NP_LOCAL_FORWARD:
         break;
     default:
-        resolver->counters.dropped++;
+        resolver->answers.dropped++;
         return 0;
     }
-    resolver->counters.forwarded++;
+    resolver->answers.forwarded++;
     if (np_forward_ask(resolver->forward, ticket, &query) == 0)
         return -1;
     return (long)np_answer_error(&query, NP_RCODE_SERVFAIL, NP_FLAG_RA, NP_EDE_OTHER, out,
@@ -90,7 +84,7 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     uint8_t *out = resolver->out;
     size_t len = 0;
     if (result->message && result->filter == NP_REBIND_BLOCK) {
-        resolver->counters.blocked++;
+        resolver->answers.blocked++;
         len = np_local_blocked(&resolver->view, client, query, out, sizeof resolver->out);
     } else if (result->message) {
         /* No upstream is trusted to validate for us as yet: AD is never shown. */
@@ -98,7 +92,7 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
         len = np_response_rewrite(result->message, result->len, query, &pass, out, np_query_limit(query, client->tcp));
     }
     if (len == 0) {
-        resolver->counters.offline++;
+        resolver->answers.failed++;
         len = np_local_offline(&resolver->view, client, query, result->message ? NP_EDE_OTHER : result->ede, out,
                                sizeof resolver->out);
     }
@@ -150,30 +144,14 @@ struct np_server *np_resolver_server(struct np_resolver *resolver)
     return resolver->server;
 }
 
-char *np_resolver_stats_json(const struct np_resolver *resolver)
+void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats)
 {
-    const struct counters *counters = &resolver->counters;
-    const struct np_server_stats *server = np_server_stats(resolver->server);
-    const struct np_forward_stats *forward = np_forward_stats(resolver->forward);
-    json_t *root =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I},"
-                  " s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}",
-                  "own", (json_int_t)counters->own, "special", (json_int_t)counters->special, "errors",
-                  (json_int_t)counters->errors, "dropped", (json_int_t)counters->dropped, "forwarded",
-                  (json_int_t)counters->forwarded, "blocked", (json_int_t)counters->blocked, "offline",
-                  (json_int_t)counters->offline, "server", "udp_in", (json_int_t)server->udp_in, "udp_out",
-                  (json_int_t)server->udp_out, "udp_dropped", (json_int_t)server->udp_dropped, "tcp_in",
-                  (json_int_t)server->tcp_in, "tcp_out", (json_int_t)server->tcp_out, "tcp_accepted",
-                  (json_int_t)server->tcp_accepted, "tcp_refused", (json_int_t)server->tcp_refused, "not_admitted",
-                  (json_int_t)server->not_admitted, "upstream", "asked", (json_int_t)forward->asked, "joined",
-                  (json_int_t)forward->joined, "refused", (json_int_t)forward->refused, "sent_udp",
-                  (json_int_t)forward->sent_udp, "sent_tcp", (json_int_t)forward->sent_tcp, "answered",
-                  (json_int_t)forward->answered, "failed", (json_int_t)forward->failed, "timeouts",
-                  (json_int_t)forward->timeouts, "foreign", (json_int_t)forward->foreign, "case_broken",
-                  (json_int_t)forward->case_broken, "inflight", (json_int_t)np_forward_inflight(resolver->forward));
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
+    memset(out_stats, 0, sizeof *out_stats);
+    out_stats->answers = resolver->answers;
+    out_stats->server = *np_server_stats(resolver->server);
+    out_stats->forward = *np_forward_stats(resolver->forward);
+    out_stats->inflight = np_forward_inflight(resolver->forward);
+    out_stats->upstream_count = np_forward_upstreams(resolver->forward, out_stats->upstreams, NP_STATS_UPSTREAMS_MAX);
 }
 
 void np_resolver_close(struct np_resolver *resolver)

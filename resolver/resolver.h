@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "resolver/server.h"
+#include "resolver/stats.h"
 #include "resolver/view.h"
 
 struct np_resolver;
@@ -25,8 +26,8 @@ int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *vie
 /* The server, for adding and removing listeners. Borrowed. */
 struct np_server *np_resolver_server(struct np_resolver *resolver);
 
-/* The counters as JSON, malloc'd (the caller frees it); NULL when out of memory. */
-char *np_resolver_stats_json(const struct np_resolver *resolver);
+/* The counters and how the upstreams do, now. */
+void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats);
 
 /* Closes sockets and drops queries; the memory goes once the loop has run. */
 void np_resolver_close(struct np_resolver *resolver);

@@ -21,6 +21,7 @@ void np_upstream_answered(struct np_upstream *upstream, int64_t now_ms, int64_t 
     measure(upstream, rtt_ms);
     upstream->timeouts = 0;
     upstream->last_answer_ms = now_ms;
+    upstream->answers++;
 }
 
 void np_upstream_failed(struct np_upstream *upstream, int64_t now_ms, int64_t waited_ms)
@@ -28,6 +29,7 @@ void np_upstream_failed(struct np_upstream *upstream, int64_t now_ms, int64_t wa
     /* The true time is longer than what was waited: enough to fall behind the others. */
     if (waited_ms > 0)
         measure(upstream, waited_ms * 2);
+    upstream->failures++;
     if (upstream->timeouts < 1000)
         upstream->timeouts++;
     int64_t delay = NP_UPSTREAM_PROBE_FIRST_MS;

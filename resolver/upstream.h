@@ -37,6 +37,8 @@ struct np_upstream {
     unsigned timeouts;       /* tries without an answer since the last one that had one */
     int64_t probe_ms;        /* when a dead one may be asked again */
     int64_t last_answer_ms;  /* 0: never */
+    uint64_t answers;        /* in all */
+    uint64_t failures;       /* tries without one in all; a probe counts as one when it is sent */
     unsigned case_strikes;
     int64_t case_until_ms;  /* until then 0x20 is not checked */
     int64_t plain_until_ms; /* until then it is asked without EDNS */

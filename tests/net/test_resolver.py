@@ -697,7 +697,11 @@ def test_child(bin_dir, upstream):
         send_frame(parent, b'STAT')
         answer = parent.recv(65536)
         stats = json.loads(answer[4:])
-        assert answer[:4] == b'STAT' and stats['own'] == 2 and stats['forwarded'] == 2 and stats['upstream']['answered'] == 2
+        assert answer[:4] == b'STAT' and stats['answers']['own'] == 2 and stats['answers']['forwarded'] == 2
+        assert stats['forward']['answered'] == 2 and stats['server']['tcp_in'] == 2
+        upstreams = stats['upstreams']
+        assert [(item['zone'], item['address'], item['alive']) for item in upstreams] == [('.', server.address, True)]
+        assert upstreams[0]['answers'] == 2 and upstreams[0]['failures'] == 0 and upstreams[0]['srtt_us'] >= 0
         send_frame(parent, b'DROP', json.dumps(items).encode())
 
         def refused():

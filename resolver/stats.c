@@ -1,0 +1,169 @@
+#include "resolver/stats.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolver/base/error.h"
+
+/* A number: its object, its member there, and where it lives in struct np_stats. */
+struct field {
+    const char *group, *name;
+    size_t offset;
+};
+
+#define FIELD(group, member, name)                                                                                     \
+    {                                                                                                                  \
+#group, #name, offsetof(struct np_stats, member)                                                               \
+    }
+#define OF(group, name) FIELD(group, group.name, name)
+
+static const struct field fields[] = {
+    OF(answers, own),         OF(answers, special),
+    OF(answers, forwarded),   OF(answers, blocked),
+    OF(answers, failed),      OF(answers, errors),
+    OF(answers, dropped),     OF(server, udp_in),
+    OF(server, udp_out),      OF(server, udp_dropped),
+    OF(server, tcp_in),       OF(server, tcp_out),
+    OF(server, tcp_accepted), OF(server, tcp_refused),
+    OF(server, not_admitted), OF(forward, asked),
+    OF(forward, joined),      OF(forward, refused),
+    OF(forward, sent_udp),    OF(forward, sent_tcp),
+    OF(forward, answered),    OF(forward, failed),
+    OF(forward, timeouts),    OF(forward, foreign),
+    OF(forward, case_broken), FIELD(forward, inflight, inflight),
+};
+
+#define FIELD_COUNT (sizeof fields / sizeof *fields)
+
+static uint64_t get(const struct np_stats *stats, const struct field *field)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)stats + field->offset, sizeof value);
+    return value;
+}
+
+static void set(struct np_stats *stats, const struct field *field, uint64_t value)
+{
+    memcpy((char *)stats + field->offset, &value, sizeof value);
+}
+
+/* root's object of that name, made where there is none. Borrowed; NULL when out of memory. */
+static json_t *group_of(json_t *root, const char *name)
+{
+    json_t *group = json_object_get(root, name);
+    if (!group && json_object_set_new(root, name, json_object()) == 0)
+        group = json_object_get(root, name);
+    return group;
+}
+
+static json_t *upstream_json(const struct np_forward_upstream *upstream)
+{
+    char zone[NP_NAME_TEXT_MAX], address[NP_VIEW_UPSTREAM_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:b, s:o, s:I, s:I}", "zone", np_name_format(&upstream->zone, zone), "address",
+                     np_view_upstream_format(&upstream->server, address), "alive", upstream->alive, "srtt_us",
+                     upstream->measured ? json_integer(upstream->srtt_us) : json_null(), "answers",
+                     (json_int_t)upstream->answers, "failures", (json_int_t)upstream->failures);
+}
+
+char *np_stats_encode(const struct np_stats *stats)
+{
+    json_t *root = json_object(), *upstreams = json_array();
+    int failed = !root || !upstreams;
+    for (size_t i = 0; i < FIELD_COUNT && !failed; i++)
+        failed = json_object_set_new(group_of(root, fields[i].group), fields[i].name,
+                                     json_integer((json_int_t)get(stats, &fields[i])));
+    for (size_t i = 0; i < stats->upstream_count && !failed; i++)
+        failed = json_array_append_new(upstreams, upstream_json(&stats->upstreams[i]));
+    failed = failed || json_object_set(root, "upstreams", upstreams);
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(upstreams);
+    json_decref(root);
+    return text;
+}
+
+/* A number that is absent is 0. */
+static int number_of(const json_t *value, int64_t *out_number)
+{
+    *out_number = 0;
+    if (!value)
+        return 0;
+    if (!json_is_integer(value))
+        return NP_E_TYPE;
+    *out_number = json_integer_value(value);
+    return *out_number < 0 ? NP_E_MALFORMED : 0;
+}
+
+static int parse_fields(const json_t *root, struct np_stats *stats)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const json_t *group = json_object_get(root, fields[i].group);
+        int64_t number;
+        if (group && !json_is_object(group))
+            return NP_E_TYPE;
+        int rc = number_of(json_object_get(group, fields[i].name), &number);
+        if (rc)
+            return rc;
+        set(stats, &fields[i], (uint64_t)number);
+    }
+    return 0;
+}
+
+static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
+{
+    const char *zone = json_string_value(json_object_get(item, "zone"));
+    const char *address = json_string_value(json_object_get(item, "address"));
+    const json_t *srtt = json_object_get(item, "srtt_us");
+    const char *why;
+    int64_t answers, failures;
+    if (!zone || !address || np_name_parse(zone, &out->zone) || np_view_upstream_parse(address, &out->server, &why))
+        return NP_E_MALFORMED;
+    out->alive = json_is_true(json_object_get(item, "alive"));
+    out->measured = json_is_integer(srtt);
+    int rc = number_of(out->measured ? srtt : NULL, &out->srtt_us);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "answers"), &answers);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "failures"), &failures);
+    if (rc)
+        return rc;
+    out->answers = (uint64_t)answers;
+    out->failures = (uint64_t)failures;
+    return 0;
+}
+
+static int parse_upstreams(const json_t *array, struct np_stats *stats)
+{
+    size_t count = json_array_size(array);
+    if (array && !json_is_array(array))
+        return NP_E_TYPE;
+    if (count > NP_STATS_UPSTREAMS_MAX)
+        return NP_E_LIMIT;
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = parse_upstream(json_array_get(array, i), &stats->upstreams[i]);
+    stats->upstream_count = count;
+    return rc;
+}
+
+int np_stats_parse(const char *text, size_t len, struct np_stats *out_stats)
+{
+    int rc = NP_E_LIMIT;
+    struct np_stats *stats = NULL;
+    if (len > NP_STATS_TEXT_MAX)
+        return rc;
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    rc = json_is_object(root) ? 0 : NP_E_MALFORMED;
+    if (rc == 0 && !(stats = calloc(1, sizeof *stats)))
+        rc = -ENOMEM;
+    if (rc == 0)
+        rc = parse_fields(root, stats);
+    if (rc == 0)
+        rc = parse_upstreams(json_object_get(root, "upstreams"), stats);
+    if (rc == 0)
+        *out_stats = *stats;
+    free(stats);
+    json_decref(root);
+    return rc;
+}

@@ -1,0 +1,47 @@
+/* stats: what the resolver counts, as one plain value, and its JSON: the payload of the STAT frame, and the member
+ * "resolver" of `nameplate status --json`.
+ *
+ *   {"answers": {"own": 5, "special": 0, "forwarded": 12, "blocked": 1, "failed": 0, "errors": 0, "dropped": 0},
+ *    "server": {"udp_in": 18, ...}, "forward": {"asked": 12, ...},
+ *    "upstreams": [{"zone": ".", "address": "198.51.100.53:53", "alive": true, "srtt_us": 1800, "answers": 12,
+ *                   "failures": 0}]}
+ *
+ * The shape is stable: members are added, never renamed or removed. Counters run from the resolver's start. Which there
+ * are is one table in stats.c. The agent parses what its resolver sends as it would a stranger's: that process reads
+ * hostile packets. */
+#ifndef RESOLVER_STATS_H
+#define RESOLVER_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "resolver/forward.h"
+#include "resolver/server.h"
+
+#define NP_STATS_TEXT_MAX      (64 * 1024) /* bytes of JSON: half a channel frame */
+#define NP_STATS_UPSTREAMS_MAX 40          /* eight for everything, and one of each forwarded zone */
+
+/* Queries by what became of them. Each is in one of own, special, forwarded, errors and dropped; blocked and failed are
+ * ends of forwarded ones. */
+struct np_stats_answers {
+    uint64_t own, special, errors, dropped, forwarded, blocked, failed;
+};
+
+/* Everything. */
+struct np_stats {
+    struct np_stats_answers answers;
+    struct np_server_stats server;
+    struct np_forward_stats forward;
+    uint64_t inflight; /* questions that are being asked now */
+    size_t upstream_count;
+    struct np_forward_upstream upstreams[NP_STATS_UPSTREAMS_MAX];
+};
+
+/* Writes it as compact JSON: malloc'd (the caller frees it), NULL when out of memory. */
+char *np_stats_encode(const struct np_stats *stats);
+
+/* Parses len bytes of JSON. What is absent is 0, unknown members are ignored. Returns 0, NP_E_MALFORMED (also for
+ * numbers below 0), NP_E_TYPE, NP_E_LIMIT or -ENOMEM; *out_stats is written on success alone. */
+int np_stats_parse(const char *text, size_t len, struct np_stats *out_stats);
+
+#endif
