@@ -33,6 +33,8 @@ const struct np_config_key *np_hq_config_keys(void)
         {"open-enrolments", NP_CONFIG_INT, "10", "'open' enrolments of one network (/24, /48) in a day", NULL, 1,
          100000},
         {"publish-shared", NP_CONFIG_BOOL, "false", "publish addresses of 100.64/10", NULL, 0, 0},
+        {"publish-global", NP_CONFIG_BOOL, "false", "publish global IPv6 addresses of the connection's own /64", NULL,
+         0, 0},
         {"ttl", NP_CONFIG_INT, "60", "TTL of the zone's records, seconds", NULL, 1, 86400},
         {"poll-interval", NP_CONFIG_INT, "1", "between a device's polls while its certificate is made, seconds", NULL,
          1, 3600},
@@ -199,6 +201,7 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
     if (rc)
         return rc;
     c.publish_shared = np_config_bool(config, "publish-shared");
+    c.publish_global = np_config_bool(config, "publish-global");
     c.serial_names = np_config_int(config, "serial-names");
     c.serial_enrolments = np_config_int(config, "serial-enrolments");
     c.open_enrolments = np_config_int(config, "open-enrolments");

@@ -77,26 +77,6 @@ void np_policy_network(const struct np_addr *client, char out[NP_STORE_NETWORK_M
     snprintf(out, NP_STORE_NETWORK_MAX, "%s", np_prefix_format(&network, text));
 }
 
-/* NULL when the address may be published. */
-static const char *why_not(const struct np_policy *policy, const struct np_addr *addr)
-{
-    switch (np_addr_classify(addr)) {
-    case NP_ADDR_PRIVATE:
-    case NP_ADDR_ULA:
-        return NULL;
-    case NP_ADDR_SHARED:
-        return policy->publish_shared ? NULL : "shared address space (100.64/10) is not published by this HQ";
-    case NP_ADDR_GLOBAL:
-        return "global addresses are not published";
-    case NP_ADDR_LOOPBACK:
-        return "loopback addresses are never published";
-    case NP_ADDR_LINK_LOCAL:
-        return "link-local addresses are never published";
-    default:
-        return "only RFC 1918 and RFC 4193 addresses are published";
-    }
-}
-
 static bool contains(const struct np_addr *list, size_t count, const struct np_addr *addr)
 {
     for (size_t i = 0; i < count; i++) {
@@ -106,6 +86,48 @@ static bool contains(const struct np_addr *list, size_t count, const struct np_a
     return false;
 }
 
+/* A name that leads to a global address sends people to a machine on the Internet: it must be the device's own. */
+static const char *why_not_global(const struct np_policy *policy, const struct np_policy_statement *statement,
+                                  const struct np_addr *addr)
+{
+    const struct np_addresses *before = statement->published;
+    if (!policy->publish_global || addr->family != AF_INET6)
+        return "global addresses are not published";
+    if (statement->credential == NP_CREDENTIAL_OPEN)
+        return "global, and 'open' devices publish none";
+    if (before && contains(before->v6, before->v6_count, addr))
+        return NULL;
+    if (statement->client && statement->client->family == AF_INET6) {
+        const struct np_prefix network = np_prefix_of(statement->client, 64);
+        if (np_prefix_contains(&network, addr))
+            return NULL;
+    }
+    return "global, and not of the connection's /64";
+}
+
+/* NULL when the address may be published. */
+static const char *why_not(const struct np_policy *policy, const struct np_policy_statement *statement,
+                           const struct np_addr *addr)
+{
+    if (statement->publish == NP_PUBLISH_LOCAL_ONLY)
+        return "the device publishes nothing (local-only)";
+    switch (np_addr_classify(addr)) {
+    case NP_ADDR_PRIVATE:
+    case NP_ADDR_ULA:
+        return NULL;
+    case NP_ADDR_SHARED:
+        return policy->publish_shared ? NULL : "shared address space (100.64/10) is not published by this HQ";
+    case NP_ADDR_GLOBAL:
+        return why_not_global(policy, statement, addr);
+    case NP_ADDR_LOOPBACK:
+        return "loopback addresses are never published";
+    case NP_ADDR_LINK_LOCAL:
+        return "link-local addresses are never published";
+    default:
+        return "only RFC 1918 and RFC 4193 addresses are published";
+    }
+}
+
 static void reject(struct np_rejections *rejections, const struct np_addr *addr, const char *why)
 {
     char text[NP_ADDR_TEXT_MAX];
@@ -113,13 +135,13 @@ static void reject(struct np_rejections *rejections, const struct np_addr *addr,
     rejections->count++;
 }
 
-static void choose(const struct np_policy *policy, enum np_publish publish, const struct np_addr *stated, size_t count,
-                   struct np_addr *published, size_t max, size_t *out_count, struct np_rejections *rejections)
+static void choose(const struct np_policy *policy, const struct np_policy_statement *statement,
+                   const struct np_addr *stated, size_t count, struct np_addr *published, size_t max, size_t *out_count,
+                   struct np_rejections *rejections)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        const char *why = publish == NP_PUBLISH_LOCAL_ONLY ? "the device publishes nothing (local-only)"
-                                                           : why_not(policy, &stated[i]);
+        const char *why = why_not(policy, statement, &stated[i]);
         if (why)
             reject(rejections, &stated[i], why);
         else if (contains(published, n, &stated[i]))
@@ -132,14 +154,15 @@ static void choose(const struct np_policy *policy, enum np_publish publish, cons
     *out_count = n;
 }
 
-void np_policy_publish(const struct np_policy *policy, const struct np_addresses *stated, enum np_publish publish,
+void np_policy_publish(const struct np_policy *policy, const struct np_policy_statement *statement,
                        struct np_addresses *out_published, struct np_rejections *out_rejections)
 {
+    const struct np_addresses *stated = statement->stated;
     struct np_addresses published = {0};
     struct np_rejections rejections = {0};
-    choose(policy, publish, stated->v4, stated->v4_count, published.v4, NP_STORE_V4_MAX, &published.v4_count,
+    choose(policy, statement, stated->v4, stated->v4_count, published.v4, NP_STORE_V4_MAX, &published.v4_count,
            &rejections);
-    choose(policy, publish, stated->v6, stated->v6_count, published.v6, NP_STORE_V6_MAX, &published.v6_count,
+    choose(policy, statement, stated->v6, stated->v6_count, published.v6, NP_STORE_V6_MAX, &published.v6_count,
            &rejections);
     *out_published = published;
     *out_rejections = rejections;

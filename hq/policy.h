@@ -22,6 +22,7 @@ struct np_policy {
     int64_t serial_recent;  /* enrolments of one serial in its window */
     int64_t network_recent; /* `open` enrolments of one network in its window */
     bool publish_shared;    /* 100.64/10 may be published (RFC 6598) */
+    bool publish_global;    /* global IPv6 addresses of the connection's own /64 may be published */
 };
 
 /* Does the credential prove what it says, and does the policy take it? nonce and url are those of the signed request,
@@ -44,9 +45,22 @@ struct np_rejections {
     size_t count;
 };
 
-/* Which of the stated addresses the zone shows: RFC 1918 and ULA, 100.64/10 where allowed, nothing else; each once, in
- * the order stated, at most NP_STORE_V4_MAX and NP_STORE_V6_MAX; none for local-only. */
-void np_policy_publish(const struct np_policy *policy, const struct np_addresses *stated, enum np_publish publish,
+/* What a device states, and what is known beside it. All borrowed. */
+struct np_policy_statement {
+    const struct np_addresses *stated;
+    enum np_publish publish;
+    enum np_credential_type credential;
+    const struct np_addr *client; /* where the statement's connection came from */
+    /* For a statement that is looked at again: what was published for it. Its global addresses have shown their /64
+     * once and need not again, whatever way the device came this time. NULL: a new statement. */
+    const struct np_addresses *published;
+};
+
+/* Which of the stated addresses the zone shows: RFC 1918 and ULA; 100.64/10 where allowed; a global IPv6 address where
+ * allowed, inside the /64 that the connection came from, and never for `open` (nobody may have HQ point at a stranger's
+ * machine); nothing else. Each once, in the order stated, at most NP_STORE_V4_MAX and NP_STORE_V6_MAX; none for
+ * local-only. out_published may be what the statement points to. */
+void np_policy_publish(const struct np_policy *policy, const struct np_policy_statement *statement,
                        struct np_addresses *out_published, struct np_rejections *out_rejections);
 
 #endif

@@ -234,7 +234,8 @@ static void fill_api(struct np_hq *hq)
                                      .serial_live = c->serial_names,
                                      .serial_recent = c->serial_enrolments,
                                      .network_recent = c->open_enrolments,
-                                     .publish_shared = c->publish_shared};
+                                     .publish_shared = c->publish_shared,
+                                     .publish_global = c->publish_global};
     memcpy(api->policy.master, hq->secrets.factory_master, sizeof api->policy.master);
     memcpy(api->pepper, hq->secrets.pepper, sizeof api->pepper);
     memcpy(api->nonce_key, hq->secrets.nonce_key, sizeof api->nonce_key);

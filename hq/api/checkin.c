@@ -42,7 +42,7 @@ static bool take_addresses(struct np_api_call *call, const struct np_checkin_req
         return false;
     device->seq = message->seq;
     device->stated = message->addresses;
-    np_policy_publish(&call->api->policy, &device->stated, device->publish, &device->published, &ignored);
+    np_api_publish(call, device, true, &ignored);
     return true;
 }
 

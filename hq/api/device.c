@@ -5,6 +5,17 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
+void np_api_publish(const struct np_api_call *call, struct np_device *device, bool newer,
+                    struct np_rejections *out_rejections)
+{
+    const struct np_policy_statement statement = {.stated = &device->stated,
+                                                  .publish = device->publish,
+                                                  .credential = device->credential,
+                                                  .client = &call->request->client,
+                                                  .published = newer ? NULL : &device->published};
+    np_policy_publish(&call->api->policy, &statement, &device->published, out_rejections);
+}
+
 static int answer_addresses(struct np_api_call *call, const struct np_device *device,
                             const struct np_rejections *rejections)
 {
@@ -58,7 +69,9 @@ int np_api_addresses(struct np_api_call *call)
         device.last_seen_s = np_api_now_s(call);
         changed = true;
     }
-    np_policy_publish(&call->api->policy, &device.stated, device.publish, &device.published, &rejections);
+    const struct np_addresses before = device.published;
+    np_api_publish(call, &device, newer > 0, &rejections);
+    changed = changed || !np_addresses_equal(&before, &device.published); /* the policy has changed since */
     /* A refused statement leaves the addresses as they are, but the token was used. */
     if (changed && (rc = np_store_device_update(call->api->store, &device)))
         return np_api_store_failed(call, rc);

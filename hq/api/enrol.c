@@ -23,7 +23,7 @@ static void take_statement(struct np_api_call *call, const struct np_enrol_reque
     device->auth_n_used = 0; /* the poll token counts again, until an auth token was used */
     device->stated = message->addresses;
     device->publish = message->publish;
-    np_policy_publish(&call->api->policy, &device->stated, device->publish, &device->published, &ignored);
+    np_api_publish(call, device, true, &ignored);
     memcpy(device->model, message->model, sizeof device->model);
     memcpy(device->version, message->version, sizeof device->version);
 }

@@ -61,6 +61,11 @@ int np_api_token_device(struct np_api_call *call, struct np_device *out_device, 
 /* Turns a payload parser's error into a problem. 0 stays 0. */
 int np_api_payload(struct np_api_call *call, int rc, const struct np_message_error *error);
 
+/* Sets device->published by the policy from device->stated; newer: this request states them, else they were looked at
+ * before. */
+void np_api_publish(const struct np_api_call *call, struct np_device *device, bool newer,
+                    struct np_rejections *out_rejections);
+
 /* Begins the renewal of a device that asks, where its time has come and nothing is under way: who was away for long is
  * not made to wait for the renewer's next look. order is the device's newest; it becomes the new one. */
 int np_api_renew(struct np_api_call *call, const struct np_device *device, struct np_order *order);

@@ -31,6 +31,7 @@ struct fixture {
     struct np_api api;
     int64_t now_us;
     char nonce[NP_NONCE_MAX + 1]; /* of the last answer */
+    const char *client;           /* where requests come from; NULL: 198.51.100.77 */
 };
 
 /* A box: its identity and what it was told. */
@@ -97,7 +98,7 @@ static inline struct np_api_response ask(struct fixture *f, struct np_api_reques
     struct np_api_response response;
     f->now_us += 1000;
     request.now_us = f->now_us;
-    assert_int_equal(np_addr_parse("198.51.100.77", &request.client), 0);
+    assert_int_equal(np_addr_parse(f->client ? f->client : "198.51.100.77", &request.client), 0);
     np_api_handle(&f->api, &request, &response);
     assert_int_equal(np_store_commit(f->store), 0);
     assert_int_equal(strlen(response.nonce), 43);

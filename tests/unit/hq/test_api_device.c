@@ -287,6 +287,38 @@ static void test_addresses(void **state)
     box_free(box);
 }
 
+static size_t v6_after(struct fixture *f, struct box *box, const char *client, const char *json)
+{
+    struct np_addresses_answer answer;
+    struct np_message_error error;
+    f->client = client;
+    struct np_api_response response = put_addresses(f, box, box->request.token, json);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(np_addresses_answer_parse(response.body, response.body_len, &answer, &error), 0);
+    assert_int_equal(answer.published.v6_count + answer.rejected_count, 1);
+    np_api_response_free(&response);
+    return answer.published.v6_count;
+}
+
+/* A global address is published when it is stated from its own /64, and stays as long as that statement does. */
+static void test_global_addresses(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    static const char first[] = "{\"seq\":1,\"v4\":[],\"v6\":[\"2001:4860:1:2::7\"]}";
+    static const char second[] = "{\"seq\":2,\"v4\":[],\"v6\":[\"2001:4860:1:2::7\"]}";
+    static const char own[] = "2001:4860:1:2::99", other[] = "2001:4860:1:3::99";
+    enrol(f, box, 201);
+    assert_int_equal(v6_after(f, box, own, first), 0); /* not by default */
+    f->api.policy.publish_global = true;
+    assert_int_equal(v6_after(f, box, other, first), 0);
+    assert_int_equal(v6_after(f, box, own, first), 1);
+    assert_int_equal(v6_after(f, box, "198.51.100.77", first), 1);
+    assert_int_equal(v6_after(f, box, "198.51.100.77", second), 0);
+    f->client = NULL;
+    box_free(box);
+}
+
 int main(void)
 {
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -295,6 +327,7 @@ int main(void)
         API_TEST(test_three_keys_a_week),     API_TEST(test_keys_in_turn),
         API_TEST(test_dead_order_comes_back), API_TEST(test_tokens),
         API_TEST(test_authorization_header),  API_TEST(test_addresses),
+        API_TEST(test_global_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ static void test_good(void **state)
     assert_int_equal(read_text(START REST, &c, error), 0);
     assert_true(!c.enrol_open && c.enrol_factory_secret); /* open is never the default */
     assert_false(c.publish_shared);
+    assert_false(c.publish_global);
     assert_string_equal(c.user, "");
 }
 

@@ -73,11 +73,57 @@ static void test_publish(void **state)
         struct np_addresses stated = list(rows[i].stated), expected = list(rows[i].published), published;
         struct np_rejections rejections;
         policy.publish_shared = rows[i].shared;
-        np_policy_publish(&policy, &stated, rows[i].publish, &published, &rejections);
+        const struct np_policy_statement statement = {.stated = &stated, .publish = rows[i].publish};
+        np_policy_publish(&policy, &statement, &published, &rejections);
         if (!np_addresses_equal(&published, &expected) || rejections.count != rows[i].rejected)
             fail_msg("row %zu (%s): %zu rejected", i, rows[i].stated, rejections.count);
         for (size_t k = 0; k < rejections.count; k++)
             assert_non_null(strstr(rejections.why[k], ": "));
+    }
+}
+
+/* Global addresses: by policy, inside the connection's own /64, never for `open`. */
+static void test_publish_global(void **state)
+{
+    (void)state;
+    static const char own[] = "2001:4860:1:2::7", other[] = "2001:4860:1:3::7";
+    static const struct {
+        const char *stated, *client, *before, *published;
+        bool global;
+        enum np_credential_type credential;
+        enum np_publish publish;
+    } rows[] = {
+        {own, "2001:4860:1:2:ffff::1", NULL, own, true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {own, "2001:4860:1:2:ffff::1", NULL, "", false, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {own, "2001:4860:1:2:ffff::1", NULL, "", true, NP_CREDENTIAL_OPEN, NP_PUBLISH_PUBLIC},
+        {own, "2001:4860:1:2:ffff::1", own, "", true, NP_CREDENTIAL_OPEN, NP_PUBLISH_PUBLIC},
+        {own, "2001:4860:1:2:ffff::1", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_LOCAL_ONLY},
+        {other, "2001:4860:1:2:ffff::1", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {own, "198.51.100.7", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {own, NULL, NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        /* Looked at again over IPv4: what was proved stays, what was not does not come. */
+        {own, "198.51.100.7", own, own, true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {other, "198.51.100.7", own, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {own, "198.51.100.7", own, "", false, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        /* A global IPv4 address is never published, and a connection's /64 opens nothing but global addresses. */
+        {"198.51.101.9", "198.51.101.9", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {"2001:db8::1", "2001:db8::2", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+        {"fe80::1", "fe80::2", NULL, "", true, NP_CREDENTIAL_FACTORY_SECRET, NP_PUBLISH_PUBLIC},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct np_policy policy = {.publish_global = rows[i].global};
+        struct np_addresses stated = list(rows[i].stated), expected = list(rows[i].published);
+        struct np_addresses published = rows[i].before ? list(rows[i].before) : (struct np_addresses){0};
+        struct np_addr client = rows[i].client ? addr(rows[i].client) : (struct np_addr){0};
+        struct np_rejections rejections;
+        const struct np_policy_statement statement = {.stated = &stated,
+                                                      .publish = rows[i].publish,
+                                                      .credential = rows[i].credential,
+                                                      .client = rows[i].client ? &client : NULL,
+                                                      .published = rows[i].before ? &published : NULL};
+        np_policy_publish(&policy, &statement, &published, &rejections);
+        if (!np_addresses_equal(&published, &expected) || rejections.count != !*rows[i].published)
+            fail_msg("row %zu (%s): %zu rejected", i, rows[i].stated, rejections.count);
     }
 }
 
@@ -91,7 +137,8 @@ static void test_reasons_are_whole(void **state)
         stated.v6[stated.v6_count] = addr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
     for (stated.v4_count = 0; stated.v4_count < NP_WIRE_V4_MAX; stated.v4_count++)
         stated.v4[stated.v4_count] = addr("100.127.255.255");
-    np_policy_publish(&closed, &stated, NP_PUBLISH_PUBLIC, &published, &rejections);
+    const struct np_policy_statement statement = {.stated = &stated, .publish = NP_PUBLISH_PUBLIC};
+    np_policy_publish(&closed, &statement, &published, &rejections);
     assert_int_equal(rejections.count, NP_WIRE_V4_MAX + NP_WIRE_V6_MAX);
     for (size_t i = 0; i < rejections.count; i++) {
         size_t len = strlen(rejections.why[i]);
@@ -199,9 +246,10 @@ static void test_network(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_publish),        cmocka_unit_test(test_reasons_are_whole),
-        cmocka_unit_test(test_factory_secret), cmocka_unit_test(test_derivations),
-        cmocka_unit_test(test_quota),          cmocka_unit_test(test_network),
+        cmocka_unit_test(test_publish),           cmocka_unit_test(test_publish_global),
+        cmocka_unit_test(test_reasons_are_whole), cmocka_unit_test(test_factory_secret),
+        cmocka_unit_test(test_derivations),       cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
