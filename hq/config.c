@@ -35,6 +35,8 @@ const struct np_config_key *np_hq_config_keys(void)
         {"publish-shared", NP_CONFIG_BOOL, "false", "publish addresses of 100.64/10", NULL, 0, 0},
         {"publish-global", NP_CONFIG_BOOL, "false", "publish global IPv6 addresses of the connection's own /64", NULL,
          0, 0},
+        {"silent-days", NP_CONFIG_INT, "14", "after which the records of a device that nobody has seen go", NULL, 1,
+         3650},
         {"ttl", NP_CONFIG_INT, "60", "TTL of the zone's records, seconds", NULL, 1, 86400},
         {"poll-interval", NP_CONFIG_INT, "1", "between a device's polls while its certificate is made, seconds", NULL,
          1, 3600},
@@ -205,6 +207,7 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
     c.serial_names = np_config_int(config, "serial-names");
     c.serial_enrolments = np_config_int(config, "serial-enrolments");
     c.open_enrolments = np_config_int(config, "open-enrolments");
+    c.silent_days = np_config_int(config, "silent-days");
     c.ttl_s = np_config_int(config, "ttl");
     c.poll_s = np_config_int(config, "poll-interval");
     c.checkin_s = np_config_int(config, "checkin-interval");

@@ -32,6 +32,7 @@ struct np_hq_config {
     char user[NP_HQ_USER_MAX]; /* empty: none */
     bool enrol_factory_secret, enrol_open, publish_shared, publish_global;
     int64_t serial_names, serial_enrolments, open_enrolments;
+    int64_t silent_days;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
     int64_t connections, connections_per_address;
     enum np_log_level log_level;

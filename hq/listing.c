@@ -22,6 +22,12 @@ static const char *state_name(enum np_device_state state)
     return names[state];
 }
 
+/* For the table: an active device whose records are gone says so. */
+static const char *shown_state(const struct np_device *d)
+{
+    return d->state == NP_DEVICE_ACTIVE && d->silent_s ? "silent" : state_name(d->state);
+}
+
 /* The device's renewal row; false: it has no certificate to be renewed. */
 static bool get_renewal(struct listing *listing, const struct np_device *d, struct np_renewal *out_renewal)
 {
@@ -55,15 +61,16 @@ static json_t *certificate_json(struct listing *listing, const struct np_device 
 static int add_json(void *ctx, const struct np_device *d)
 {
     struct listing *listing = ctx;
-    json_array_append_new(
-        listing->list,
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I}", "id", d->id, "name", d->name,
-                  "serial", d->serial, "state", state_name(d->state), "credential",
-                  d->credential == NP_CREDENTIAL_OPEN ? "open" : "factory-secret", "model", d->model, "version",
-                  d->version, "publish", d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages",
-                  (json_int_t)d->auth_n, "certificate", certificate_json(listing, d), "seq", (json_int_t)d->seq,
-                  "stated", addresses_json(&d->stated), "published", addresses_json(&d->published), "created",
-                  (json_int_t)d->created_s, "last_seen", (json_int_t)d->last_seen_s));
+    json_array_append_new(listing->list,
+                          json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I}", "id", d->id,
+                                    "name", d->name, "serial", d->serial, "state", state_name(d->state), "credential",
+                                    d->credential == NP_CREDENTIAL_OPEN ? "open" : "factory-secret", "model", d->model,
+                                    "version", d->version, "publish",
+                                    d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages",
+                                    (json_int_t)d->auth_n, "certificate", certificate_json(listing, d), "seq",
+                                    (json_int_t)d->seq, "stated", addresses_json(&d->stated), "published",
+                                    addresses_json(&d->published), "created", (json_int_t)d->created_s, "last_seen",
+                                    (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s));
     return listing->rc;
 }
 
@@ -81,8 +88,8 @@ static int print_row(void *ctx, const struct np_device *d)
     char seen[TIME_MAX], until[TIME_MAX], renewal[TIME_MAX], text[NP_ADDR_TEXT_MAX];
     struct np_renewal r;
     bool has = get_renewal(listing, d, &r);
-    printf("%-40s %-16s %-8s %5lld  %-16s  %-16s  %-16s %s\n", d->name, d->serial[0] ? d->serial : "-",
-           state_name(d->state), (long long)d->auth_n, has ? time_text(r.not_after_s, until) : "-",
+    printf("%-40s %-16s %-8s %5lld  %-16s  %-16s  %-16s %s\n", d->name, d->serial[0] ? d->serial : "-", shown_state(d),
+           (long long)d->auth_n, has ? time_text(r.not_after_s, until) : "-",
            has ? time_text(r.point_ms / 1000, renewal) : "-", time_text(d->last_seen_s, seen),
            d->published.v4_count   ? np_addr_format(&d->published.v4[0], text)
            : d->published.v6_count ? np_addr_format(&d->published.v6[0], text)

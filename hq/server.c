@@ -16,6 +16,7 @@
 #include "hq/api/web.h"
 #include "hq/frontdoor.h"
 #include "hq/pki.h"
+#include "hq/retention.h"
 #include "hq/secrets.h"
 #include "hq/store/store.h"
 #include "hq/tls.h"
@@ -45,6 +46,7 @@ struct np_hq {
     struct np_zone *zone;
     struct np_issuance *issuance;
     struct np_renewer *renewer;
+    struct np_retention *retention;
     uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
     uv_timer_t leaf_timer, ready_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
@@ -283,6 +285,8 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
     rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
     if (rc == 0)
         rc = np_renewer_new(hq->loop, hq->store, &hq->renewer);
+    if (rc == 0)
+        rc = np_retention_new(hq->loop, hq->store, hq->config.silent_days * 86400, &hq->retention);
     if (rc)
         fail(error, rc, "issuance: %s", np_strerror(rc));
 out:
@@ -395,7 +399,8 @@ int np_hq_start(struct np_hq *hq, void (*ready)(void *ctx, const char *listening
         return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
     uv_prepare_start(&hq->prepare, on_prepare);
     uv_unref((uv_handle_t *)&hq->prepare);
-    np_renewer_start(hq->renewer);
+    np_renewer_start(hq->renewer); /* its first heartbeat notes the time in which HQ was away: before retention looks */
+    np_retention_start(hq->retention);
     uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
     return 0;
@@ -442,7 +447,8 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
     hq->stopping = true;
     hq->stopped = stopped;
     hq->stopped_ctx = ctx;
-    hq->closing = 6; /* three handles, the renewer, the door with HTTP behind it, issuance with the zone behind it */
+    hq->closing =
+        7; /* three handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind it */
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
@@ -451,6 +457,11 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
     else
         on_one_closed(hq);
     hq->renewer = NULL;
+    if (hq->retention)
+        np_retention_close(hq->retention, on_one_closed, hq);
+    else
+        on_one_closed(hq);
+    hq->retention = NULL;
     if (hq->door)
         np_door_close(hq->door, on_door_closed, hq);
     else

@@ -107,6 +107,7 @@ int np_api_device_admit(struct np_api_call *call, struct np_device *device, int6
                          "the nonce is not newer than the last one used; sign again with this answer's Replay-Nonce");
     device->nonce_us = nonce_us;
     device->last_seen_s = np_api_now_s(call);
+    device->silent_s = 0; /* its name shows its addresses again */
     return 0;
 }
 
@@ -221,6 +222,7 @@ int np_api_token_device(struct np_api_call *call, struct np_device *out_device, 
         device.auth_n_used = n;
     if (np_judge_seen(device.last_seen_s, np_api_now_s(call))) {
         device.last_seen_s = np_api_now_s(call);
+        device.silent_s = 0;
         *out_changed = true;
     }
     *out_device = device;

@@ -7,7 +7,7 @@
 #define DEVICE_COLUMNS                                                                                                 \
     "id, x, y, thumbprint, epoch, token_hash, auth_n, auth_n_used, name, serial, credential, state, network, "         \
     "nonce_us, "                                                                                                       \
-    "seq, stated, published, publish, model, version, created_s, last_seen_s"
+    "seq, stated, published, publish, model, version, created_s, last_seen_s, silent_s"
 
 static void read_device(struct np_sql *q, struct np_device *d)
 {
@@ -33,6 +33,7 @@ static void read_device(struct np_sql *q, struct np_device *d)
     np_sql_get_text(q, d->version, sizeof d->version);
     d->created_s = np_sql_get_int(q);
     d->last_seen_s = np_sql_get_int(q);
+    d->silent_s = np_sql_get_int(q);
 }
 
 static int read_one(struct np_sql *q, struct np_device *out_device)
@@ -64,7 +65,7 @@ static int check_tombstone(struct np_store *store, const char *name)
 static int insert_device(struct np_store *store, const struct np_device *d)
 {
     static const char text[] =
-        "INSERT INTO device(" DEVICE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        "INSERT INTO device(" DEVICE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     char stated[NP_SQL_ADDRESSES_MAX], published[NP_SQL_ADDRESSES_MAX];
     np_sql_addresses_format(&d->stated, stated);
     np_sql_addresses_format(&d->published, published);
@@ -91,6 +92,7 @@ static int insert_device(struct np_store *store, const struct np_device *d)
     np_sql_text(&q, d->version);
     np_sql_int(&q, d->created_s);
     np_sql_int(&q, d->last_seen_s);
+    np_sql_int(&q, d->silent_s);
     return np_sql_run(&q);
 }
 
@@ -119,7 +121,7 @@ static int update_device(struct np_store *store, const struct np_device *d)
 {
     static const char text[] =
         "UPDATE device SET token_hash=?, auth_n=?, auth_n_used=?, state=?, nonce_us=?, seq=?, stated=?, published=?,"
-        " publish=?, model=?, version=?, last_seen_s=? WHERE id=?";
+        " publish=?, model=?, version=?, last_seen_s=?, silent_s=? WHERE id=?";
     char stated[NP_SQL_ADDRESSES_MAX], published[NP_SQL_ADDRESSES_MAX];
     np_sql_addresses_format(&d->stated, stated);
     np_sql_addresses_format(&d->published, published);
@@ -136,6 +138,7 @@ static int update_device(struct np_store *store, const struct np_device *d)
     np_sql_text(&q, d->model);
     np_sql_text(&q, d->version);
     np_sql_int(&q, d->last_seen_s);
+    np_sql_int(&q, d->silent_s);
     np_sql_text(&q, d->id);
     return np_sql_run(&q);
 }
@@ -149,7 +152,8 @@ int np_store_device_update(struct np_store *store, const struct np_device *devic
     rc = np_store_device_get(store, device->id, &old);
     if (rc == 0)
         rc = update_device(store, device);
-    if (rc == 0 && (old.state != device->state || !np_addresses_equal(&old.published, &device->published)))
+    if (rc == 0 && (old.state != device->state || old.silent_s != device->silent_s ||
+                    !np_addresses_equal(&old.published, &device->published)))
         rc = np_sql_mark_dirty(store, old.name);
     return np_sql_end(store, rc);
 }
@@ -170,6 +174,37 @@ int np_store_device_find(struct np_store *store, const uint8_t thumbprint[32], c
     np_sql_blob(&q, thumbprint, 32);
     np_sql_blob(&q, epoch, NP_EPOCH_LEN);
     return read_one(&q, out_device);
+}
+
+int np_store_devices_quiet(struct np_store *store, int64_t seen_s, size_t limit, char (*out_ids)[NP_DEVICE_ID_MAX + 1])
+{
+    static const char text[] = "SELECT id FROM device WHERE state <> 2 AND silent_s = 0 AND last_seen_s <= ?"
+                               " ORDER BY last_seen_s LIMIT ?";
+    _Static_assert(NP_DEVICE_RETIRED == 2, "the statement's number, and the index's");
+    struct np_sql q = np_sql_start(store, text);
+    int count = 0;
+    np_sql_int(&q, seen_s);
+    np_sql_int(&q, (int64_t)limit);
+    while ((size_t)count < limit && np_sql_next(&q))
+        np_sql_get_text(&q, out_ids[count++], sizeof out_ids[0]);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : count;
+}
+
+int np_store_device_silence(struct np_store *store, const char *id, int64_t now_s)
+{
+    struct np_device device;
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    rc = np_store_device_get(store, id, &device);
+    if (rc == 0) {
+        device.silent_s = now_s;
+        rc = np_store_device_update(store, &device);
+    }
+    if (rc == 0)
+        rc = np_store_tombstone_add(store, device.name, now_s);
+    return np_sql_end(store, rc);
 }
 
 int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx)

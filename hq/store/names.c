@@ -39,16 +39,18 @@ static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
 
 int np_store_names_each(struct np_store *store, np_store_name_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
-                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.state <> 2 ORDER BY d.name";
+    static const char text[] =
+        "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
+        " LEFT JOIN dirty m ON m.name = d.name WHERE d.state <> 2 AND d.silent_s = 0 ORDER BY d.name";
     struct np_sql q = np_sql_start(store, text);
     return each_name(&q, each, ctx);
 }
 
 int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT m.name, coalesce(d.state <> 2, 0), coalesce(d.published, ''), m.version"
-                               " FROM dirty m LEFT JOIN device d ON d.name = m.name ORDER BY m.version LIMIT ?";
+    static const char text[] =
+        "SELECT m.name, coalesce(d.state <> 2 AND d.silent_s = 0, 0), coalesce(d.published, ''), m.version"
+        " FROM dirty m LEFT JOIN device d ON d.name = m.name ORDER BY m.version LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, (int64_t)limit);
     return each_name(&q, each, ctx);

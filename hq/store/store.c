@@ -14,8 +14,9 @@
 #define APPLICATION_ID 0x6e704851 /* "npHQ": file(1) and a person can tell what the file is */
 #define BUSY_MS        5000       /* how long another program (a backup) may hold the write lock */
 
-/* Version 1. Enumerations are stored as their words' numbers; addresses as text, so that sqlite3(1) shows them. */
-static const char schema[] =
+/* The schema's versions, each from the one before. Enumerations are stored as their words' numbers; addresses as text,
+ * so that sqlite3(1) shows them. */
+static const char schema_1[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "INSERT INTO meta VALUES('zone_serial', 1);"
     "CREATE TABLE device("
@@ -50,7 +51,7 @@ static const char schema[] =
     "CREATE TABLE dirty(name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX dirty_version ON dirty(version);";
 
-/* Version 2: renewals, revocations and outages. Certificates of version 1 are renewed at two thirds of their life. */
+/* Renewals, revocations and outages. Certificates of version 1 are renewed at two thirds of their life. */
 static const char schema_2[] =
     "CREATE TABLE renewal("
     " device TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL, not_before_s INTEGER NOT NULL,"
@@ -66,6 +67,12 @@ static const char schema_2[] =
     " (p.not_before_s + (p.not_after_s - p.not_before_s) * 2 / 3) * 1000,"
     " (p.not_before_s + (p.not_after_s - p.not_before_s) * 2 / 3) * 1000, 0"
     " FROM package p JOIN device d ON d.id = p.device AND d.auth_n = p.n WHERE d.state <> 2;";
+
+/* Since when a device is silent, so that its name shows nothing (0: it does). */
+static const char schema_3[] = "ALTER TABLE device ADD COLUMN silent_s INTEGER NOT NULL DEFAULT 0;"
+                               "CREATE INDEX device_quiet ON device(last_seen_s) WHERE state <> 2 AND silent_s = 0;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3};
 
 static int pragma_int(struct np_store *store, const char *text, int *out_value)
 {
@@ -95,9 +102,8 @@ static int make_schema(struct np_store *store)
     if (rc == 0 && version < NP_STORE_SCHEMA) {
         snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
                  NP_STORE_SCHEMA);
-        rc = version < 1 ? execute(store, schema) : 0;
-        if (rc == 0)
-            rc = execute(store, schema_2);
+        for (int i = version; rc == 0 && i < NP_STORE_SCHEMA; i++)
+            rc = execute(store, schemas[i]);
         if (rc == 0)
             rc = execute(store, pragmas);
     }

@@ -21,7 +21,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      2   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      3   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2   /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4   /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48  /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -111,14 +111,15 @@ struct np_device {
     char version[NP_MODEL_MAX + 1];
     int64_t created_s;
     int64_t last_seen_s;
+    int64_t silent_s; /* since when its name shows nothing, because nobody has seen it; 0: it shows what it should */
 };
 
 /* Stores a new device, its name, and the name's dirty mark. Returns 0, NP_E_CONFLICT when the name is taken or
  * tombstoned (try another), -EEXIST when identity and epoch are there already, or a database error. */
 int np_store_device_add(struct np_store *store, const struct np_device *device);
 
-/* Writes everything of a known device that may change; marks its name dirty where published or state differ from what
- * is stored. Returns 0, NP_E_NOT_FOUND, or a database error. */
+/* Writes everything of a known device that may change; marks its name dirty where published, state or silence differ
+ * from what is stored. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_device_update(struct np_store *store, const struct np_device *device);
 
 /* By id. Returns 0, NP_E_NOT_FOUND, or a database error. */
@@ -133,6 +134,14 @@ typedef int np_store_device_fn(void *ctx, const struct np_device *device);
 
 /* Every device, by name. The callback must not write. */
 int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx);
+
+/* The ids of at most limit devices that have not left, show their names and were last seen at or before seen_s, the
+ * longest silent first (by an index). out_ids has room for limit. Returns their number or a database error. */
+int np_store_devices_quiet(struct np_store *store, int64_t seen_s, size_t limit, char (*out_ids)[NP_DEVICE_ID_MAX + 1]);
+
+/* A device has been silent for too long: its name shows nothing from now on, and is tombstoned, until
+ * np_store_device_update brings it back with silent_s 0. Returns 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_device_silence(struct np_store *store, const char *id, int64_t now_s);
 
 /* For the limits of enrolment. */
 struct np_store_counts {
@@ -371,7 +380,7 @@ int np_store_revocation_update(struct np_store *store, const struct np_revocatio
  * dirty mark from the next. */
 struct np_zone_name {
     char name[NP_NAME_MAX + 1];
-    bool present; /* an active device holds it: the name exists, even without addresses (NODATA, not NXDOMAIN) */
+    bool present; /* a device that has not left and is not silent holds it: it exists, even without addresses */
     struct np_addresses published;
     int64_t version;
 };

@@ -216,6 +216,7 @@ static void test_schema_1(void **state)
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "DROP TABLE renewal; DROP TABLE revocation; DROP TABLE outage;"
+                                  "DROP INDEX device_quiet; ALTER TABLE device DROP COLUMN silent_s;"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -1,0 +1,111 @@
+#include "hq/retention.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "hq/acme/renewal.h"
+#include "resolver/base/error.h"
+#include "resolver/base/log.h"
+
+#define AFTER_ERROR_MS 5000
+
+struct np_retention {
+    struct np_store *store;
+    int64_t limit_s;
+    uv_timer_t timer;
+    size_t silenced; /* since the last log line */
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+int64_t np_retention_cutoff_s(int64_t now_s, int64_t limit_s, const struct np_store_outage *outages, size_t count)
+{
+    /* The absence never grows with last_seen, and outages can only make it shorter: search between "no outage" and
+     * "away all the time". */
+    int64_t low = now_s - limit_s, high = now_s - limit_s;
+    for (size_t i = 0; i < count; i++)
+        low -= outages[i].until_s > outages[i].from_s ? outages[i].until_s - outages[i].from_s : 0;
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (np_renewal_absent_s(middle, now_s, outages, count) >= limit_s)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static int silence(struct np_retention *retention, int64_t now_s, size_t *out_count)
+{
+    struct np_store_outage outages[NP_STORE_OUTAGES_MAX];
+    char ids[NP_RETENTION_BATCH][NP_DEVICE_ID_MAX + 1];
+    size_t outage_count = 0;
+    int rc = np_store_outages(retention->store, outages, &outage_count);
+    if (rc)
+        return rc;
+    int64_t seen_s = np_retention_cutoff_s(now_s, retention->limit_s + NP_RETENTION_SEEN_S, outages, outage_count);
+    int found = np_store_devices_quiet(retention->store, seen_s, NP_RETENTION_BATCH, ids);
+    for (int i = 0; i < found; i++) {
+        rc = np_store_device_silence(retention->store, ids[i], now_s);
+        if (rc)
+            return rc;
+    }
+    *out_count = found > 0 ? (size_t)found : 0;
+    return found < 0 ? found : 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct np_retention *retention = timer->data;
+    size_t count = 0;
+    uint64_t next_ms = NP_RETENTION_LOOK_MS;
+    int rc = silence(retention, (int64_t)time(NULL), &count);
+    retention->silenced += count;
+    if (rc) {
+        np_error("retention: silent devices cannot be looked for: %s", np_store_error(retention->store));
+        next_ms = AFTER_ERROR_MS;
+    } else if (count == NP_RETENTION_BATCH) {
+        next_ms = NP_RETENTION_PAUSE_MS;
+    } else if (retention->silenced) {
+        np_notice("retention: the records of %zu devices go, which nobody has seen for %lld days", retention->silenced,
+                  (long long)retention->limit_s / 86400);
+        retention->silenced = 0;
+    }
+    uv_timer_start(timer, on_timer, next_ms, 0);
+}
+
+int np_retention_new(uv_loop_t *loop, struct np_store *store, int64_t limit_s, struct np_retention **out_retention)
+{
+    struct np_retention *retention = calloc(1, sizeof *retention);
+    if (!retention)
+        return -ENOMEM;
+    retention->store = store;
+    retention->limit_s = limit_s;
+    uv_timer_init(loop, &retention->timer);
+    retention->timer.data = retention;
+    *out_retention = retention;
+    return 0;
+}
+
+void np_retention_start(struct np_retention *retention)
+{
+    uv_timer_start(&retention->timer, on_timer, 0, 0);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct np_retention *retention = handle->data;
+    void (*closed)(void *ctx) = retention->closed;
+    void *ctx = retention->closed_ctx;
+    free(retention);
+    if (closed)
+        closed(ctx);
+}
+
+void np_retention_close(struct np_retention *retention, void (*done)(void *ctx), void *ctx)
+{
+    retention->closed = done;
+    retention->closed_ctx = ctx;
+    uv_close((uv_handle_t *)&retention->timer, on_closed);
+}
