@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -182,6 +183,16 @@ class Pebble:
 
     def is_revoked(self, serial):
         return self.status(serial)['Status'] == 'Revoked'
+
+    def is_stuck(self):
+        """Does it hold its own store's lock for ever? What it never issued is a 404 otherwise."""
+        try:
+            self.status(1)
+        except urllib.error.HTTPError:
+            return False
+        except OSError:
+            return True
+        return False
 
     @contextlib.contextmanager
     def paused(self):
