@@ -167,6 +167,8 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     view->upstream_count = agent->server_count;
     memcpy(view->forwards, c->forwards, sizeof c->forwards);
     view->forward_count = c->forward_count;
+    view->rate_limit = c->rate_limit;
+    view->inflight_limit = c->inflight_limit;
 }
 
 /* The wall-clock moment at which the certificate's validity changes next. */

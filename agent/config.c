@@ -5,6 +5,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
+#include "resolver/limit.h"
 
 static const char *const role_choices[] = {"host", "router", NULL};
 static const char *const publish_choices[] = {"public", "local-only", NULL};
@@ -37,6 +38,11 @@ const struct np_config_key np_agent_config_keys[] = {
      "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}; servers are written as for upstream", NULL,
      0, 0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
+    {"rate-limit", NP_CONFIG_INT, "1000",
+     "DNS queries a second of one client over UDP, above it must come over TCP; 0: no limit", NULL, 0,
+     NP_LIMIT_RATE_MAX},
+    {"inflight-limit", NP_CONFIG_INT, "512", "DNS queries of one client that may wait for upstreams at once", NULL, 1,
+     NP_VIEW_INFLIGHT_MAX},
     {"http", NP_CONFIG_BOOL, "true", "redirect http to https on the LAN addresses", NULL, 0, 0},
     {"https", NP_CONFIG_BOOL, "true", "serve https on the LAN addresses", NULL, 0, 0},
     {"dns-port", NP_CONFIG_INT, "53", "port of DNS", NULL, 1, 65535},
@@ -217,6 +223,8 @@ static int read_forwards(const struct np_config *file, struct np_agent_config *c
 static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
+    c->rate_limit = (uint32_t)np_config_int(file, "rate-limit");
+    c->inflight_limit = (uint32_t)np_config_int(file, "inflight-limit");
     c->dns = np_config_bool(file, "dns");
     c->http = np_config_bool(file, "http");
     c->https = np_config_bool(file, "https");

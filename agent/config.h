@@ -49,6 +49,7 @@ struct np_agent_config {
     char resolv_conf[NP_CONFIG_PATH_MAX + 1];
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
     size_t forward_count;
+    uint32_t rate_limit, inflight_limit; /* as the view has them */
     bool dns, http, https;
     uint16_t dns_port, http_port, https_port;
     bool has_backend;

@@ -465,7 +465,7 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
     uint16_t *counter = client_counter(forward, &ticket->client);
     if (question && is_repeat(question, ticket, query))
         return 0;
-    if (forward->closing || forward->waiters >= NP_FORWARD_WAITERS_MAX || *counter >= NP_FORWARD_PER_CLIENT_MAX ||
+    if (forward->closing || forward->waiters >= NP_FORWARD_WAITERS_MAX || *counter >= forward->per_client ||
         (!question && forward->inflight >= NP_FORWARD_INFLIGHT_MAX) ||
         query->question_len > sizeof((struct waiter *)0)->question) {
         forward->stats.refused++;
@@ -518,6 +518,7 @@ int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_
     forward->done = done;
     forward->ctx = ctx;
     forward->group_count = 1;
+    forward->per_client = NP_VIEW_INFLIGHT;
     np_random_bytes(&forward->key, sizeof forward->key);
     uv_timer_init(loop, &forward->timer);
     uv_timer_init(loop, &forward->sweep);

@@ -20,7 +20,6 @@
 
 #define NP_FORWARD_INFLIGHT_MAX   2048 /* different questions at once: 2 MB at the worst */
 #define NP_FORWARD_WAITERS_MAX    4096 /* clients waiting for them in all */
-#define NP_FORWARD_PER_CLIENT_MAX 512  /* of these from one address: a benchmark's, not a person's */
 #define NP_FORWARD_SOCKETS_MAX    512  /* UDP sockets open at once: under the usual limit of 1024 descriptors */
 #define NP_FORWARD_SOCKET_QUERIES 64   /* then the port is given up */
 #define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
@@ -73,8 +72,8 @@ struct np_forward_upstream {
 int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, void *ctx,
                    struct np_forward **out_forward);
 
-/* Takes upstreams and forwarded zones out of the view (copied). What is known about those that stay is kept. Returns 0
- * or -ENOMEM (then nothing has changed). */
+/* Takes upstreams, forwarded zones and the limit of one client's queries out of the view (copied). What is known about
+ * those that stay is kept. Returns 0 or -ENOMEM (then nothing has changed). */
 int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view);
 
 /* Asks for the client. query (class IN, one question) and ticket are copied. Returns 0 (done will be called),

@@ -71,6 +71,7 @@ int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *v
     memcpy(forward->groups, tables->groups, sizeof forward->groups);
     forward->remote_count = tables->remote_count;
     forward->group_count = tables->group_count;
+    forward->per_client = view->inflight_limit;
     /* What questions in flight remember by place in a group means nothing now: all may be asked again. */
     for (size_t i = 0; i < forward->inflight; i++) {
         struct np_attempt *attempt = &forward->heap[i]->attempt;

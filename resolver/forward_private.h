@@ -120,6 +120,7 @@ struct np_forward {
     size_t inflight, waiters;
     uint64_t key;
     uint16_t clients[CLIENT_COUNTERS];
+    uint32_t per_client; /* how high one of these may go */
     struct udp_socket *sockets;
     size_t socket_count;
     struct tcp_connection *connections;

@@ -30,34 +30,44 @@ static size_t limit_of(const struct np_client *client, const struct np_query *qu
     return limit < size ? limit : size;
 }
 
-/* The RCODE of a well-formed query that is never answered, NOERROR for others. */
-static uint16_t refusal(const struct np_query *query)
+/* What an answer without records says. */
+struct verdict {
+    uint16_t rcode;
+    enum np_ede ede;
+};
+
+/* On a well-formed query that is never answered; NOERROR for others. */
+static struct verdict refusal(const struct np_query *query)
 {
     switch (query->qtype) {
     case 0: /* RFC 6895 section 3.1 reserves it */
     case NP_RR_OPT:
-    case NP_RR_TKEY:
     case NP_RR_TSIG:
+    case NP_RR_NXNAME: /* RFC 9824 section 3.5 */
+        return (struct verdict){NP_RCODE_FORMERR, NP_EDE_INVALID_QUERY_TYPE};
+    case NP_RR_TKEY: /* a request to make a key, and two kinds of record of RFC 973: known, not offered */
     case NP_RR_MAILA:
     case NP_RR_MAILB:
-        return NP_RCODE_FORMERR;
+        return (struct verdict){NP_RCODE_NOTIMP, NP_EDE_NOT_SUPPORTED};
     case NP_RR_IXFR:
     case NP_RR_AXFR:
-        return NP_RCODE_REFUSED;
+        return (struct verdict){NP_RCODE_REFUSED, NP_EDE_PROHIBITED};
     default:
-        return query->qclass == NP_CLASS_IN ? NP_RCODE_NOERROR : NP_RCODE_REFUSED;
+        if (query->qclass == NP_CLASS_IN)
+            return (struct verdict){NP_RCODE_NOERROR, NP_EDE_NONE};
+        return (struct verdict){NP_RCODE_REFUSED, NP_EDE_NOT_SUPPORTED};
     }
 }
 
-static uint16_t error_of(enum np_query_verdict verdict, const struct np_query *query)
+static struct verdict judge(enum np_query_verdict parsed, const struct np_query *query)
 {
-    switch (verdict) {
+    switch (parsed) {
     case NP_QUERY_FORMERR:
-        return NP_RCODE_FORMERR;
+        return (struct verdict){NP_RCODE_FORMERR, NP_EDE_NONE};
     case NP_QUERY_NOTIMP:
-        return NP_RCODE_NOTIMP;
+        return (struct verdict){NP_RCODE_NOTIMP, NP_EDE_NOT_SUPPORTED};
     case NP_QUERY_BADVERS:
-        return NP_RCODE_BADVERS;
+        return (struct verdict){NP_RCODE_BADVERS, NP_EDE_NONE};
     default:
         return refusal(query);
     }
@@ -67,14 +77,14 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
                                    size_t len, struct np_query *out_query, uint8_t *out, size_t size, size_t *out_len)
 {
     struct np_answer answer;
-    enum np_query_verdict verdict = np_query_parse(packet, len, out_query);
+    enum np_query_verdict parsed = np_query_parse(packet, len, out_query);
     *out_len = 0;
-    if (verdict == NP_QUERY_DROP)
+    if (parsed == NP_QUERY_DROP)
         return NP_LOCAL_DROPPED;
     size_t limit = limit_of(client, out_query, size);
-    uint16_t rcode = error_of(verdict, out_query);
-    if (rcode != NP_RCODE_NOERROR) {
-        *out_len = np_answer_error(out_query, rcode, 0, NP_EDE_NONE, out, limit);
+    struct verdict verdict = judge(parsed, out_query);
+    if (verdict.rcode != NP_RCODE_NOERROR) {
+        *out_len = np_answer_error(out_query, verdict.rcode, 0, verdict.ede, out, limit);
         return NP_LOCAL_ERROR;
     }
     struct np_own_match own = np_own_find(view, &out_query->qname, out_query->qtype);
@@ -96,9 +106,29 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
     }
     if (out_query->flags & NP_FLAG_RD)
         return NP_LOCAL_FORWARD;
-    /* Without recursion desired only our own data could be given, and this is not ours. */
-    *out_len = np_answer_error(out_query, NP_RCODE_REFUSED, NP_FLAG_RA, NP_EDE_PROHIBITED, out, limit);
+    /* Without recursion desired only our own data could be given, and this is not ours (RFC 8914 section 4.21). */
+    *out_len = np_answer_error(out_query, NP_RCODE_REFUSED, NP_FLAG_RA, NP_EDE_NOT_AUTHORITATIVE, out, limit);
     return NP_LOCAL_ERROR;
+}
+
+size_t np_local_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size)
+{
+    struct np_query query;
+    if (np_query_parse(packet, len, &query) != NP_QUERY_GOOD)
+        return 0;
+    size_t limit = np_query_limit(&query, false);
+    return np_answer_error(&query, NP_RCODE_NOERROR, NP_FLAG_TC | NP_FLAG_RA, NP_EDE_NONE, out,
+                           limit < size ? limit : size);
+}
+
+size_t np_local_busy(const struct np_client *client, const struct np_query *query, uint8_t *out, size_t size)
+{
+    struct np_answer answer;
+    np_answer_start(&answer, query, out, limit_of(client, query, size), NP_FLAG_RA);
+    answer.rcode = NP_RCODE_SERVFAIL;
+    answer.ede = NP_EDE_OTHER;
+    answer.ede_text = "too many queries are waiting for an upstream";
+    return np_answer_finish(&answer);
 }
 
 size_t np_local_offline(const struct np_view *view, const struct np_client *client, const struct np_query *query,

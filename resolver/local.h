@@ -24,6 +24,14 @@ enum np_local_kind {
 enum np_local_kind np_local_answer(const struct np_view *view, const struct np_client *client, const uint8_t *packet,
                                    size_t len, struct np_query *out_query, uint8_t *out, size_t size, size_t *out_len);
 
+/* The answer over UDP to a client over its rate: TC and nothing else, so that it comes again over TCP. Returns its
+ * length, 0 (no answer) for what is no good query. */
+size_t np_local_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size);
+
+/* The answer to a query for which there is no place among those that wait for upstreams: SERVFAIL with EDE 0 and a text
+ * (RFC 8914 section 4.1). Returns its length. */
+size_t np_local_busy(const struct np_client *client, const struct np_query *query, uint8_t *out, size_t size);
+
 /* The answer to a query that was to be forwarded when no upstream answered: SERVFAIL with the EDE, or for DS at an own
  * name NODATA (an insecure delegation, as it is online). Returns its length. */
 size_t np_local_offline(const struct np_view *view, const struct np_client *client, const struct np_query *query,

@@ -33,6 +33,7 @@ enum np_rr_type {
     NP_RR_DS = 43,
     NP_RR_SVCB = 64,
     NP_RR_HTTPS = 65,
+    NP_RR_NXNAME = 128, /* RFC 9824: for bitmaps, never asked for */
     NP_RR_TKEY = 249,
     NP_RR_TSIG = 250,
     NP_RR_IXFR = 251,
@@ -57,8 +58,11 @@ enum np_ede { /* RFC 8914 and the IANA registry; NP_EDE_NONE: none */
               NP_EDE_STALE = 3,
               NP_EDE_BLOCKED = 15,
               NP_EDE_PROHIBITED = 18,
+              NP_EDE_NOT_AUTHORITATIVE = 20,
+              NP_EDE_NOT_SUPPORTED = 21,
               NP_EDE_NO_REACHABLE_AUTHORITY = 22,
               NP_EDE_NETWORK_ERROR = 23,
+              NP_EDE_INVALID_QUERY_TYPE = 30, /* RFC 9824 */
               NP_EDE_NONE = 0xffff
 };
 #define NP_FLAG_QR 0x8000u

@@ -7,10 +7,14 @@
 #include "resolver/base/admit.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/random.h"
 #include "resolver/forward.h"
+#include "resolver/limit.h"
 #include "resolver/local.h"
 #include "resolver/response.h"
 #include "resolver/special.h"
+
+#define LOOPBACK_IFINDEX 1 /* in every network namespace of Linux */
 
 struct np_resolver {
     struct np_view view;
@@ -18,6 +22,8 @@ struct np_resolver {
     struct np_server *server;
     struct np_forward *forward;
     struct np_stats_answers answers;
+    struct np_limit limit;
+    uv_loop_t *loop;
     unsigned open; /* server and forward, until both are closed */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
@@ -28,12 +34,35 @@ static bool admit_client(void *ctx, const struct np_client *client)
     return np_admit(&resolver->admit, &client->remote.addr, client->ifindex);
 }
 
+/* Over TCP a client is held back by the stream itself, and what comes from this box is its own forwarder's clients. */
+static enum np_limit_verdict limit(struct np_resolver *resolver, const struct np_client *client)
+{
+    if (client->tcp || client->ifindex == LOOPBACK_IFINDEX)
+        return NP_LIMIT_PASS;
+    return np_limit_query(&resolver->limit, &client->remote.addr, (uint32_t)uv_now(resolver->loop));
+}
+
+/* A query over the rate. */
+static long serve_limited(struct np_resolver *resolver, enum np_limit_verdict verdict, const uint8_t *packet,
+                          size_t len, uint8_t *out, size_t size)
+{
+    size_t out_len = verdict == NP_LIMIT_TRUNCATE ? np_local_truncated(packet, len, out, size) : 0;
+    if (out_len > 0)
+        resolver->answers.truncated++;
+    else
+        resolver->answers.over_rate++;
+    return (long)out_len;
+}
+
 static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
                   size_t size)
 {
     struct np_resolver *resolver = ctx;
     struct np_query query;
     size_t out_len;
+    enum np_limit_verdict limited = limit(resolver, &ticket->client);
+    if (limited != NP_LIMIT_PASS)
+        return serve_limited(resolver, limited, packet, len, out, size);
     switch (np_local_answer(&resolver->view, &ticket->client, packet, len, &query, out, size, &out_len)) {
     case NP_LOCAL_OWN:
         resolver->answers.own++;
@@ -53,8 +82,7 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
     resolver->answers.forwarded++;
     if (np_forward_ask(resolver->forward, ticket, &query) == 0)
         return -1;
-    return (long)np_answer_error(&query, NP_RCODE_SERVFAIL, NP_FLAG_RA, NP_EDE_OTHER, out,
-                                 np_query_limit(&query, ticket->client.tcp));
+    return (long)np_local_busy(&ticket->client, &query, out, size);
 }
 
 /* Sees each upstream answer once: the filter today, the cache tomorrow. */
@@ -111,6 +139,10 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     struct np_resolver *resolver = calloc(1, sizeof *resolver);
     if (!resolver)
         return -ENOMEM;
+    uint64_t key[2];
+    np_random_bytes(key, sizeof key);
+    np_limit_init(&resolver->limit, key);
+    resolver->loop = loop;
     np_view_init(&resolver->view);
     int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
     if (rc) {
@@ -134,6 +166,7 @@ int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *vie
     if (rc)
         return rc;
     resolver->view = *view;
+    np_limit_set_rate(&resolver->limit, view->rate_limit);
     if (np_view_admit(view, &resolver->admit))
         np_warning("more than %d LAN subnets: those past that are not served", NP_ADMIT_SUBNETS_MAX);
     return 0;

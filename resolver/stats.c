@@ -20,19 +20,13 @@ struct field {
 #define OF(group, name) FIELD(group, group.name, name)
 
 static const struct field fields[] = {
-    OF(answers, own),         OF(answers, special),
-    OF(answers, forwarded),   OF(answers, blocked),
-    OF(answers, failed),      OF(answers, errors),
-    OF(answers, dropped),     OF(server, udp_in),
-    OF(server, udp_out),      OF(server, udp_dropped),
-    OF(server, tcp_in),       OF(server, tcp_out),
-    OF(server, tcp_accepted), OF(server, tcp_refused),
-    OF(server, not_admitted), OF(forward, asked),
-    OF(forward, joined),      OF(forward, refused),
-    OF(forward, sent_udp),    OF(forward, sent_tcp),
-    OF(forward, answered),    OF(forward, failed),
-    OF(forward, timeouts),    OF(forward, foreign),
-    OF(forward, case_broken), FIELD(forward, inflight, inflight),
+    OF(answers, own),         OF(answers, special),  OF(answers, forwarded),   OF(answers, blocked),
+    OF(answers, failed),      OF(answers, errors),   OF(answers, dropped),     OF(answers, truncated),
+    OF(answers, over_rate),   OF(server, udp_in),    OF(server, udp_out),      OF(server, udp_dropped),
+    OF(server, tcp_in),       OF(server, tcp_out),   OF(server, tcp_accepted), OF(server, tcp_refused),
+    OF(server, not_admitted), OF(forward, asked),    OF(forward, joined),      OF(forward, refused),
+    OF(forward, sent_udp),    OF(forward, sent_tcp), OF(forward, answered),    OF(forward, failed),
+    OF(forward, timeouts),    OF(forward, foreign),  OF(forward, case_broken), FIELD(forward, inflight, inflight),
 };
 
 #define FIELD_COUNT (sizeof fields / sizeof *fields)

@@ -21,10 +21,11 @@
 #define NP_STATS_TEXT_MAX      (64 * 1024) /* bytes of JSON: half a channel frame */
 #define NP_STATS_UPSTREAMS_MAX 40          /* eight for everything, and one of each forwarded zone */
 
-/* Queries by what became of them. Each is in one of own, special, forwarded, errors and dropped; blocked and failed are
- * ends of forwarded ones. */
+/* Queries by what became of them. Each is in one of own, special, forwarded, errors, dropped, truncated and over_rate;
+ * blocked and failed are ends of forwarded ones. */
 struct np_stats_answers {
     uint64_t own, special, errors, dropped, forwarded, blocked, failed;
+    uint64_t truncated, over_rate; /* over the client's rate: told to come over TCP, and not answered at all */
 };
 
 /* Everything. */

@@ -9,7 +9,8 @@
  *    "interfaces":[{"index":3,"name":"br-lan","lan":true,"v4":["192.168.1.1/24"],"v6":["fd42::1/64","fe80::1/64"]}],
  *    "primary":{"v4":["192.168.1.1"],"v6":["fd42::1"]}, "allow":["10.9.0.0/16"],
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
- *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}]}
+ *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}],
+ *    "limits":{"rate":1000,"inflight":512}}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -35,14 +36,18 @@
 #define NP_VIEW_FORWARDS_MAX   32
 #define NP_VIEW_FORWARD_TO_MAX 4
 #define NP_VIEW_IFNAME_MAX     16 /* IFNAMSIZ */
-#define NP_VIEW_TTL_DEFAULT    10
-#define NP_VIEW_TTL_MAX        3600
+#define NP_VIEW_INFLIGHT       512 /* of one client at once, unless the view says otherwise: a benchmark's, not a person's \
+                                    */
+#define NP_VIEW_INFLIGHT_MAX 4096 /* as many as may wait in all (NP_FORWARD_WAITERS_MAX) */
+#define NP_VIEW_TTL_DEFAULT  10
+#define NP_VIEW_TTL_MAX      3600
 
 #define NP_VIEW_UPSTREAM_PORT     53
-#define NP_VIEW_UPSTREAM_TLS_PORT 853                                        /* RFC 7858 section 3.1 */
-#define NP_VIEW_AUTH_MAX          253                                        /* characters of a host name */
-#define NP_VIEW_UPSTREAM_TEXT_MAX (NP_ADDR_TEXT_MAX + NP_VIEW_AUTH_MAX + 32) /* "opportunistic://", "#", " trust-ad"   \
-                                                                              */
+#define NP_VIEW_UPSTREAM_TLS_PORT 853 /* RFC 7858 section 3.1 */
+#define NP_VIEW_AUTH_MAX          253 /* characters of a host name */
+#define NP_VIEW_UPSTREAM_TEXT_MAX                                                                                      \
+    (NP_ADDR_TEXT_MAX + NP_VIEW_AUTH_MAX + 32) /* "opportunistic://", "#", " trust-ad"                                 \
+                                                */
 
 enum np_role { NP_ROLE_HOST, NP_ROLE_ROUTER };
 
@@ -103,9 +108,11 @@ struct np_view {
     struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
     size_t forward_count;
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
+    uint32_t rate_limit;     /* queries a second of one client over UDP (resolver/limit.h); 0: no limit */
+    uint32_t inflight_limit; /* of its queries that wait for upstreams at the same time */
 };
 
-/* An empty view: role host, no names, no addresses, TTL 10. It admits loopback alone. */
+/* An empty view: role host, no names, no addresses, TTL 10, no rate limit. It admits loopback alone. */
 void np_view_init(struct np_view *view);
 
 /* Parses len bytes of JSON. On success *out_view is the whole snapshot; on an error it is untouched and error says

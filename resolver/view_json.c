@@ -7,6 +7,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
+#include "resolver/limit.h"
 #include "resolver/view.h"
 
 #define PATH_MAX_LEN 96 /* "interfaces[31].v6[11]" with room to spare */
@@ -268,6 +269,12 @@ static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
     view->ttl = number_of(in, json_object_get(root, "ttl"), 0, NP_VIEW_TTL_MAX, NP_VIEW_TTL_DEFAULT);
     at(in, "serial");
     view->serial = number_of(in, json_object_get(root, "serial"), 0, UINT32_MAX, 0);
+    at(in, "limits");
+    value = check(in, json_object_get(root, "limits"), JSON_OBJECT);
+    at(in, "limits.rate");
+    view->rate_limit = number_of(in, json_object_get(value, "rate"), 0, NP_LIMIT_RATE_MAX, 0);
+    at(in, "limits.inflight");
+    view->inflight_limit = number_of(in, json_object_get(value, "inflight"), 1, NP_VIEW_INFLIGHT_MAX, NP_VIEW_INFLIGHT);
 }
 
 /* jansson recurses once a level up to 2048 deep and takes 100,000 brackets in its stride; a view has four levels. */
@@ -421,13 +428,14 @@ int np_view_encode(const struct np_view *view, char **out_json)
         !encode_forwards(view, forwards))
         goto out;
     root =
-        json_pack("{s:i, s:s, s:O, s:o, s:I, s:I, s:O, s:{s:o, s:o}, s:o, s:o, s:O}", "version", NP_VIEW_VERSION,
-                  "role", view->role == NP_ROLE_ROUTER ? "router" : "host", "own", own, "zone", name_json(&view->zone),
-                  "ttl", (json_int_t)view->ttl, "serial", (json_int_t)view->serial, "interfaces", interfaces, "primary",
-                  "v4", addresses_json(view->primary_v4, view->primary_v4_count), "v6",
-                  addresses_json(view->primary_v6, view->primary_v6_count), "allow",
+        json_pack("{s:i, s:s, s:O, s:o, s:I, s:I, s:O, s:{s:o, s:o}, s:o, s:o, s:O, s:{s:I, s:I}}", "version",
+                  NP_VIEW_VERSION, "role", view->role == NP_ROLE_ROUTER ? "router" : "host", "own", own, "zone",
+                  name_json(&view->zone), "ttl", (json_int_t)view->ttl, "serial", (json_int_t)view->serial,
+                  "interfaces", interfaces, "primary", "v4", addresses_json(view->primary_v4, view->primary_v4_count),
+                  "v6", addresses_json(view->primary_v6, view->primary_v6_count), "allow",
                   prefixes_json(view->allow, view->allow_count), "upstreams",
-                  upstreams_json(view->upstreams, view->upstream_count), "forward", forwards);
+                  upstreams_json(view->upstreams, view->upstream_count), "forward", forwards, "limits", "rate",
+                  (json_int_t)view->rate_limit, "inflight", (json_int_t)view->inflight_limit);
     text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     if (!text)
         goto out;

@@ -235,10 +235,25 @@ static void test_refused(void **state)
     assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, 0, false),
                         "NOERROR aa ra " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
     assert_string_equal(ask(&dump, "www.example", NP_RR_A, 3, 0, true),
-                        "REFUSED ra www.example A; AD . OPT 1232 00000000 000f00020012");
+                        "REFUSED ra www.example A; AD . OPT 1232 00000000 000f00020014");
     assert_string_equal(ask(&dump, NAME, NP_RR_AXFR, 3, NP_FLAG_RD, false), "REFUSED rd " NAME " TYPE252");
-    assert_string_equal(ask(&dump, NAME, NP_RR_OPT, 3, NP_FLAG_RD, false), "FORMERR rd " NAME " OPT");
-    assert_string_equal(ask(&dump, NAME, 0, 3, NP_FLAG_RD, false), "FORMERR rd " NAME " TYPE0");
+    /* What is no question gets the RCODE and the EDE (18, 21, 30) that says why. */
+    static const struct {
+        uint16_t type;
+        const char *want;
+    } never[] = {
+        {0, "FORMERR rd " NAME " TYPE0; AD . OPT 1232 00000000 000f0002001e"},
+        {NP_RR_OPT, "FORMERR rd " NAME " OPT; AD . OPT 1232 00000000 000f0002001e"},
+        {NP_RR_TSIG, "FORMERR rd " NAME " TYPE250; AD . OPT 1232 00000000 000f0002001e"},
+        {NP_RR_NXNAME, "FORMERR rd " NAME " TYPE128; AD . OPT 1232 00000000 000f0002001e"},
+        {NP_RR_TKEY, "NOTIMP rd " NAME " TYPE249; AD . OPT 1232 00000000 000f00020015"},
+        {NP_RR_MAILB, "NOTIMP rd " NAME " TYPE253; AD . OPT 1232 00000000 000f00020015"},
+        {NP_RR_MAILA, "NOTIMP rd " NAME " TYPE254; AD . OPT 1232 00000000 000f00020015"},
+        {NP_RR_AXFR, "REFUSED rd " NAME " TYPE252; AD . OPT 1232 00000000 000f00020012"},
+        {NP_RR_IXFR, "REFUSED rd " NAME " TYPE251; AD . OPT 1232 00000000 000f00020012"},
+    };
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        assert_string_equal(ask(&dump, NAME, never[i].type, 3, NP_FLAG_RD, true), never[i].want);
     /* AD of the query is not repeated, CD is (RFC 4035 section 3.1.6). */
     assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, NP_FLAG_AD | NP_FLAG_CD, false),
                         "NOERROR aa ra cd " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
@@ -252,6 +267,29 @@ static void test_refused(void **state)
     packet[len - 1] = 3; /* class CH */
     assert_int_equal(np_local_answer(&view, &client, packet, len, &query, out, sizeof out, &out_len), NP_LOCAL_ERROR);
     assert_int_equal(out[3] & 15, NP_RCODE_REFUSED);
+}
+
+/* Over the rate, and with no place to wait. */
+static void test_limits(void **state)
+{
+    (void)state;
+    uint8_t packet[512], out[NP_DNS_UDP_MAX];
+    struct np_client client = {.ifindex = 3};
+    struct np_query query;
+    struct dump dump;
+    size_t len = dump_query(packet, "WWW.example", NP_RR_A, NP_FLAG_RD, true, false);
+    size_t out_len = np_local_truncated(packet, len, out, sizeof out);
+    assert_string_equal(dump_message(&dump, out, out_len), "NOERROR tc rd ra WWW.example A; AD . OPT 1232 00000000 ");
+    assert_int_equal(np_query_parse(packet, len, &query), NP_QUERY_GOOD);
+    out_len = np_local_busy(&client, &query, out, sizeof out);
+    dump_message(&dump, out, out_len);
+    assert_non_null(strstr(dump.text, "SERVFAIL rd ra WWW.example A; AD . OPT 1232 00000000 000f002e0000746f6f"));
+    packet[2] |= 0x80; /* a response, a broken query, another opcode: nothing */
+    assert_int_equal(np_local_truncated(packet, len, out, sizeof out), 0);
+    packet[2] = 0x28;
+    assert_int_equal(np_local_truncated(packet, len, out, sizeof out), 0);
+    packet[2] = 1;
+    assert_int_equal(np_local_truncated(packet, len - 1, out, sizeof out), 0);
 }
 
 /* A forwarder on loopback tells its client's subnet by ECS; from elsewhere ECS says nothing. */
@@ -316,10 +354,15 @@ static void test_no_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_types),
-        cmocka_unit_test(test_below),         cmocka_unit_test(test_ptr),
-        cmocka_unit_test(test_special),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_client_subnet), cmocka_unit_test(test_offline_and_blocked),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_below),
+        cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_special),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_client_subnet),
+        cmocka_unit_test(test_offline_and_blocked),
         cmocka_unit_test(test_no_name),
     };
     return cmocka_run_group_tests(tests, load, NULL);

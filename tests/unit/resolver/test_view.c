@@ -16,7 +16,8 @@ static const char sample[] =
     "\"name\":\"br-lan\",\"lan\":true,\"v4\":[\"192.168.1.1/24\"],\"v6\":[\"fd42::1/64\",\"fe80::1/64\"]}],"
     "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]},\"allow\":[\"10.9.0.0/16\"],"
     "\"upstreams\":[\"198.51.100.53:53\",\"[2001:db8::53]:53\"],"
-    "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}]}";
+    "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}],"
+    "\"limits\":{\"rate\":1000,\"inflight\":64}}";
 
 static void test_sample(void **state)
 {
@@ -36,6 +37,8 @@ static void test_sample(void **state)
     assert_int_equal(view->interfaces[0].v6_count, 2);
     assert_string_equal(np_endpoint_format(&view->upstreams[1].endpoint, text), "[2001:db8::53]:53");
     assert_int_equal(view->forwards[0].to[0].endpoint.port, 5353);
+    assert_int_equal(view->rate_limit, 1000);
+    assert_int_equal(view->inflight_limit, 64);
     /* What is encoded is what was parsed. */
     assert_int_equal(np_view_encode(view, &json), 0);
     assert_string_equal(json, sample);
@@ -52,6 +55,8 @@ static void test_defaults(void **state)
     assert_int_equal(np_view_parse(least, sizeof least - 1, view, error), 0);
     assert_int_equal(view->role, NP_ROLE_HOST);
     assert_int_equal(view->ttl, 10);
+    assert_int_equal(view->rate_limit, 0);
+    assert_int_equal(view->inflight_limit, NP_VIEW_INFLIGHT);
     assert_int_equal(view->own_count + view->interface_count + view->upstream_count, 0);
     np_view_init(again);
     assert_int_equal(np_view_encode(again, &json), 0);
@@ -111,6 +116,9 @@ static void test_errors(void **state)
         {"{\"version\":1,\"upstreams\":[\"0.0.0.0\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"upstreams\":[\"tls://192.0.2.1\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"upstreams\":[\"192.0.2.1#a.example\"]}", NP_E_MALFORMED, "upstreams[0]:"},
+        {"{\"version\":1,\"limits\":[]}", NP_E_TYPE, "limits:"},
+        {"{\"version\":1,\"limits\":{\"rate\":100001}}", NP_E_MALFORMED, "limits.rate:"},
+        {"{\"version\":1,\"limits\":{\"inflight\":0}}", NP_E_MALFORMED, "limits.inflight:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\"}]}", NP_E_MISSING, "forward[0].to:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\",\"to\":[\"x\"]}]}", NP_E_MALFORMED, "forward[0].to[0]:"},
         {"{\"version\":1,\"forward\":[{\"to\":[\"127.0.0.1\"]}]}", NP_E_MISSING, "forward[0].zone:"},
