@@ -21,6 +21,7 @@
 
 #include "hq/acme/issuance.h"
 #include "hq/acme/key.h"
+#include "hq/config.h"
 #include "hq/store/store.h"
 #include "hq/zone/zone.h"
 #include "resolver/base/error.h"
@@ -29,27 +30,6 @@
 #include "resolver/base/text.h"
 
 #define ORDERS_MAX 512
-
-static const struct np_config_key keys[] = {
-    {"zone", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"url", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"nameservers", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"dns-listen", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"hq-address", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"caa", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"probe-private", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"probe-public", NP_CONFIG_LIST, NULL, "", NULL, 0, 0},
-    {"ttl", NP_CONFIG_INT, "60", "", NULL, 1, 86400},
-    {"database", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"secrets", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"acme-directory", NP_CONFIG_STRING, "https://localhost/dir", "", NULL, 0, 0},
-    {"acme-anchors", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"acme-contact", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"acme-terms-agreed", NP_CONFIG_BOOL, "true", "", NULL, 0, 0},
-    {"acme-eab-kid", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {"acme-eab-key-file", NP_CONFIG_STRING, NULL, "", NULL, 0, 0},
-    {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
-};
 
 /* An order whose state is told when it changes. */
 struct watched {
@@ -324,7 +304,7 @@ int main(int argc, char **argv)
         return np_zone_child_main();
     setvbuf(stdout, NULL, _IOLBF, 0);
     np_log_init("hq_driver", NP_LOG_DEBUG);
-    if (argc != 2 || np_config_load(argv[1], keys, &config, error) ||
+    if (argc != 2 || np_config_load(argv[1], np_hq_config_keys(), &config, error) ||
         np_zone_config_load(config, &driver.zone_config, error) || np_issuance_config_load(config, &issuance, error) ||
         np_store_open(np_config_string(config, "database"), false, &driver.store, error, sizeof error)) {
         np_error("%s", error);

@@ -46,7 +46,8 @@ class Driver:
         values = {
             'zone': ZONE, 'url': f'https://hq.{ZONE}', 'nameservers': [f'ns1.{ZONE}=127.0.0.1:{dns_port}'],
             'dns-listen': [f'127.0.0.1:{dns_port}'], 'hq-address': ['198.51.100.10', '2001:db8:1::10'],
-            'caa': ['ca.example'], 'probe-private': ['192.168.0.1', 'fd00::1'], 'probe-public': ['192.0.2.1'],
+            'caa': ['ca.example'], 'acme-directory': 'https://localhost/dir', 'acme-terms-agreed': True,
+            'probe-private': ['192.168.0.1', 'fd00::1'], 'probe-public': ['192.0.2.1'],
             'database': self.folder / 'hq.db', 'secrets': self.folder / 'secrets', **settings,
         }
         self.config.write_text(''.join(f'{key} = {self._value(value)}\n' for key, value in values.items()))
@@ -58,7 +59,7 @@ class Driver:
     def _value(value):
         if isinstance(value, list):
             return '{' + ', '.join(f'"{v}"' for v in value) + '}'
-        return f'"{value}"'
+        return str(value).lower() if isinstance(value, (bool, int)) else f'"{value}"'
 
     def start(self):
         self.lines = []
@@ -128,7 +129,7 @@ def make_certificate(folder, host='localhost'):
 class Pebble:
     """Debian's pebble on loopback, validating over the DNS server that it is given."""
 
-    def __init__(self, folder, dns_port, life_s=None, **environment):
+    def __init__(self, folder, dns_port, life_s=None, eab=None, **environment):
         self.folder = Path(folder)
         self.port, self.management_port = free_port(), free_port()
         self.certificate, key = make_certificate(folder)
@@ -140,7 +141,8 @@ class Pebble:
         self.config.write_text(json.dumps({'pebble': life | {
             'listenAddress': f'127.0.0.1:{self.port}', 'managementListenAddress': f'127.0.0.1:{self.management_port}',
             'certificate': str(self.certificate), 'privateKey': str(key), 'httpPort': 5002, 'tlsPort': 5001,
-            'ocspResponderURL': '', 'externalAccountBindingRequired': False}}))
+            'ocspResponderURL': '', 'externalAccountBindingRequired': bool(eab),
+            'externalAccountMACKeys': eab or {}}}))
         self.process = None
 
     @property

@@ -1,0 +1,4 @@
+"""python3 -m acmeca: see acmeca.server."""
+from .server import main
+
+main()
