@@ -107,28 +107,26 @@ struct try *np_forward_try(struct question *question, struct remote *remote, boo
         .probe = probe,
     };
     question->attempt.active += !probe; /* nobody waits for a probe */
+    remote->asked++;
     return try;
 }
 
 void np_forward_try_end(struct try *try)
 {
     struct udp_socket *sock = try->socket;
-    struct tcp_connection *connection = try->connection;
-    if (!sock && !connection)
+    if (!sock && !try->connection)
         return;
+    if (try->connection)
+        np_forward_stream_take_off(try);
     try->socket = NULL;
     try->connection = NULL;
     if (!try->probe)
         try->question->attempt.active--;
-    if (sock) {
-        sock->tries[try->place] = NULL;
-        if (--sock->active == 0)
-            np_forward_udp_idle(sock);
-    } else {
-        connection->tries[try->place] = NULL;
-        connection->active--;
-        connection->active_ms = (int64_t)uv_now(try->question->forward->loop);
-    }
+    if (!sock)
+        return;
+    sock->tries[try->place] = NULL;
+    if (--sock->active == 0)
+        np_forward_udp_idle(sock);
 }
 
 size_t np_forward_write(const struct try *try, uint8_t *out, size_t size)
@@ -165,6 +163,7 @@ void np_forward_unreachable(struct question *question, struct remote *remote)
 {
     int64_t now = (int64_t)uv_now(question->forward->loop);
     np_upstream_failed(&remote->state, now, 0);
+    remote->errors++;
     question->unreachable = true;
     exhaust(question, remote);
     set_due(question, now);
@@ -205,6 +204,8 @@ static void question_free(struct question *question, const struct np_forward_res
     while (question->waiters) {
         struct waiter *waiter = question->waiters;
         question->waiters = waiter->next;
+        if (result && result->message)
+            np_latency_add(&forward->stats.latency, (int64_t)(uv_hrtime() / 1000) - waiter->asked_us);
         if (result)
             forward->done(forward->ctx, &waiter->ticket, &waiter->query, result);
         (*client_counter(forward, &waiter->ticket.client))--;
@@ -249,6 +250,7 @@ static void note_timeouts(struct question *question, int64_t now)
             continue;
         try->timed_out = true;
         question->forward->stats.timeouts++;
+        try->remote->timeouts++;
         np_upstream_failed(&try->remote->state, now, now - try->sent_ms);
     }
 }
@@ -323,7 +325,7 @@ static void ask_over_tcp(struct question *question, struct remote *remote)
         if (question->tries[i].connection && question->tries[i].remote == remote)
             return;
     }
-    if (np_forward_tcp_send(question, remote))
+    if (np_forward_stream_send(question, remote))
         np_forward_unreachable(question, remote);
     else
         set_due(question, (int64_t)uv_now(question->forward->loop) + TCP_WAIT_MS);
@@ -369,20 +371,21 @@ static void handle(struct try *try, enum np_response_verdict verdict, const uint
         break;
     case NP_RESPONSE_NO_EDNS:
         np_upstream_broke_edns(&remote->state, now);
-        if (tcp ? np_forward_tcp_send(question, remote) : np_forward_udp_send(question, remote, false))
+        if (tcp ? np_forward_stream_send(question, remote) : np_forward_udp_send(question, remote, false))
             np_forward_unreachable(question, remote);
         break;
     case NP_RESPONSE_FAILED:
         keep_fallback(question, message, len);
         /* fall through */
     default:
+        remote->errors++;
         exhaust(question, remote);
         set_due(question, now);
         break;
     }
 }
 
-void np_forward_received(struct np_forward *forward, struct try *const *tries, size_t count, bool tcp,
+bool np_forward_received(struct np_forward *forward, struct try *const *tries, size_t count, bool tcp,
                          const uint8_t *message, size_t len)
 {
     for (size_t i = 0; i < count; i++) {
@@ -402,9 +405,10 @@ void np_forward_received(struct np_forward *forward, struct try *const *tries, s
         if (verdict == NP_RESPONSE_FOREIGN)
             break;
         handle(try, verdict, message, len);
-        return;
+        return true;
     }
     forward->stats.foreign++;
+    return false;
 }
 
 /* Questions. */
@@ -479,6 +483,7 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
         free(waiter);
         return -ENOMEM;
     }
+    waiter->asked_us = (int64_t)(uv_hrtime() / 1000);
     waiter->ticket = *ticket;
     waiter->query = *query;
     memcpy(waiter->question, query->question, query->question_len);
@@ -493,16 +498,6 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
     if (!joined && !question_step(question))
         set_due(question, (int64_t)uv_now(forward->loop));
     return 0;
-}
-
-const struct np_forward_stats *np_forward_stats(const struct np_forward *forward)
-{
-    return &forward->stats;
-}
-
-size_t np_forward_inflight(const struct np_forward *forward)
-{
-    return forward->inflight;
 }
 
 /* Lifecycle. */
@@ -522,8 +517,9 @@ int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_
     np_random_bytes(&forward->key, sizeof forward->key);
     uv_timer_init(loop, &forward->timer);
     uv_timer_init(loop, &forward->sweep);
-    forward->timer.data = forward->sweep.data = forward;
-    forward->handles = 2;
+    uv_prepare_init(loop, &forward->flush);
+    forward->timer.data = forward->sweep.data = forward->flush.data = forward;
+    forward->handles = 3;
     *out_forward = forward;
     return 0;
 }
@@ -532,7 +528,7 @@ static void sweep_callback(uv_timer_t *timer)
 {
     struct np_forward *forward = timer->data;
     np_forward_udp_sweep(forward, false);
-    np_forward_tcp_sweep(forward, false);
+    np_forward_stream_sweep(forward, false);
     if (!forward->sockets && !forward->connections)
         uv_timer_stop(timer);
 }
@@ -560,7 +556,7 @@ void np_forward_handle_closed(struct np_forward *forward)
         closed(ctx);
 }
 
-static void timer_closed(uv_handle_t *handle)
+static void handle_closed(uv_handle_t *handle)
 {
     np_forward_handle_closed(handle->data);
 }
@@ -578,10 +574,11 @@ void np_forward_close(struct np_forward *forward, void (*closed)(void *ctx), voi
         question_free(question, NULL);
     }
     np_forward_udp_sweep(forward, true);
-    np_forward_tcp_sweep(forward, true);
+    np_forward_stream_sweep(forward, true);
     for (size_t i = 0; i < forward->remote_count; i++)
         np_forward_remote_release(forward->remotes[i]);
     forward->remote_count = 0;
-    uv_close((uv_handle_t *)&forward->timer, timer_closed);
-    uv_close((uv_handle_t *)&forward->sweep, timer_closed);
+    uv_close((uv_handle_t *)&forward->timer, handle_closed);
+    uv_close((uv_handle_t *)&forward->sweep, handle_closed);
+    uv_close((uv_handle_t *)&forward->flush, handle_closed);
 }

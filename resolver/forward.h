@@ -1,8 +1,8 @@
 /* forward: the forwarding engine: questions that are not ours, asked of the upstreams.
  *
  * UDP from connected sockets that rotate (a new source port at least every 64 queries or 2 s), IDs from the kernel's
- * random, 0x20, identical questions in flight asked once, failover by round-trip time, TCP after truncation on one
- * kept connection an upstream. The shell around upstream.h (decisions) and response.h (bytes).
+ * random, 0x20, identical questions in flight asked once, failover by round-trip time, TCP after truncation on kept
+ * connections with many questions at once. The shell around upstream.h (decisions) and response.h (bytes).
  *
  * Lifecycle: np_forward_new on a loop, np_forward_set_upstreams at every view, np_forward_ask for each query,
  * np_forward_close. Queries in flight when the upstreams change go on with the new ones. There is no cache here: the
@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "resolver/latency.h"
 #include "resolver/message.h"
 #include "resolver/rebind.h"
 #include "resolver/server.h"
@@ -23,7 +24,12 @@
 #define NP_FORWARD_SOCKETS_MAX    512  /* UDP sockets open at once: under the usual limit of 1024 descriptors */
 #define NP_FORWARD_SOCKET_QUERIES 64   /* then the port is given up */
 #define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
-#define NP_FORWARD_TCP_IDLE_MS    5000 /* an upstream's connection without questions is closed after this */
+
+#define NP_FORWARD_STREAM_QUERIES           128  /* unanswered questions on one connection */
+#define NP_FORWARD_CONNECTIONS_PER_UPSTREAM 8    /* 1024 questions at once over streams */
+#define NP_FORWARD_CONNECTIONS_MAX          64   /* to all upstreams */
+#define NP_FORWARD_STREAM_IDLE_MS           5000 /* a connection without questions is closed after this */
+#define NP_FORWARD_STREAM_FOREIGN_MAX       64   /* messages that answer nothing: then the peer is mad, and it ends */
 
 struct np_forward;
 
@@ -52,20 +58,35 @@ struct np_forward_stats {
     uint64_t joined;  /* of these, joined to one in flight */
     uint64_t refused; /* over a limit */
     uint64_t sent_udp, sent_tcp;
-    uint64_t answered;    /* upstream questions that ended with an answer */
-    uint64_t failed;      /* ... without one */
-    uint64_t timeouts;    /* tries */
-    uint64_t foreign;     /* packets that answered nothing we asked: stale, or forged */
-    uint64_t case_broken; /* answers in another case */
+    uint64_t answered;         /* upstream questions that ended with an answer */
+    uint64_t failed;           /* ... without one */
+    uint64_t timeouts;         /* tries */
+    uint64_t foreign;          /* packets that answered nothing we asked: stale, or forged */
+    uint64_t case_broken;      /* answers in another case */
+    struct np_latency latency; /* of clients' questions that were answered, from query to answer */
 };
 
-/* How one server does. */
+enum np_forward_health {
+    NP_FORWARD_UNTRIED, /* never asked, or not yet answered */
+    NP_FORWARD_ALIVE,   /* has answered, and nothing is wrong */
+    NP_FORWARD_SUSPECT, /* the last try got no answer: others are asked first */
+    NP_FORWARD_DEAD     /* several in a row got none: only probed */
+};
+
+/* How one server does. Counters are of tries, and run on while views come and go that have it. */
 struct np_forward_upstream {
     struct np_name zone;            /* what is asked of it; the root: everything else */
     struct np_view_upstream server; /* as the view has it */
-    bool alive, measured;           /* measured: srtt_us says something */
-    int64_t srtt_us;                /* smoothed round-trip time */
-    uint64_t answers, failures;     /* tries; a probe of a dead one counts as a failure when it is sent */
+    enum np_forward_health health;
+    bool alive, measured;       /* alive: not dead; measured: srtt_us says something */
+    bool checks_case, edns;     /* is 0x20 checked, is it asked with EDNS; false for a while after it did not bear it */
+    int64_t srtt_us;            /* smoothed round-trip time */
+    int64_t answered_ms;        /* since the last answer; -1: there was none */
+    uint64_t answers, failures; /* a probe of a dead one counts as a failure when it is sent */
+    uint64_t asked, timeouts;   /* sent, and without an answer in time */
+    uint64_t errors;      /* answers that are none: SERVFAIL, REFUSED, malformed; or the network refused the try */
+    uint64_t streamed;    /* of those asked: over TCP or TLS */
+    unsigned connections; /* streams open now */
 };
 
 /* Allocates an engine. Returns 0 or -errno. */
@@ -86,6 +107,9 @@ const struct np_forward_stats *np_forward_stats(const struct np_forward *forward
 /* How the servers do, at most max of them: the view's upstreams first, then those of forwarded zones. Returns their
  * number. */
 size_t np_forward_upstreams(const struct np_forward *forward, struct np_forward_upstream *out_upstreams, size_t max);
+
+/* A word for it: "untried", "alive", "suspect", "dead". Static storage. */
+const char *np_forward_health_name(enum np_forward_health health);
 
 /* Questions in flight now. */
 size_t np_forward_inflight(const struct np_forward *forward);

@@ -81,24 +81,3 @@ int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *v
     free(tables);
     return 0;
 }
-
-size_t np_forward_upstreams(const struct np_forward *forward, struct np_forward_upstream *out_upstreams, size_t max)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < forward->group_count; i++) {
-        const struct group *group = &forward->groups[i];
-        for (size_t k = 0; k < group->count && count < max; k++) {
-            const struct np_upstream *state = &group->remotes[k]->state;
-            out_upstreams[count++] = (struct np_forward_upstream){
-                .zone = group->zone,
-                .server = group->remotes[k]->server,
-                .alive = !np_upstream_is_dead(state),
-                .measured = state->measured,
-                .srtt_us = state->srtt_us,
-                .answers = state->answers,
-                .failures = state->failures,
-            };
-        }
-    }
-    return count;
-}

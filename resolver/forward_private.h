@@ -1,10 +1,21 @@
-/* forward_private: what forward.c (questions), forward_udp.c and forward_tcp.c (sockets) share. Included by these three
- * alone. */
+/* forward_private: what the parts of the forwarding engine share, and nobody else includes.
+ *
+ *   forward.c         questions and their tries, from the client's query to its answer
+ *   forward_groups.c  which upstreams there are
+ *   forward_udp.c     tries on UDP sockets
+ *   forward_stream.c  tries on streams of DNS messages (dns_stream.h): pipelining, reuse, retry; whoever opened the
+ * stream forward_tcp.c     opens a stream over plain TCP forward_stats.c   what people are told about all of it
+ *
+ * Another transport that carries a stream (TLS that ends in another process) is another opener beside forward_tcp.c:
+ * connection_start in forward_stream.c calls it with a new struct connection; it hands in the descriptor through
+ * np_forward_stream_opened, at once or later, or gives up through np_forward_stream_failed. Later, the connection may
+ * have gone: remember its serial and look it up with np_forward_stream_find. */
 #ifndef RESOLVER_FORWARD_PRIVATE_H
 #define RESOLVER_FORWARD_PRIVATE_H
 
 #include "resolver/forward.h"
 #include "resolver/response.h"
+#include "resolver/dns_stream.h"
 #include "resolver/upstream.h"
 
 #define REMOTES_MAX     (NP_VIEW_UPSTREAMS_MAX + NP_VIEW_FORWARDS_MAX * NP_VIEW_FORWARD_TO_MAX)
@@ -12,7 +23,6 @@
 #define CLIENT_COUNTERS 1024 /* clients share counters when their hashes meet: a limit, not an account */
 #define RANDOM_POOL     4096 /* bytes from the kernel at a time: one getrandom for 100 questions */
 #define UDP_RECEIVE_MAX 4096 /* an upstream that ignores our 1232 */
-#define TCP_TRIES_MAX   64   /* questions at once on one connection */
 #define TRIES_ALL       (NP_ATTEMPT_TRIES_MAX * 2) /* those over TCP and the probes counted */
 #define QUERY_SIZE_MAX  (2 + NP_DNS_HEADER_LEN + NP_NAME_WIRE_MAX + 4 + 11)
 
@@ -25,18 +35,20 @@ try {
     struct question *question;
     struct remote *remote; /* valid while socket or connection is set */
     struct udp_socket *socket;
-    struct tcp_connection *connection;
+    struct connection *connection;
     int64_t sent_ms;
     uint16_t id;
     uint8_t place; /* in the socket's or connection's tries */
     bool check_case, edns;
     bool timed_out; /* counted as a failure of the remote already */
     bool probe;     /* sent beside the real try */
+    bool unsent;    /* waits on its connection for its turn */
 };
 
 /* A client that waits. */
 struct waiter {
     struct waiter *next;
+    int64_t asked_us; /* uv_hrtime's clock */
     struct np_ticket ticket;
     struct np_query query;
     uint8_t question[NP_NAME_WIRE_MAX + 4];
@@ -73,28 +85,29 @@ struct udp_socket {
     struct try *tries[NP_FORWARD_SOCKET_QUERIES];
 };
 
-/* The TCP connection to an upstream. */
-struct tcp_connection {
-    struct tcp_connection *next;
+/* A connection to an upstream. */
+struct connection {
+    struct connection *next; /* in the engine's list */
     struct remote *remote;
-    uv_tcp_t tcp;
-    uv_connect_t connect;
+    uint64_t serial;              /* tells it from every other one there ever was */
+    struct np_dns_stream *stream; /* NULL while somebody else opens it */
     bool open, closing;
-    bool answered; /* has been of use: when it ends, its questions get a new one */
-    unsigned active;
-    int64_t active_ms;
-    struct try *tries[TCP_TRIES_MAX];
-    size_t in_len;
-    uint8_t in[2 + NP_DNS_MESSAGE_MAX];
+    bool dirty;              /* has something to flush */
+    unsigned active, unsent; /* tries on it; of these, not yet given to the stream */
+    uint64_t answers;        /* any: it has been of use, and when it ends, its questions get a new one */
+    unsigned foreign;        /* messages that answered nothing */
+    int64_t active_ms;       /* last question or answer */
+    struct try *tries[NP_FORWARD_STREAM_QUERIES];
 };
 
 /* An upstream. */
 struct remote {
     struct np_forward *forward;
-    struct np_view_upstream server; /* as the view has it */
-    struct np_upstream state;       /* its endpoint is the one for clear text */
-    struct udp_socket *current;     /* takes new queries; NULL: none */
-    struct tcp_connection *connection;
+    struct np_view_upstream server;                                      /* as the view has it */
+    struct np_upstream state;                                            /* its endpoint is the one for clear text */
+    struct udp_socket *current;                                          /* takes new queries; NULL: none */
+    struct connection *connections[NP_FORWARD_CONNECTIONS_PER_UPSTREAM]; /* NULL: none */
+    uint64_t asked, timeouts, errors, streamed;                          /* see np_forward_upstream */
     unsigned references; /* sockets and connections, and the table's own */
 };
 
@@ -123,10 +136,13 @@ struct np_forward {
     uint32_t per_client; /* how high one of these may go */
     struct udp_socket *sockets;
     size_t socket_count;
-    struct tcp_connection *connections;
-    uv_timer_t timer; /* at the earliest due_ms */
-    int64_t armed_ms; /* when the timer fires; 0: not set */
-    uv_timer_t sweep; /* while there are sockets or connections: closes those that are old */
+    struct connection *connections;
+    size_t connection_count;
+    uint64_t connection_serial;
+    uv_prepare_t flush; /* runs before the loop waits, when a connection has something to send */
+    uv_timer_t timer;   /* at the earliest due_ms */
+    int64_t armed_ms;   /* when the timer fires; 0: not set */
+    uv_timer_t sweep;   /* while there are sockets or connections: closes those that are old */
     uint8_t random[RANDOM_POOL];
     size_t random_left;
     size_t handles;
@@ -145,12 +161,32 @@ void np_forward_udp_idle(struct udp_socket *sock);
 /* Closes idle and overaged sockets; all when everything is set. */
 void np_forward_udp_sweep(struct np_forward *forward, bool everything);
 
-/* Sends the question to the remote over its TCP connection, which is opened if need be. Returns 0, NP_E_LIMIT or
- * -errno. */
-int np_forward_tcp_send(struct question *question, struct remote *remote);
+/* Sends the question to the remote over one of its streams, which is opened if need be. Returns 0, NP_E_LIMIT or
+ * -errno.
+ */
+int np_forward_stream_send(struct question *question, struct remote *remote);
+
+/* An opener has the connection's descriptor, which is the engine's on success; a TCP connect may still be under way.
+ * Returns 0 or -errno. */
+int np_forward_stream_opened(struct connection *connection, int fd);
+
+/* An opener gives up, later than its call (inside it, it returns an error): the connection's questions go elsewhere. */
+void np_forward_stream_failed(struct connection *connection);
+
+/* The connection with that serial, NULL when it has gone. Borrowed. */
+struct connection *np_forward_stream_find(struct np_forward *forward, uint64_t serial);
+
+/* The opener for plain TCP: connects to the remote. Returns 0 or -errno. */
+int np_forward_tcp_open(struct connection *connection);
+
+/* Takes an ending try off its connection. For np_forward_try_end alone. */
+void np_forward_stream_take_off(struct try *try);
+
+/* Sends what the connections gathered. The callback of the flush handle. */
+void np_forward_stream_flush(uv_prepare_t *prepare);
 
 /* Closes idle connections; all when everything is set. */
-void np_forward_tcp_sweep(struct np_forward *forward, bool everything);
+void np_forward_stream_sweep(struct np_forward *forward, bool everything);
 
 /* Takes a new try from the question, NULL when it has had enough. The caller puts it on a socket or connection, and
  * ends it with np_forward_try_end. */
@@ -160,8 +196,8 @@ struct try *np_forward_try(struct question *question, struct remote *remote, boo
 void np_forward_try_end(struct try *try);
 
 /* Bytes came in for a socket or connection with those tries. Returns after the question they answer, if any, has been
- * dealt with. */
-void np_forward_received(struct np_forward *forward, struct try *const *tries, size_t count, bool tcp,
+ * dealt with: true if they answered one. */
+bool np_forward_received(struct np_forward *forward, struct try *const *tries, size_t count, bool tcp,
                          const uint8_t *message, size_t len);
 
 /* The network failed the try (and np_forward_try_end was not yet called). */

@@ -1,4 +1,5 @@
 """Fixtures of the namespace tests. They need root; `sudo tests/lab test -k EXPR` runs them with everything built."""
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 from lab import interrupts  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
 from lab.waiting import wait_until  # noqa: E402
+from resolver_process import VIEW, Resolver  # noqa: E402
+from upstream import Upstream, good  # noqa: E402
 
 
 def pytest_configure(config):
@@ -47,3 +50,25 @@ def world(bin_dir):
     with World(bin_dir) as running:
         running.boot()
         yield running
+
+
+@pytest.fixture
+def start(bin_dir, tmp_path):
+    """start(view, upstreams): a resolver that ends with the test."""
+    with contextlib.ExitStack() as stack:
+        def begin(view=None, upstreams=(), **options):
+            resolver = Resolver(bin_dir / 'nameplate', tmp_path, VIEW if view is None else view, upstreams, **options)
+            stack.callback(resolver.close)
+            return resolver
+        yield begin
+
+
+@pytest.fixture
+def upstream():
+    """upstream(handler): a scripted upstream that ends with the test."""
+    with contextlib.ExitStack() as stack:
+        def begin(handler=good):
+            server = Upstream(handler)
+            stack.callback(server.close)
+            return server
+        yield begin

@@ -18,162 +18,12 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
-import dns.rdatatype
-import dns.rrset
 import pytest
 
 from lab.namespaces import Namespace, attempt
 from lab.waiting import wait_until
-
-NAME = 'nifty-babbage.devices.example.'
-VIEW = {
-    'version': 1, 'role': 'router', 'zone': 'devices.example', 'ttl': 10, 'serial': 17,
-    'own': [{'name': NAME.rstrip('.'), 'wildcard': False, 'https': True}],
-    'interfaces': [{'index': 4000, 'name': 'br-lan', 'lan': True, 'v4': ['192.168.1.1/24'], 'v6': ['fd42::1/64', 'fe80::1/64']}],
-    'primary': {'v4': ['192.168.1.1'], 'v6': ['fd42::1']},
-}
-OFFLINE_S = 2.0  # DESIGN, "The resolver's rules" 8
-
-
-def free_port():
-    """A port that is free for UDP and TCP on 127.0.0.1 at this moment."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(('127.0.0.1', 0))
-            with contextlib.suppress(OSError):
-                tcp.bind(udp.getsockname())
-                return udp.getsockname()[1]
-
-
-class Resolver:
-    """One running `nameplate resolver`."""
-
-    def __init__(self, program, folder, view, upstreams=(), listen=('127.0.0.1',), prefix=()):
-        self.port = free_port()
-        self.view_path = folder / f'view-{self.port}.json'
-        self.view_path.write_text(json.dumps(view))
-        argv = [*prefix, str(program), 'resolver', '--view', str(self.view_path), '--port', str(self.port)]
-        for address in listen:
-            argv += ['--listen', address]
-        for upstream in upstreams:
-            argv += ['--upstream', upstream]
-        self.log_path = folder / f'log-{self.port}'
-        with open(self.log_path, 'w') as log:
-            self.process = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
-        wait_until(lambda: self.log().count('(TCP)') >= len(listen) or self.process.poll() is not None, what='listening')
-        assert self.process.poll() is None, self.log()
-
-    def log(self):
-        return self.log_path.read_text()
-
-    def ask(self, name, rdtype='A', tcp=False, timeout=5.0, where='127.0.0.1', **options):
-        query = dns.message.make_query(name, rdtype, **options)
-        send = dns.query.tcp if tcp else dns.query.udp
-        return send(query, where, port=self.port, timeout=timeout)
-
-    def raw(self, packet, timeout=5.0):
-        """The answer to raw bytes over UDP, None when there is none."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(timeout)
-            sock.sendto(packet, ('127.0.0.1', self.port))
-            try:
-                return sock.recv(65535)
-            except TimeoutError:
-                return None
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        assert self.process.wait(10) == 0, self.log()
-
-
-class Upstream:
-    """A scripted upstream on loopback: handler(message, over_tcp) gives a list of packets to send back."""
-
-    def __init__(self, handler):
-        self.handler = handler
-        self.seen = []  # (source port, message, over_tcp)
-        self.port = free_port()
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(('127.0.0.1', self.port))
-        self.tcp = socket.create_server(('127.0.0.1', self.port))
-        self.address = f'127.0.0.1:{self.port}'
-        for target in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=target, daemon=True).start()
-
-    def _answer(self, packet, port, over_tcp):
-        message = dns.message.from_wire(packet)
-        self.seen.append((port, message, over_tcp))
-        return self.handler(message, over_tcp)
-
-    def _serve_udp(self):
-        with contextlib.suppress(OSError):
-            while True:
-                packet, peer = self.udp.recvfrom(65535)
-                for answer in self._answer(packet, peer[1], False):
-                    self.udp.sendto(answer, peer)
-
-    def _serve_tcp(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, peer = self.tcp.accept()
-                threading.Thread(target=self._serve_connection, args=(sock, peer), daemon=True).start()
-
-    def _serve_connection(self, sock, peer):
-        with contextlib.suppress(OSError), sock, sock.makefile('rb') as stream:
-            while True:
-                head = stream.read(2)
-                if len(head) < 2:
-                    return
-                for answer in self._answer(stream.read(struct.unpack('>H', head)[0]), peer[1], True):
-                    sock.sendall(struct.pack('>H', len(answer)) + answer)
-
-    def close(self):
-        self.udp.close()
-        self.tcp.close()
-
-
-def reply(query, *records, rcode=0, flags=0, lower=False):
-    """A response to query with `owner ttl type rdata` records, as bytes."""
-    answer = dns.message.make_response(query, recursion_available=True)
-    answer.set_rcode(rcode)
-    answer.flags |= flags
-    for record in records:
-        owner, ttl, rdtype, rdata = record.split(None, 3)
-        answer.answer.append(dns.rrset.from_text(owner, int(ttl), 'IN', rdtype, rdata))
-    wire = answer.to_wire(max_size=65535)
-    return wire[:12] + bytes(wire[12:]).lower() if lower else wire
-
-
-def good(query, over_tcp=False):
-    """An upstream that knows one address for every name."""
-    return [reply(query, f'{query.question[0].name} 60 A 198.51.100.7')]
-
-
-def silent(query, over_tcp=False):
-    return []
-
-
-@pytest.fixture
-def start(bin_dir, tmp_path):
-    """start(view, upstreams): a resolver that ends with the test."""
-    with contextlib.ExitStack() as stack:
-        def begin(view=None, upstreams=(), **options):
-            resolver = Resolver(bin_dir / 'nameplate', tmp_path, VIEW if view is None else view, upstreams, **options)
-            stack.callback(resolver.close)
-            return resolver
-        yield begin
-
-
-@pytest.fixture
-def upstream():
-    """upstream(handler): a scripted upstream that ends with the test."""
-    with contextlib.ExitStack() as stack:
-        def begin(handler=good):
-            server = Upstream(handler)
-            stack.callback(server.close)
-            return server
-        yield begin
+from resolver_process import NAME, OFFLINE_S, VIEW, Resolver, edes, free_port, texts
+from upstream import good, reply, silent
 
 
 @pytest.fixture(scope='module')
@@ -213,14 +63,6 @@ def knot(tmp_path_factory):
     finally:
         process.terminate()
         process.wait(10)
-
-
-def edes(message):
-    return [int(option.code) for option in message.options if isinstance(option, dns.edns.EDEOption)]
-
-
-def texts(rrsets):
-    return sorted(' '.join(line.split()) for rrset in rrsets for line in rrset.to_text().splitlines())
 
 
 # Own names.
