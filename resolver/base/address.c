@@ -1,6 +1,7 @@
 #include "resolver/base/address.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,49 +9,68 @@
 
 #include "resolver/base/error.h"
 
-/* The registries, most specific first. A row's bytes beyond its length are zero. */
+/* Addresses are compared as two numbers, the high and the low half, since this runs for every packet. An IPv4 address
+ * is the top of the high half. */
+struct halves {
+    uint64_t high, low;
+};
 
+/* A row of the registries. Bits beyond its length are zero. */
 struct class_net {
-    uint8_t bytes[16];
+    struct halves net;
     uint8_t length;
     enum np_addr_class class;
 };
 
+#define V4(a, b, c)    ((uint64_t)(a) << 56 | (uint64_t)(b) << 48 | (uint64_t)(c) << 40)
+#define V6(a, b, c, d) ((uint64_t)(a) << 48 | (uint64_t)(b) << 32 | (uint64_t)(c) << 16 | (uint64_t)(d))
+
+/* No row lies in another, so those that a home sees most come first. */
 static const struct class_net class_v4[] = {
-    {{0}, 8, NP_ADDR_UNSPECIFIED},     {{127}, 8, NP_ADDR_LOOPBACK},           {{169, 254}, 16, NP_ADDR_LINK_LOCAL},
-    {{10}, 8, NP_ADDR_PRIVATE},        {{172, 16}, 12, NP_ADDR_PRIVATE},       {{192, 168}, 16, NP_ADDR_PRIVATE},
-    {{100, 64}, 10, NP_ADDR_SHARED},   {{192, 0, 0}, 24, NP_ADDR_RESERVED},    {{192, 0, 2}, 24, NP_ADDR_RESERVED},
-    {{198, 18}, 15, NP_ADDR_RESERVED}, {{198, 51, 100}, 24, NP_ADDR_RESERVED}, {{203, 0, 113}, 24, NP_ADDR_RESERVED},
-    {{224}, 4, NP_ADDR_MULTICAST},     {{240}, 4, NP_ADDR_RESERVED},
+    {{V4(192, 168, 0), 0}, 16, NP_ADDR_PRIVATE},   {{V4(10, 0, 0), 0}, 8, NP_ADDR_PRIVATE},
+    {{V4(172, 16, 0), 0}, 12, NP_ADDR_PRIVATE},    {{V4(127, 0, 0), 0}, 8, NP_ADDR_LOOPBACK},
+    {{V4(0, 0, 0), 0}, 8, NP_ADDR_UNSPECIFIED},    {{V4(169, 254, 0), 0}, 16, NP_ADDR_LINK_LOCAL},
+    {{V4(100, 64, 0), 0}, 10, NP_ADDR_SHARED},     {{V4(192, 0, 0), 0}, 24, NP_ADDR_RESERVED},
+    {{V4(192, 0, 2), 0}, 24, NP_ADDR_RESERVED},    {{V4(198, 18, 0), 0}, 15, NP_ADDR_RESERVED},
+    {{V4(198, 51, 100), 0}, 24, NP_ADDR_RESERVED}, {{V4(203, 0, 113), 0}, 24, NP_ADDR_RESERVED},
+    {{V4(224, 0, 0), 0}, 4, NP_ADDR_MULTICAST},    {{V4(240, 0, 0), 0}, 4, NP_ADDR_RESERVED},
 };
 
+/* The first row that fits decides. */
 static const struct class_net class_v6[] = {
-    {{0}, 128, NP_ADDR_UNSPECIFIED},
-    {{[15] = 1}, 128, NP_ADDR_LOOPBACK},
-    {{[10] = 0xff, [11] = 0xff}, 96, NP_ADDR_MAPPED},
-    {{0}, 96, NP_ADDR_COMPATIBLE},
-    {{[8] = 0xff, [9] = 0xff}, 96, NP_ADDR_COMPATIBLE}, /* RFC 2765: IPv4-translated */
-    {{0x00, 0x64, 0xff, 0x9b}, 96, NP_ADDR_NAT64},
-    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, NP_ADDR_NAT64},
-    {{0x01, 0x00}, 64, NP_ADDR_RESERVED},
-    {{0x20, 0x01, 0x00, 0x02}, 48, NP_ADDR_RESERVED},
-    {{0x20, 0x01, 0x0d, 0xb8}, 32, NP_ADDR_RESERVED},
-    {{0x3f, 0xff}, 20, NP_ADDR_RESERVED},
-    {{0x20, 0x02}, 16, NP_ADDR_6TO4},
-    {{0xfe, 0x80}, 10, NP_ADDR_LINK_LOCAL},
-    {{0xfc}, 7, NP_ADDR_ULA},
-    {{0xff}, 8, NP_ADDR_MULTICAST},
+    {{V6(0xfc00, 0, 0, 0), 0}, 7, NP_ADDR_ULA},
+    {{V6(0xfe80, 0, 0, 0), 0}, 10, NP_ADDR_LINK_LOCAL},
+    {{V6(0xff00, 0, 0, 0), 0}, 8, NP_ADDR_MULTICAST},
+    {{0, 0}, 128, NP_ADDR_UNSPECIFIED},
+    {{0, 1}, 128, NP_ADDR_LOOPBACK},
+    {{0, V6(0, 0xffff, 0, 0)}, 96, NP_ADDR_MAPPED},
+    {{0, 0}, 96, NP_ADDR_COMPATIBLE},
+    {{0, V6(0xffff, 0, 0, 0)}, 96, NP_ADDR_COMPATIBLE}, /* RFC 2765: IPv4-translated */
+    {{V6(0x0064, 0xff9b, 0, 0), 0}, 96, NP_ADDR_NAT64},
+    {{V6(0x0064, 0xff9b, 1, 0), 0}, 48, NP_ADDR_NAT64},
+    {{V6(0x0100, 0, 0, 0), 0}, 64, NP_ADDR_RESERVED},
+    {{V6(0x2001, 0x0002, 0, 0), 0}, 48, NP_ADDR_RESERVED},
+    {{V6(0x2001, 0x0db8, 0, 0), 0}, 32, NP_ADDR_RESERVED},
+    {{V6(0x3fff, 0, 0, 0), 0}, 20, NP_ADDR_RESERVED},
+    {{V6(0x2002, 0, 0, 0), 0}, 16, NP_ADDR_6TO4},
 };
 
-static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
+static struct halves halves_of(const struct np_addr *addr)
 {
-    unsigned whole = bits / 8, rest = bits % 8;
-    if (memcmp(a, b, whole) != 0)
-        return false;
-    if (rest == 0)
+    struct halves halves;
+    memcpy(&halves, addr->bytes, sizeof halves);
+    return (struct halves){be64toh(halves.high), be64toh(halves.low)};
+}
+
+/* Do the first bits of two addresses agree? */
+static bool bits_equal(struct halves a, struct halves b, unsigned bits)
+{
+    if (bits == 0)
         return true;
-    uint8_t mask = (uint8_t)(0xff << (8 - rest));
-    return ((a[whole] ^ b[whole]) & mask) == 0;
+    uint64_t differ = a.high ^ b.high;
+    if (bits <= 64)
+        return differ >> (64 - bits) == 0;
+    return differ == 0 && (a.low ^ b.low) >> (128 - bits) == 0;
 }
 
 int np_addr_parse(const char *text, struct np_addr *out_addr)
@@ -208,10 +228,10 @@ struct np_endpoint np_endpoint_from_sockaddr(const struct sockaddr *sa)
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
         endpoint.addr = np_addr_from_bytes(&in6->sin6_addr, 16);
         endpoint.port = ntohs(in6->sin6_port);
-        struct np_addr v4;
-        if (np_addr_classify(&endpoint.addr) == NP_ADDR_MAPPED && np_addr_embedded_v4(&endpoint.addr, &v4))
-            endpoint.addr = v4;
-        else if (np_addr_classify(&endpoint.addr) == NP_ADDR_LINK_LOCAL)
+        enum np_addr_class class = np_addr_classify(&endpoint.addr);
+        if (class == NP_ADDR_MAPPED)
+            endpoint.addr = np_addr_from_bytes(endpoint.addr.bytes + 12, 4);
+        else if (class == NP_ADDR_LINK_LOCAL)
             endpoint.addr.scope = in6->sin6_scope_id;
     }
     return endpoint;
@@ -256,7 +276,7 @@ bool np_addr_equal(const struct np_addr *a, const struct np_addr *b)
 bool np_prefix_contains(const struct np_prefix *prefix, const struct np_addr *addr)
 {
     return prefix->addr.family != AF_UNSPEC && prefix->addr.family == addr->family &&
-           bits_equal(prefix->addr.bytes, addr->bytes, prefix->length);
+           bits_equal(halves_of(&prefix->addr), halves_of(addr), prefix->length);
 }
 
 struct np_prefix np_prefix_of(const struct np_addr *addr, uint8_t length)
@@ -277,8 +297,9 @@ enum np_addr_class np_addr_classify(const struct np_addr *addr)
     size_t count = addr->family == AF_INET ? sizeof class_v4 / sizeof *class_v4 : sizeof class_v6 / sizeof *class_v6;
     if (addr->family != AF_INET && addr->family != AF_INET6)
         return NP_ADDR_NONE;
+    struct halves halves = halves_of(addr);
     for (size_t i = 0; i < count; i++) {
-        if (bits_equal(rows[i].bytes, addr->bytes, rows[i].length))
+        if (bits_equal(rows[i].net, halves, rows[i].length))
             return rows[i].class;
     }
     return NP_ADDR_GLOBAL;

@@ -29,11 +29,14 @@ static bool is_lan_interface(const struct np_admit *admit, uint32_t ifindex)
 
 bool np_admit(const struct np_admit *admit, const struct np_addr *source, uint32_t ifindex)
 {
-    struct np_addr inner, from = *source;
+    struct np_addr inner;
     uint32_t loopback = admit->loopback_ifindex ? admit->loopback_ifindex : 1;
-    if (np_addr_classify(&from) == NP_ADDR_MAPPED && np_addr_embedded_v4(&from, &inner))
-        from = inner;
-    switch (np_addr_classify(&from)) {
+    enum np_addr_class class = np_addr_classify(source);
+    if (class == NP_ADDR_MAPPED && np_addr_embedded_v4(source, &inner)) {
+        source = &inner;
+        class = np_addr_classify(source);
+    }
+    switch (class) {
     case NP_ADDR_NONE:
     case NP_ADDR_UNSPECIFIED:
     case NP_ADDR_MULTICAST:
@@ -41,7 +44,7 @@ bool np_admit(const struct np_admit *admit, const struct np_addr *source, uint32
     case NP_ADDR_LOOPBACK:
         return ifindex == loopback || ifindex == 0;
     case NP_ADDR_LINK_LOCAL:
-        if (from.family == AF_INET6)
+        if (source->family == AF_INET6)
             return ifindex == loopback || is_lan_interface(admit, ifindex);
         break;
     default:
@@ -50,11 +53,11 @@ bool np_admit(const struct np_admit *admit, const struct np_addr *source, uint32
     /* The kernel delivers what this host sends to itself on loopback, with a LAN address as its source. */
     for (size_t i = 0; i < admit->subnet_count; i++) {
         const struct np_admit_subnet *subnet = &admit->subnets[i];
-        if ((subnet->ifindex == ifindex || ifindex == loopback) && np_prefix_contains(&subnet->prefix, &from))
+        if ((subnet->ifindex == ifindex || ifindex == loopback) && np_prefix_contains(&subnet->prefix, source))
             return true;
     }
     for (size_t i = 0; i < admit->allow_count; i++) {
-        if (np_prefix_contains(&admit->allow[i], &from))
+        if (np_prefix_contains(&admit->allow[i], source))
             return true;
     }
     return false;
