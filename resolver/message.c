@@ -164,14 +164,10 @@ void np_answer_start(struct np_answer *answer, const struct np_query *query, uin
 static void write_name(struct np_answer *answer, const struct np_name *name)
 {
     const struct np_name *qname = &answer->query->qname;
-    size_t pos = 0;
+    size_t pos = answer->query->question ? 0 : name->len - 1u; /* without a question there is nothing to point at */
     for (; name->wire[pos] != 0; pos += name->wire[pos] + 1u) {
         size_t tail = name->len - pos;
-        if (!answer->query->question || tail > qname->len)
-            continue;
-        struct np_name suffix = {.len = (uint8_t)tail};
-        memcpy(suffix.wire, name->wire + pos, tail);
-        if (!np_name_within(qname, &suffix))
+        if (name != qname && !np_name_ends(qname, name->wire + pos, tail))
             continue;
         np_write_bytes(&answer->writer, name->wire, pos);
         np_write_u16(&answer->writer, (uint16_t)(POINTER | (NP_DNS_HEADER_LEN + qname->len - tail)));

@@ -128,9 +128,11 @@ void np_name_read(struct np_reader *r, struct np_name *out_name)
 {
     struct np_reader at = *r;
     size_t segment = r->pos; /* where the labels being read began: a pointer must go before it, so the walk ends */
-    size_t len = 0;
+    const uint8_t *first = np_read_bytes(&at, 0); /* the bytes there, which are copied in one go */
+    size_t len = 0;                               /* of what was copied */
     bool jumped = false;
     for (;;) {
+        size_t labels = at.pos - segment;
         uint8_t length = np_read_u8(&at);
         if (at.error)
             break;
@@ -141,22 +143,23 @@ void np_name_read(struct np_reader *r, struct np_name *out_name)
             jumped = true;
             if (at.error || target >= segment || target < HEADER_LEN)
                 break;
+            memcpy(out_name->wire + len, first, labels);
+            len += labels;
             /* What is pointed at is an earlier name, so it also ends before: it must not run on into bytes that come
              * after it, which may be gone when the message is given on. */
             at.size = segment;
             segment = target;
             np_read_seek(&at, target);
+            first = np_read_bytes(&at, 0);
             continue;
         }
-        const uint8_t *label = np_read_bytes(&at, length);
-        if (length > LABEL_MAX || !label || len + length + 1u > NP_NAME_WIRE_MAX)
+        np_read_skip(&at, length);
+        if (length > LABEL_MAX || at.error || len + labels + length + 1u > NP_NAME_WIRE_MAX)
             break;
-        out_name->wire[len] = length;
-        memcpy(out_name->wire + len + 1, label, length);
-        len += length + 1u;
         if (length > 0)
             continue;
-        out_name->len = (uint8_t)len;
+        memcpy(out_name->wire + len, first, labels + 1);
+        out_name->len = (uint8_t)(len + labels + 1);
         if (!jumped)
             np_read_seek(r, at.pos);
         return;
@@ -173,11 +176,16 @@ bool np_name_equal(const struct np_name *a, const struct np_name *b)
 
 bool np_name_within(const struct np_name *name, const struct np_name *zone)
 {
-    if (zone->len > name->len)
+    return np_name_ends(name, zone->wire, zone->len);
+}
+
+bool np_name_ends(const struct np_name *name, const uint8_t *labels, size_t len)
+{
+    if (len > name->len)
         return false;
     /* The bytes first: they differ at once for nearly every pair, and need no walk over the labels. */
-    size_t start = (size_t)(name->len - zone->len), pos = 0;
-    if (!bytes_equal(name->wire + start, zone->wire, zone->len))
+    size_t start = name->len - len, pos = 0;
+    if (!bytes_equal(name->wire + start, labels, len))
         return false;
     while (pos < start)
         pos += name->wire[pos] + 1u;

@@ -41,6 +41,10 @@ bool np_name_equal(const struct np_name *a, const struct np_name *b);
 /* Is name equal to zone or below it? Everything is at or below the root. */
 bool np_name_within(const struct np_name *name, const struct np_name *zone);
 
+/* Does name end with these labels (wire form, len bytes, at a label's border)? np_name_within for a zone that is no
+ * struct np_name. */
+bool np_name_ends(const struct np_name *name, const uint8_t *labels, size_t len);
+
 /* Number of labels without the root: 2 for "box.example". */
 unsigned np_name_labels(const struct np_name *name);
 
