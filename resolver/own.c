@@ -128,30 +128,40 @@ void np_own_soa(const struct np_view *view, const struct np_name *zone, enum np_
     np_answer_soa(answer, section, zone, view->ttl, zone, &rname, view->serial, timers);
 }
 
-static size_t add_addresses(const struct np_view *view, const struct np_prefix *addresses, size_t count,
-                            const struct np_name *owner, bool add, struct np_answer *answer)
+/* Adds the usable addresses of the list. Returns whether there were any. */
+static bool add_addresses(const struct np_view *view, const struct np_prefix *addresses, size_t count,
+                          const struct np_name *owner, struct np_answer *answer)
 {
-    size_t usable = 0;
+    bool any = false;
     for (size_t i = 0; i < count; i++) {
         if (!np_view_usable(&addresses[i].addr))
             continue;
-        usable++;
-        if (add)
-            np_answer_address(answer, NP_SECTION_ANSWER, owner, view->ttl, &addresses[i].addr);
+        any = true;
+        np_answer_address(answer, NP_SECTION_ANSWER, owner, view->ttl, &addresses[i].addr);
     }
-    return usable;
+    return any;
 }
 
-/* The addresses of the family that qtype asks for. */
+static bool any_usable(const struct np_prefix *addresses, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (np_view_usable(&addresses[i].addr))
+            return true;
+    }
+    return false;
+}
+
+/* The addresses of the family that qtype asks for: the interface's where it has a usable one of either family. */
 static void answer_addresses(const struct np_view *view, uint32_t ifindex, uint16_t qtype, const struct np_name *owner,
                              struct np_answer *answer)
 {
     const struct np_view_interface *interface = ifindex ? np_view_interface(view, ifindex) : NULL;
     bool v4 = qtype == NP_RR_A;
     if (interface && interface->lan) {
-        size_t usable = add_addresses(view, interface->v4, interface->v4_count, owner, v4, answer) +
-                        add_addresses(view, interface->v6, interface->v6_count, owner, !v4, answer);
-        if (usable > 0)
+        const struct np_prefix *asked = v4 ? interface->v4 : interface->v6, *other = v4 ? interface->v6 : interface->v4;
+        size_t asked_count = v4 ? interface->v4_count : interface->v6_count;
+        size_t other_count = v4 ? interface->v6_count : interface->v4_count;
+        if (add_addresses(view, asked, asked_count, owner, answer) || any_usable(other, other_count))
             return;
     }
     const struct np_addr *primary = v4 ? view->primary_v4 : view->primary_v6;
