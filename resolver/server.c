@@ -69,6 +69,7 @@ int np_server_new(uv_loop_t *loop, np_serve_fn *serve, np_serve_admit_fn *admit,
     server->serve = serve;
     server->admit = admit;
     server->ctx = ctx;
+    np_server_udp_init(server);
     uv_timer_init(loop, &server->tick);
     server->tick.data = server;
     server->handles = 1;

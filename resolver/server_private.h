@@ -39,7 +39,7 @@ struct connection {
     uint8_t in[2 + NP_SERVER_TCP_QUERY_MAX];
 };
 
-/* The buffers of one UDP batch. */
+/* The buffers of one UDP batch. What does not change from packet to packet is set once, by np_server_udp_init. */
 struct udp_batch {
     struct mmsghdr in[UDP_BATCH], out[UDP_BATCH];
     struct iovec in_iov[UDP_BATCH], out_iov[UDP_BATCH];
@@ -70,6 +70,9 @@ struct np_server {
     struct udp_batch udp;
     uint8_t tcp_out[TCP_BATCH_OUT];
 };
+
+/* Prepares the buffers of the UDP batch, once. */
+void np_server_udp_init(struct np_server *server);
 
 /* The listener's socket is readable: receives, serves and sends what is there. */
 void np_server_udp_readable(struct listener *listener);

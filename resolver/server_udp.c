@@ -83,35 +83,43 @@ static bool serve_packet(struct listener *listener, unsigned i, unsigned out)
                              sizeof batch->out_data[out]);
     if (len <= 0)
         return false;
-    batch->out_iov[out] = (struct iovec){batch->out_data[out], (size_t)len};
-    batch->out[out].msg_hdr = (struct msghdr){
-        .msg_name = &batch->peers[i],
-        .msg_namelen = header->msg_namelen,
-        .msg_iov = &batch->out_iov[out],
-        .msg_iovlen = 1,
-        .msg_control = &batch->out_control[out],
-    };
-    batch->out[out].msg_hdr.msg_controllen = write_pktinfo(client, &batch->out_control[out]);
-    if (batch->out[out].msg_hdr.msg_controllen == 0)
-        batch->out[out].msg_hdr.msg_control = NULL;
+    struct msghdr *answer = &batch->out[out].msg_hdr;
+    batch->out_iov[out].iov_len = (size_t)len;
+    answer->msg_name = header->msg_name;
+    answer->msg_namelen = header->msg_namelen;
+    answer->msg_controllen = write_pktinfo(client, &batch->out_control[out]);
+    answer->msg_control = answer->msg_controllen > 0 ? &batch->out_control[out] : NULL;
     return true;
+}
+
+/* What the kernel wrote into the header of a received packet, put back. */
+static void reset_header(struct udp_batch *batch, unsigned i)
+{
+    batch->in[i].msg_hdr.msg_namelen = sizeof batch->peers[i];
+    batch->in[i].msg_hdr.msg_controllen = sizeof batch->in_control[i];
+}
+
+void np_server_udp_init(struct np_server *server)
+{
+    struct udp_batch *batch = &server->udp;
+    for (unsigned i = 0; i < UDP_BATCH; i++) {
+        batch->in_iov[i] = (struct iovec){batch->in_data[i], UDP_QUERY_MAX};
+        batch->in[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->peers[i],
+            .msg_iov = &batch->in_iov[i],
+            .msg_iovlen = 1,
+            .msg_control = &batch->in_control[i],
+        };
+        reset_header(batch, i);
+        batch->out_iov[i].iov_base = batch->out_data[i];
+        batch->out[i].msg_hdr = (struct msghdr){.msg_iov = &batch->out_iov[i], .msg_iovlen = 1};
+    }
 }
 
 void np_server_udp_readable(struct listener *listener)
 {
     struct udp_batch *batch = &listener->server->udp;
     for (int round = 0; round < UDP_BATCHES; round++) {
-        for (unsigned i = 0; i < UDP_BATCH; i++) {
-            batch->in_iov[i] = (struct iovec){batch->in_data[i], UDP_QUERY_MAX};
-            batch->in[i].msg_hdr = (struct msghdr){
-                .msg_name = &batch->peers[i],
-                .msg_namelen = sizeof batch->peers[i],
-                .msg_iov = &batch->in_iov[i],
-                .msg_iovlen = 1,
-                .msg_control = &batch->in_control[i],
-                .msg_controllen = sizeof batch->in_control[i],
-            };
-        }
         int n = recvmmsg(listener->fd, batch->in, UDP_BATCH, MSG_DONTWAIT, NULL);
         if (n <= 0)
             return;
@@ -120,6 +128,8 @@ void np_server_udp_readable(struct listener *listener)
             answers += serve_packet(listener, i, answers);
         if (answers > 0)
             send_batch(listener, answers);
+        for (unsigned i = 0; i < (unsigned)n; i++)
+            reset_header(batch, i);
         if (n < UDP_BATCH || listener->server->closing)
             return;
     }
