@@ -94,6 +94,13 @@ static void append(char *out, size_t size, const char *format, ...)
     va_end(args);
 }
 
+/* The next len bytes of the reader. */
+static void append_text(char *out, size_t size, struct np_reader *r, size_t len)
+{
+    const uint8_t *text = np_read_bytes(r, len);
+    append(out, size, "%.*s", text ? (int)len : 0, text ? (const char *)text : "");
+}
+
 static void append_name(char *out, size_t size, const uint8_t *message, size_t len, size_t pos, size_t *out_pos)
 {
     char text[NP_NAME_TEXT_MAX];
@@ -150,10 +157,9 @@ static void append_rdata(char *out, size_t size, const uint8_t *message, size_t 
         break;
     case NP_RR_CAA: {
         append(out, size, "%u ", np_read_u8(&r));
-        uint8_t tag_len = np_read_u8(&r);
-        append(out, size, "%.*s ", tag_len, (const char *)np_read_bytes(&r, tag_len));
-        size_t left = np_reader_left(&r);
-        append(out, size, "%.*s", (int)left, (const char *)np_read_bytes(&r, left));
+        append_text(out, size, &r, np_read_u8(&r));
+        append(out, size, " ");
+        append_text(out, size, &r, np_reader_left(&r));
         break;
     }
     default:
