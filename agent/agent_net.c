@@ -169,6 +169,9 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     view->forward_count = c->forward_count;
     view->rate_limit = c->rate_limit;
     view->inflight_limit = c->inflight_limit;
+    view->rebind_filter = c->rebind_filter;
+    memcpy(view->rebind_allow, c->rebind_allow, sizeof c->rebind_allow);
+    view->rebind_count = c->rebind_count;
 }
 
 /* The wall-clock moment at which the certificate's validity changes next. */

@@ -9,6 +9,7 @@
 
 static const char *const role_choices[] = {"host", "router", NULL};
 static const char *const publish_choices[] = {"public", "local-only", NULL};
+static const char *const filter_choices[] = {"auto", "on", "off", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 const struct np_config_key np_agent_config_keys[] = {
@@ -37,6 +38,10 @@ const struct np_config_key np_agent_config_keys[] = {
     {"forward", NP_CONFIG_LIST, NULL,
      "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}; servers are written as for upstream", NULL,
      0, 0},
+    {"rebind-filter", NP_CONFIG_STRING, "auto",
+     "auto: filter private addresses out of DNS where role = router; on; off", filter_choices, 0, 0},
+    {"rebind-allow", NP_CONFIG_LIST, NULL,
+     "names that pass the filter: {\"router.example\"}, or all below one: {\"*.plex.direct\"}", NULL, 0, 0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
     {"rate-limit", NP_CONFIG_INT, "1000",
      "DNS queries a second of one client over UDP, above it must come over TCP; 0: no limit", NULL, 0,
@@ -220,6 +225,27 @@ static int read_forwards(const struct np_config *file, struct np_agent_config *c
     return 0;
 }
 
+static int read_filter(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    const char *filter = np_config_string(file, "rebind-filter");
+    size_t count = np_config_list_count(file, "rebind-allow");
+    c->rebind_filter = strcmp(filter, "on") == 0    ? NP_FILTER_ON
+                       : strcmp(filter, "off") == 0 ? NP_FILTER_OFF
+                                                    : NP_FILTER_AUTO;
+    if (count > NP_VIEW_REBIND_MAX)
+        return np_config_fail(file, "rebind-allow", error, "rebind-allow has more than %d names", NP_VIEW_REBIND_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(file, "rebind-allow", i);
+        if (np_view_pattern_parse(text, &c->rebind_allow[i]))
+            return np_config_fail(file, "rebind-allow", error,
+                                  "rebind-allow: '%.80s' is not a name such as router.example, or *.plex.direct for "
+                                  "all below one",
+                                  text);
+    }
+    c->rebind_count = count;
+    return 0;
+}
+
 static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
@@ -284,6 +310,8 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
         rc = read_lists(file, c, error);
     if (rc == 0)
         rc = read_forwards(file, c, error);
+    if (rc == 0)
+        rc = read_filter(file, c, error);
     if (rc == 0)
         rc = read_services(file, c, error);
     return rc ? rc : read_factory(file, c, error);

@@ -50,6 +50,9 @@ struct np_agent_config {
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
     size_t forward_count;
     uint32_t rate_limit, inflight_limit; /* as the view has them */
+    enum np_filter rebind_filter;
+    struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
+    size_t rebind_count;
     bool dns, http, https;
     uint16_t dns_port, http_port, https_port;
     bool has_backend;

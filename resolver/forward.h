@@ -42,9 +42,10 @@ struct np_forward_result {
     size_t len;
     enum np_ede ede;       /* why none came */
     enum np_rebind filter; /* for judge to set; PASS at first */
+    struct np_addr found;  /* for judge to set: why the filter blocks or strips */
 };
 
-/* Called once an upstream question ends well, before its clients are told: sets result->filter. */
+/* Called once an upstream question ends well, before its clients are told: sets result->filter and found. */
 typedef void np_forward_judge_fn(void *ctx, struct np_forward_result *result);
 
 /* Tells one client how its question ended. query is as it was given to np_forward_ask. Never called from inside

@@ -83,6 +83,16 @@ static bool is_bad_record(struct judge *judge, const struct np_rr *rr, struct np
     return is_bad_address(judge, rr, &addr);
 }
 
+/* What was asked for decides, whatever CNAMEs lead to: that is the name whose pages a browser lets at the address. */
+static bool is_excepted(const struct np_view *view, const struct np_name *qname)
+{
+    for (size_t i = 0; i < view->rebind_count; i++) {
+        if (np_view_pattern_matches(&view->rebind_allow[i], qname))
+            return true;
+    }
+    return false;
+}
+
 enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *message, size_t len, struct np_addr *out_addr)
 {
     struct judge judge = {.view = view};
@@ -90,10 +100,14 @@ enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *messag
     struct np_rr rr;
     enum np_rebind verdict = NP_REBIND_PASS;
     int more;
-    if (view->role != NP_ROLE_ROUTER)
+    if (out_addr)
+        *out_addr = judge.found;
+    if (!np_view_filters(view))
         return NP_REBIND_PASS;
     if (np_walk_start(&walk, message, len))
         return NP_REBIND_BLOCK;
+    if (is_excepted(view, &walk.qname))
+        return NP_REBIND_PASS;
     judge.zone_asked = view->zone.len > 1 && np_name_within(&walk.qname, &view->zone);
     while ((more = np_walk_next(&walk, &rr)) > 0 && verdict != NP_REBIND_BLOCK) {
         if (rr.section == NP_SECTION_AUTHORITY || !is_bad_record(&judge, &rr, np_reader_make(message, len)))

@@ -21,8 +21,9 @@ enum np_rebind {
 
 /* Judges a whole response (well-formed: np_walk goes through it, else BLOCK). Passed are names under the view's device
  * zone whose address lies in a connected LAN subnet: another nameplate box in this home. Both the question and the
- * record's owner must lie in that zone, so that a CNAME from elsewhere does not profit. Where the view's role is not
- * router, everything passes. out_addr (may be NULL) is the address that was found unless PASS. */
+ * record's owner must lie in that zone, so that a CNAME from elsewhere does not profit. Answers to the view's
+ * exceptions (rebind_allow) pass whole; where the filter is off, everything does. out_addr (may be NULL) is the address
+ * that was found unless PASS; AF_UNSPEC where the answer is malformed. */
 enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *message, size_t len,
                                struct np_addr *out_addr);
 

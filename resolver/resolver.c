@@ -1,30 +1,37 @@
 #include "resolver/resolver.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "resolver/base/admit.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/pace.h"
 #include "resolver/base/random.h"
+#include "resolver/blocked.h"
 #include "resolver/forward.h"
 #include "resolver/limit.h"
 #include "resolver/local.h"
 #include "resolver/response.h"
 #include "resolver/special.h"
 
-#define LOOPBACK_IFINDEX 1 /* in every network namespace of Linux */
+#define LOOPBACK_IFINDEX 1     /* in every network namespace of Linux */
+#define BLOCKED_LINES    10    /* at once: a page with a few bad names */
+#define BLOCKED_LINE_MS  30000 /* then one in so long, whatever a page does */
 
 struct np_resolver {
+    uv_loop_t *loop;
     struct np_view view;
     struct np_admit admit;
     struct np_server *server;
     struct np_forward *forward;
     struct np_stats_answers answers;
     struct np_limit limit;
-    uv_loop_t *loop;
-    unsigned open; /* server and forward, until both are closed */
+    struct np_blocked blocked;
+    struct np_pace blocked_lines; /* in the log */
+    unsigned open;                /* server and forward, until both are closed */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
 
@@ -90,18 +97,29 @@ static void judge(void *ctx, struct np_forward_result *result)
 {
     struct np_resolver *resolver = ctx;
     const struct np_view *view = &resolver->view;
-    struct np_addr found;
     /* A zone that the owner sends to a server of his own is home's: its addresses are private by nature. */
     if (np_special_forward(view, result->qname))
         return;
-    result->filter = np_rebind_check(view, result->message, result->len, &found);
-    if (result->filter != NP_REBIND_BLOCK)
-        return;
-    char text[NP_NAME_TEXT_MAX], addr[NP_ADDR_TEXT_MAX];
+    result->filter = np_rebind_check(view, result->message, result->len, &result->found);
+}
+
+/* Counts what the filter blocked, and says so, though not as often as strangers like. */
+static void note_blocked(struct np_resolver *resolver, const struct np_forward_result *result)
+{
+    int64_t now_ms = (int64_t)uv_now(resolver->loop);
+    char text[NP_NAME_TEXT_MAX], addr[NP_ADDR_TEXT_MAX], more[64] = "";
     struct np_name name = *result->qname;
+    uint64_t missed;
+    resolver->answers.blocked++;
+    np_blocked_add(&resolver->blocked, &name, result->qtype, &result->found, now_ms);
+    if (!np_pace_take(&resolver->blocked_lines, now_ms, &missed))
+        return;
     np_name_lower(&name);
-    np_info("rebinding filter: %.300s type %u named %s", np_name_format(&name, text), result->qtype,
-            np_addr_format(&found, addr));
+    if (missed > 0)
+        snprintf(more, sizeof more, " (and %llu others, not logged)", (unsigned long long)missed);
+    np_info("rebinding filter: %.300s type %u %s%s%s", np_name_format(&name, text), result->qtype,
+            result->found.family == AF_UNSPEC ? "answered malformed" : "named ",
+            result->found.family == AF_UNSPEC ? "" : np_addr_format(&result->found, addr), more);
 }
 
 static void answered(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
@@ -112,7 +130,7 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     uint8_t *out = resolver->out;
     size_t len = 0;
     if (result->message && result->filter == NP_REBIND_BLOCK) {
-        resolver->answers.blocked++;
+        note_blocked(resolver, result);
         len = np_local_blocked(&resolver->view, client, query, out, sizeof resolver->out);
     } else if (result->message) {
         /* No upstream is trusted to validate for us as yet: AD is never shown. */
@@ -144,6 +162,7 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     np_limit_init(&resolver->limit, key);
     resolver->loop = loop;
     np_view_init(&resolver->view);
+    np_pace_init(&resolver->blocked_lines, BLOCKED_LINES, BLOCKED_LINE_MS, (int64_t)uv_now(loop));
     int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
     if (rc) {
         free(resolver);
@@ -177,6 +196,17 @@ struct np_server *np_resolver_server(struct np_resolver *resolver)
     return resolver->server;
 }
 
+static void blocked_stats(const struct np_resolver *resolver, struct np_stats *stats)
+{
+    const struct np_blocked_name *top[NP_BLOCKED_MAX];
+    int64_t now_ms = (int64_t)uv_now(resolver->loop);
+    stats->blocked_count = np_blocked_top(&resolver->blocked, top, NP_BLOCKED_MAX);
+    for (size_t i = 0; i < stats->blocked_count; i++) {
+        stats->blocked[i] = *top[i];
+        stats->blocked[i].last_ms = now_ms - top[i]->last_ms;
+    }
+}
+
 void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats)
 {
     memset(out_stats, 0, sizeof *out_stats);
@@ -185,6 +215,7 @@ void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_
     out_stats->forward = *np_forward_stats(resolver->forward);
     out_stats->inflight = np_forward_inflight(resolver->forward);
     out_stats->upstream_count = np_forward_upstreams(resolver->forward, out_stats->upstreams, NP_STATS_UPSTREAMS_MAX);
+    blocked_stats(resolver, out_stats);
 }
 
 void np_resolver_close(struct np_resolver *resolver)

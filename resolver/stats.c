@@ -61,18 +61,49 @@ static json_t *upstream_json(const struct np_forward_upstream *upstream)
                      (json_int_t)upstream->answers, "failures", (json_int_t)upstream->failures);
 }
 
+static json_t *upstreams_json(const struct np_stats *stats)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < stats->upstream_count; i++) {
+        if (json_array_append_new(array, upstream_json(&stats->upstreams[i])))
+            break;
+    }
+    return array;
+}
+
+static json_t *blocked_json(const struct np_stats *stats)
+{
+    json_t *array = json_array();
+    char name[NP_NAME_TEXT_MAX], address[NP_ADDR_TEXT_MAX];
+    size_t room = NP_STATS_NAMES_MAX;
+    for (size_t i = 0; i < stats->blocked_count; i++) {
+        const struct np_blocked_name *entry = &stats->blocked[i];
+        json_t *item = json_pack(
+            "{s:s, s:I, s:I, s:i, s:o, s:I}", "name", np_name_format(&entry->name, name), "count",
+            (json_int_t)entry->count, "error", (json_int_t)entry->error, "type", (int)entry->qtype, "address",
+            entry->addr.family == AF_UNSPEC ? json_null() : json_string(np_addr_format(&entry->addr, address)),
+            "last_seconds", (json_int_t)(entry->last_ms / 1000));
+        size_t size = strlen(name) * 2 + 200; /* a backslash is two in JSON; the numbers and the members' names */
+        if (size > room || json_array_append(array, item)) {
+            json_decref(item);
+            break;
+        }
+        json_decref(item);
+        room -= size;
+    }
+    return array;
+}
+
 char *np_stats_encode(const struct np_stats *stats)
 {
-    json_t *root = json_object(), *upstreams = json_array();
-    int failed = !root || !upstreams;
+    json_t *root = json_object();
+    int failed = !root;
     for (size_t i = 0; i < FIELD_COUNT && !failed; i++)
         failed = json_object_set_new(group_of(root, fields[i].group), fields[i].name,
                                      json_integer((json_int_t)get(stats, &fields[i])));
-    for (size_t i = 0; i < stats->upstream_count && !failed; i++)
-        failed = json_array_append_new(upstreams, upstream_json(&stats->upstreams[i]));
-    failed = failed || json_object_set(root, "upstreams", upstreams);
+    failed = failed || json_object_set_new(root, "upstreams", upstreams_json(stats)) ||
+             json_object_set_new(root, "blocked", blocked_json(stats));
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
-    json_decref(upstreams);
     json_decref(root);
     return text;
 }
@@ -127,6 +158,45 @@ static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
     return 0;
 }
 
+static int parse_blocked_name(const json_t *item, struct np_blocked_name *out)
+{
+    const char *name = json_string_value(json_object_get(item, "name"));
+    const char *address = json_string_value(json_object_get(item, "address"));
+    int64_t count, error, type, last_s;
+    if (!name || np_name_parse(name, &out->name) || (address && np_addr_parse(address, &out->addr)))
+        return NP_E_MALFORMED;
+    int rc = number_of(json_object_get(item, "count"), &count);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "error"), &error);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "type"), &type);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "last_seconds"), &last_s);
+    if (rc == 0 && (type > UINT16_MAX || last_s > INT64_MAX / 1000))
+        rc = NP_E_MALFORMED;
+    if (rc)
+        return rc;
+    out->count = (uint64_t)count;
+    out->error = (uint64_t)error;
+    out->qtype = (uint16_t)type;
+    out->last_ms = last_s * 1000;
+    return 0;
+}
+
+static int parse_blocked(const json_t *array, struct np_stats *stats)
+{
+    size_t count = json_array_size(array);
+    if (array && !json_is_array(array))
+        return NP_E_TYPE;
+    if (count > NP_BLOCKED_MAX)
+        return NP_E_LIMIT;
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = parse_blocked_name(json_array_get(array, i), &stats->blocked[i]);
+    stats->blocked_count = count;
+    return rc;
+}
+
 static int parse_upstreams(const json_t *array, struct np_stats *stats)
 {
     size_t count = json_array_size(array);
@@ -155,6 +225,8 @@ int np_stats_parse(const char *text, size_t len, struct np_stats *out_stats)
         rc = parse_fields(root, stats);
     if (rc == 0)
         rc = parse_upstreams(json_object_get(root, "upstreams"), stats);
+    if (rc == 0)
+        rc = parse_blocked(json_object_get(root, "blocked"), stats);
     if (rc == 0)
         *out_stats = *stats;
     free(stats);

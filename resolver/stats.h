@@ -4,7 +4,9 @@
  *   {"answers": {"own": 5, "special": 0, "forwarded": 12, "blocked": 1, "failed": 0, "errors": 0, "dropped": 0},
  *    "server": {"udp_in": 18, ...}, "forward": {"asked": 12, ...},
  *    "upstreams": [{"zone": ".", "address": "198.51.100.53:53", "alive": true, "srtt_us": 1800, "answers": 12,
- *                   "failures": 0}]}
+ *                   "failures": 0}],
+ *    "blocked": [{"name": "evil.example", "count": 3, "error": 0, "type": 1, "address": "192.168.1.1",
+ *                 "last_seconds": 20}]}
  *
  * The shape is stable: members are added, never renamed or removed. Counters run from the resolver's start. Which there
  * are is one table in stats.c. The agent parses what its resolver sends as it would a stranger's: that process reads
@@ -15,11 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "resolver/blocked.h"
 #include "resolver/forward.h"
 #include "resolver/server.h"
 
-#define NP_STATS_TEXT_MAX      (64 * 1024) /* bytes of JSON: half a channel frame */
-#define NP_STATS_UPSTREAMS_MAX 40          /* eight for everything, and one of each forwarded zone */
+#define NP_STATS_TEXT_MAX      (120 * 1024) /* bytes of JSON: fits a channel frame */
+#define NP_STATS_NAMES_MAX     (40 * 1024)  /* of these for blocked names: one of 255 odd bytes takes 1,300 */
+#define NP_STATS_UPSTREAMS_MAX 40           /* eight for everything, and one of each forwarded zone */
 
 /* Queries by what became of them. Each is in one of own, special, forwarded, errors, dropped, truncated and over_rate;
  * blocked and failed are ends of forwarded ones. */
@@ -36,9 +40,12 @@ struct np_stats {
     uint64_t inflight; /* questions that are being asked now */
     size_t upstream_count;
     struct np_forward_upstream upstreams[NP_STATS_UPSTREAMS_MAX];
+    size_t blocked_count;
+    struct np_blocked_name blocked[NP_BLOCKED_MAX]; /* most frequent first; last_ms is how long ago */
 };
 
-/* Writes it as compact JSON: malloc'd (the caller frees it), NULL when out of memory. */
+/* Writes it as compact JSON, with as many blocked names as have room: malloc'd (the caller frees it), NULL when out of
+ * memory. */
 char *np_stats_encode(const struct np_stats *stats);
 
 /* Parses len bytes of JSON. What is absent is 0, unknown members are ignored. Returns 0, NP_E_MALFORMED (also for

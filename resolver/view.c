@@ -34,6 +34,40 @@ bool np_view_usable(const struct np_addr *addr)
     }
 }
 
+int np_view_pattern_parse(const char *text, struct np_view_pattern *out_pattern)
+{
+    struct np_view_pattern pattern;
+    memset(&pattern, 0, sizeof pattern);
+    pattern.below = strncmp(text, "*.", 2) == 0;
+    if (np_name_parse(text + (pattern.below ? 2 : 0), &pattern.name) || pattern.name.len <= 1)
+        return NP_E_MALFORMED;
+    *out_pattern = pattern;
+    return 0;
+}
+
+const char *np_view_pattern_format(const struct np_view_pattern *pattern, char buffer[NP_NAME_TEXT_MAX + 2])
+{
+    size_t at = 0;
+    if (pattern->below) {
+        memcpy(buffer, "*.", 2);
+        at = 2;
+    }
+    np_name_format(&pattern->name, buffer + at);
+    return buffer;
+}
+
+bool np_view_pattern_matches(const struct np_view_pattern *pattern, const struct np_name *name)
+{
+    if (!pattern->below)
+        return np_name_equal(name, &pattern->name);
+    return name->len > pattern->name.len && np_name_within(name, &pattern->name);
+}
+
+bool np_view_filters(const struct np_view *view)
+{
+    return view->rebind_filter == NP_FILTER_AUTO ? view->role == NP_ROLE_ROUTER : view->rebind_filter == NP_FILTER_ON;
+}
+
 static int admit_subnet(struct np_admit *admit, const struct np_prefix *address, uint32_t index)
 {
     struct np_prefix subnet = np_prefix_of(&address->addr, address->length);

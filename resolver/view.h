@@ -10,7 +10,8 @@
  *    "primary":{"v4":["192.168.1.1"],"v6":["fd42::1"]}, "allow":["10.9.0.0/16"],
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
  *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}],
- *    "limits":{"rate":1000,"inflight":512}}
+ *    "limits":{"rate":1000,"inflight":512},
+ *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -36,9 +37,11 @@
 #define NP_VIEW_FORWARDS_MAX   32
 #define NP_VIEW_FORWARD_TO_MAX 4
 #define NP_VIEW_IFNAME_MAX     16 /* IFNAMSIZ */
-#define NP_VIEW_INFLIGHT       512 /* of one client at once, unless the view says otherwise: a benchmark's, not a person's \
-                                    */
+#define NP_VIEW_INFLIGHT                                                                                               \
+    512 /* of one client at once, unless the view says otherwise: a benchmark's, not a person's                        \
+         */
 #define NP_VIEW_INFLIGHT_MAX 4096 /* as many as may wait in all (NP_FORWARD_WAITERS_MAX) */
+#define NP_VIEW_REBIND_MAX   32   /* exceptions a person would write */
 #define NP_VIEW_TTL_DEFAULT  10
 #define NP_VIEW_TTL_MAX      3600
 
@@ -90,6 +93,19 @@ struct np_view_forward {
     struct np_view_upstream to[NP_VIEW_FORWARD_TO_MAX];
 };
 
+/* Is the rebinding filter on? */
+enum np_filter {
+    NP_FILTER_AUTO, /* on a router, through which the home looks up everything; not on a host, behind one */
+    NP_FILTER_ON,
+    NP_FILTER_OFF
+};
+
+/* Names that pass the rebinding filter: one name, or all below it (and not itself). */
+struct np_view_pattern {
+    struct np_name name;
+    bool below;
+};
+
 /* A snapshot. np_view_init gives an empty one. */
 struct np_view {
     enum np_role role;
@@ -110,6 +126,9 @@ struct np_view {
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
     uint32_t rate_limit;     /* queries a second of one client over UDP (resolver/limit.h); 0: no limit */
     uint32_t inflight_limit; /* of its queries that wait for upstreams at the same time */
+    enum np_filter rebind_filter;
+    size_t rebind_count;
+    struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
 };
 
 /* An empty view: role host, no names, no addresses, TTL 10, no rate limit. It admits loopback alone. */
@@ -138,6 +157,19 @@ bool np_view_upstream_equal(const struct np_view_upstream *a, const struct np_vi
 
 /* Where it may be asked in clear text: port 53 of the same address for an opportunistic one. False: nowhere. */
 bool np_view_upstream_clear(const struct np_view_upstream *upstream, struct np_endpoint *out_endpoint);
+
+/* Reads "router.example" (that name) or "*.plex.direct" (every name below it). The root is neither. Returns 0 or
+ * NP_E_MALFORMED. */
+int np_view_pattern_parse(const char *text, struct np_view_pattern *out_pattern);
+
+/* Writes the pattern as np_view_pattern_parse reads it. Returns buffer. */
+const char *np_view_pattern_format(const struct np_view_pattern *pattern, char buffer[NP_NAME_TEXT_MAX + 2]);
+
+/* Is the name what the pattern means? */
+bool np_view_pattern_matches(const struct np_view_pattern *pattern, const struct np_name *name);
+
+/* Are forwarded answers filtered? */
+bool np_view_filters(const struct np_view *view);
 
 /* Fills out_admit with who is served: the subnets connected on LAN interfaces (each once) and the allow entries.
  * Returns 0, or NP_E_LIMIT when there are more subnets than np_admit holds (the rest is then not served). */

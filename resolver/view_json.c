@@ -246,6 +246,34 @@ static void parse_lists(struct in *in, json_t *root, struct np_view *view)
     }
 }
 
+static const char *const filter_words[] = {[NP_FILTER_AUTO] = "auto", [NP_FILTER_ON] = "on", [NP_FILTER_OFF] = "off"};
+
+static void parse_rebind(struct in *in, json_t *root, struct np_view *view)
+{
+    at(in, "rebind");
+    json_t *rebind = check(in, json_object_get(root, "rebind"), JSON_OBJECT);
+    json_t *value = json_object_get(rebind, "filter");
+    at(in, "rebind.filter");
+    if (value) {
+        const char *word = text_of(in, value);
+        size_t i = 0;
+        while (i < NP_FILTER_OFF && strcmp(word, filter_words[i]) != 0)
+            i++;
+        if (strcmp(word, filter_words[i]) != 0)
+            fail(in, NP_E_UNKNOWN);
+        view->rebind_filter = (enum np_filter)i;
+    }
+    at(in, "rebind.allow");
+    json_t *array = json_object_get(rebind, "allow");
+    view->rebind_count = count_of(in, array, NP_VIEW_REBIND_MAX);
+    for (size_t i = 0; i < view->rebind_count && !in->rc; i++) {
+        at(in, "rebind.allow[%zu]", i);
+        const char *text = text_of(in, json_array_get(array, i));
+        if (!in->rc && np_view_pattern_parse(text, &view->rebind_allow[i]))
+            fail(in, NP_E_MALFORMED);
+    }
+}
+
 static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
 {
     json_t *value = json_object_get(root, "version");
@@ -324,6 +352,7 @@ int np_view_parse(const char *text, size_t len, struct np_view *out_view, char e
     view->primary_v6_count = parse_primary(&in, json_object_get(primary, "v6"), "v6", AF_INET6, view->primary_v6);
     parse_lists(&in, root, view);
     parse_forwards(&in, json_object_get(root, "forward"), view);
+    parse_rebind(&in, root, view);
     if (!in.rc)
         *out_view = *view;
 out:
@@ -344,58 +373,70 @@ static bool append(json_t *array, json_t *value)
     return value && json_array_append_new(array, value) == 0;
 }
 
-static bool encode_own(const struct np_view *view, json_t *array)
+/* Gives the array, or nothing where one of its elements could not be made. */
+static json_t *whole(json_t *array, bool good)
 {
+    if (good)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *own_json(const struct np_view *view)
+{
+    json_t *array = json_array();
     bool good = true;
     for (size_t i = 0; i < view->own_count && good; i++) {
         const struct np_view_own *own = &view->own[i];
         good = append(array, json_pack("{s:o, s:b, s:b}", "name", name_json(&own->name), "wildcard", own->wildcard,
                                        "https", own->https));
     }
-    return good;
+    return whole(array, good);
 }
 
 static json_t *prefixes_json(const struct np_prefix *prefixes, size_t count)
 {
     json_t *array = json_array();
     char text[NP_ADDR_TEXT_MAX];
-    for (size_t i = 0; i < count && array; i++) {
-        if (append(array, json_string(np_prefix_format(&prefixes[i], text))))
-            continue;
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++)
+        good = append(array, json_string(np_prefix_format(&prefixes[i], text)));
+    return whole(array, good);
 }
 
 static json_t *addresses_json(const struct np_addr *addresses, size_t count)
 {
     json_t *array = json_array();
     char text[NP_ADDR_TEXT_MAX];
-    for (size_t i = 0; i < count && array; i++) {
-        if (append(array, json_string(np_addr_format(&addresses[i], text))))
-            continue;
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++)
+        good = append(array, json_string(np_addr_format(&addresses[i], text)));
+    return whole(array, good);
 }
 
 static json_t *upstreams_json(const struct np_view_upstream *upstreams, size_t count)
 {
     json_t *array = json_array();
     char text[NP_VIEW_UPSTREAM_TEXT_MAX];
-    for (size_t i = 0; i < count && array; i++) {
-        if (append(array, json_string(np_view_upstream_format(&upstreams[i], text))))
-            continue;
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++)
+        good = append(array, json_string(np_view_upstream_format(&upstreams[i], text)));
+    return whole(array, good);
 }
 
-static bool encode_interfaces(const struct np_view *view, json_t *array)
+static json_t *patterns_json(const struct np_view_pattern *patterns, size_t count)
 {
+    json_t *array = json_array();
+    char text[NP_NAME_TEXT_MAX + 2];
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++)
+        good = append(array, json_string(np_view_pattern_format(&patterns[i], text)));
+    return whole(array, good);
+}
+
+static json_t *interfaces_json(const struct np_view *view)
+{
+    json_t *array = json_array();
     bool good = true;
     for (size_t i = 0; i < view->interface_count && good; i++) {
         const struct np_view_interface *interface = &view->interfaces[i];
@@ -405,38 +446,53 @@ static bool encode_interfaces(const struct np_view *view, json_t *array)
                                        "lan", interface->lan, "v4", prefixes_json(interface->v4, interface->v4_count),
                                        "v6", prefixes_json(interface->v6, interface->v6_count)));
     }
-    return good;
+    return whole(array, good);
 }
 
-static bool encode_forwards(const struct np_view *view, json_t *array)
+static json_t *forwards_json(const struct np_view *view)
 {
+    json_t *array = json_array();
     bool good = true;
     for (size_t i = 0; i < view->forward_count && good; i++) {
         const struct np_view_forward *forward = &view->forwards[i];
         good = append(array, json_pack("{s:o, s:o}", "zone", name_json(&forward->zone), "to",
                                        upstreams_json(forward->to, forward->to_count)));
     }
-    return good;
+    return whole(array, good);
+}
+
+/* root may be NULL after an earlier failure; value may be NULL. */
+static bool put(json_t *root, const char *member, json_t *value)
+{
+    return json_object_set_new(root, member, value) == 0;
+}
+
+static bool encode_members(const struct np_view *view, json_t *root)
+{
+    return put(root, "primary",
+               json_pack("{s:o, s:o}", "v4", addresses_json(view->primary_v4, view->primary_v4_count), "v6",
+                         addresses_json(view->primary_v6, view->primary_v6_count))) &&
+           put(root, "allow", prefixes_json(view->allow, view->allow_count)) &&
+           put(root, "upstreams", upstreams_json(view->upstreams, view->upstream_count)) &&
+           put(root, "forward", forwards_json(view)) &&
+           put(root, "limits",
+               json_pack("{s:I, s:I}", "rate", (json_int_t)view->rate_limit, "inflight",
+                         (json_int_t)view->inflight_limit)) &&
+           put(root, "rebind",
+               json_pack("{s:s, s:o}", "filter", filter_words[view->rebind_filter], "allow",
+                         patterns_json(view->rebind_allow, view->rebind_count)));
 }
 
 int np_view_encode(const struct np_view *view, char **out_json)
 {
-    json_t *own = json_array(), *interfaces = json_array(), *forwards = json_array(), *root = NULL;
     char *text = NULL;
     int rc = -ENOMEM;
-    if (!own || !interfaces || !forwards || !encode_own(view, own) || !encode_interfaces(view, interfaces) ||
-        !encode_forwards(view, forwards))
-        goto out;
-    root =
-        json_pack("{s:i, s:s, s:O, s:o, s:I, s:I, s:O, s:{s:o, s:o}, s:o, s:o, s:O, s:{s:I, s:I}}", "version",
-                  NP_VIEW_VERSION, "role", view->role == NP_ROLE_ROUTER ? "router" : "host", "own", own, "zone",
-                  name_json(&view->zone), "ttl", (json_int_t)view->ttl, "serial", (json_int_t)view->serial,
-                  "interfaces", interfaces, "primary", "v4", addresses_json(view->primary_v4, view->primary_v4_count),
-                  "v6", addresses_json(view->primary_v6, view->primary_v6_count), "allow",
-                  prefixes_json(view->allow, view->allow_count), "upstreams",
-                  upstreams_json(view->upstreams, view->upstream_count), "forward", forwards, "limits", "rate",
-                  (json_int_t)view->rate_limit, "inflight", (json_int_t)view->inflight_limit);
-    text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_t *root = json_pack("{s:i, s:s, s:o, s:o, s:I, s:I, s:o}", "version", NP_VIEW_VERSION, "role",
+                             view->role == NP_ROLE_ROUTER ? "router" : "host", "own", own_json(view), "zone",
+                             name_json(&view->zone), "ttl", (json_int_t)view->ttl, "serial", (json_int_t)view->serial,
+                             "interfaces", interfaces_json(view));
+    if (encode_members(view, root))
+        text = json_dumps(root, JSON_COMPACT);
     if (!text)
         goto out;
     rc = NP_E_LIMIT;
@@ -448,8 +504,5 @@ int np_view_encode(const struct np_view *view, char **out_json)
 out:
     free(text);
     json_decref(root);
-    json_decref(own);
-    json_decref(interfaces);
-    json_decref(forwards);
     return rc;
 }

@@ -351,6 +351,11 @@ bool np_addr_embedded_v4(const struct np_addr *addr, struct np_addr *out_v4)
 
 bool np_addr_is_private_form(const struct np_addr *addr)
 {
+    static const uint8_t well_known[12] = {0x00, 0x64, 0xff, 0x9b};
+    if (addr->family == AF_INET6 && memcmp(addr->bytes, well_known, sizeof well_known) == 0) {
+        struct np_addr inner = np_addr_from_bytes(addr->bytes + sizeof well_known, 4);
+        return np_addr_is_private_form(&inner);
+    }
     switch (np_addr_classify(addr)) {
     case NP_ADDR_UNSPECIFIED:
     case NP_ADDR_LOOPBACK:

@@ -105,7 +105,9 @@ const char *np_addr_class_name(enum np_addr_class class);
 bool np_addr_embedded_v4(const struct np_addr *addr, struct np_addr *out_v4);
 
 /* Would an answer with this address reach into a home (the rebinding filter's list, DESIGN "resolver's rules" 6)? True
- * for unspecified, loopback, link-local, private, shared, ULA, and every embedding form whatever it embeds. */
+ * for unspecified, loopback, link-local, private, shared, ULA, and every embedding form whatever it embeds, but for one:
+ * 64:ff9b::/96 counts as the IPv4 address in it, since behind a DNS64 every IPv4 server has such an address (RFC 6147),
+ * and RFC 6052 section 3.1 keeps private ones out of it. */
 bool np_addr_is_private_form(const struct np_addr *addr);
 
 #endif

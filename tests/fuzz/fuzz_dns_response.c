@@ -36,7 +36,8 @@ static void check_rewritten(const struct np_view *view, const uint8_t *out, size
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char view_json[] = "{\"version\":1,\"role\":\"router\",\"zone\":\"devices.example\",\"interfaces\":["
-                                    "{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\"]}]}";
+                                    "{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\"]}],"
+                                    "\"rebind\":{\"allow\":[\"ok.example\",\"*.plex.direct\"]}}";
     static struct np_view view;
     static uint8_t out[NP_DNS_MESSAGE_MAX];
     char error[NP_VIEW_ERROR_MAX];

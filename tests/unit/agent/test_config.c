@@ -36,6 +36,7 @@ static void defaults(void **state)
     assert_string_equal(config.run, "/run/nameplate");
     assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
     assert_int_equal(config.dns_port, 53);
+    assert_int_equal(config.rebind_filter, NP_FILTER_AUTO);
     assert_int_equal(config.log_level, NP_LOG_INFO);
 }
 
@@ -47,6 +48,7 @@ static void everything(void **state)
                            "alias = {\"NAS.home.arpa\", \"box\"}\n"
                            "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
+                           "rebind-filter = off\nrebind-allow = {\"router.example\", \"*.plex.direct\"}\n"
                            "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\n"),
                      0);
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
@@ -60,6 +62,9 @@ static void everything(void **state)
     assert_int_equal(config.upstreams[1].endpoint.port, 5353);
     assert_int_equal(config.forward_count, 2);
     assert_int_equal(config.forwards[0].to_count, 2);
+    assert_int_equal(config.rebind_filter, NP_FILTER_OFF);
+    assert_int_equal(config.rebind_count, 2);
+    assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
     assert_int_equal(config.backend.port, 8080);
     assert_false(config.http);
 }
@@ -99,6 +104,8 @@ static void errors(void **state)
         {GOOD "forward = {\"home.arpa\"}\n", "box.conf:3: forward"},
         {GOOD "forward = {\"home.arpa=tls://10.0.0.1\"}\n",
          "box.conf:3: forward: 'home.arpa=tls://10.0.0.1': tls:// needs"},
+        {GOOD "rebind-filter = maybe\n", "box.conf:3: rebind-filter"},
+        {GOOD "rebind-allow = {\"*\", \"*.\"}\n", "box.conf:3: rebind-allow: '*.' is not a name such as"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
         {GOOD "http-port = 443\n", "must differ"},
         {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},

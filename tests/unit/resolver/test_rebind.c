@@ -74,12 +74,14 @@ static void test_forms(void **state)
                                           "::10.0.0.1",
                                           "::ffff:0:192.168.1.1",
                                           "64:ff9b::a00:1",
+                                          "64:ff9b::c0a8:101",
                                           "64:ff9b:1::1",
+                                          "64:ff9b:1::808:808",
                                           "2002:a00:1::1",
                                           "2002:808:808::1"};
     static const char *const passed[] = {"8.8.8.8",      "172.15.0.1",  "172.32.0.1", "100.63.0.1",
                                          "100.128.0.1",  "126.0.0.1",   "128.0.0.1",  "192.167.0.1",
-                                         "2606:4700::1", "2001:db8::1", "fec0::1"};
+                                         "2606:4700::1", "2001:db8::1", "fec0::1",    "64:ff9b::808:808"};
     for (size_t i = 0; i < sizeof blocked / sizeof *blocked; i++) {
         if (check_address("evil.example", NP_SECTION_ANSWER, "evil.example", blocked[i]) != NP_REBIND_BLOCK)
             fail_msg("%s passes", blocked[i]);
@@ -140,6 +142,36 @@ static void test_siblings(void **state)
     view.zone = zone;
 }
 
+/* The question decides: what it leads to is the affair of who was excepted, what leads to it is not. */
+static void test_exceptions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *qname, *owner, *addr;
+        enum np_rebind verdict;
+    } rows[] = {
+        {"router.example", "router.example", "192.168.2.1", NP_REBIND_PASS},
+        {"Router.EXAMPLE", "router.example", "::ffff:10.0.0.1", NP_REBIND_PASS},
+        {"router.example", "elsewhere.example", "127.0.0.1", NP_REBIND_PASS},
+        {"www.router.example", "www.router.example", "192.168.2.1", NP_REBIND_BLOCK},
+        {"evil.example", "router.example", "192.168.2.1", NP_REBIND_BLOCK},
+        {"2.0.0.127.list.example", "2.0.0.127.list.example", "127.0.0.2", NP_REBIND_PASS},
+        {"list.example", "list.example", "127.0.0.2", NP_REBIND_BLOCK},
+        {"xlist.example", "xlist.example", "127.0.0.2", NP_REBIND_BLOCK},
+    };
+    view.rebind_count = 2;
+    assert_int_equal(np_view_pattern_parse("router.example", &view.rebind_allow[0]), 0);
+    assert_int_equal(np_view_pattern_parse("*.list.example", &view.rebind_allow[1]), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (check_address(rows[i].qname, NP_SECTION_ANSWER, rows[i].owner, rows[i].addr) != rows[i].verdict)
+            fail_msg("row %zu", i);
+    }
+    assert_int_equal(check_address("router.example", NP_SECTION_ADDITIONAL, "b.example", "10.0.0.1"), NP_REBIND_PASS);
+    view.rebind_count = 0;
+    assert_int_equal(check_address("router.example", NP_SECTION_ANSWER, "router.example", "192.168.2.1"),
+                     NP_REBIND_BLOCK);
+}
+
 static void test_svcb(void **state)
 {
     (void)state;
@@ -194,15 +226,20 @@ static void test_role(void **state)
     (void)state;
     view.role = NP_ROLE_HOST;
     assert_int_equal(check_address("evil.example", NP_SECTION_ANSWER, "evil.example", "10.0.0.1"), NP_REBIND_PASS);
+    view.rebind_filter = NP_FILTER_ON;
+    assert_int_equal(check_address("evil.example", NP_SECTION_ANSWER, "evil.example", "10.0.0.1"), NP_REBIND_BLOCK);
     view.role = NP_ROLE_ROUTER;
+    view.rebind_filter = NP_FILTER_OFF;
+    assert_int_equal(check_address("evil.example", NP_SECTION_ANSWER, "evil.example", "10.0.0.1"), NP_REBIND_PASS);
+    view.rebind_filter = NP_FILTER_AUTO;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),    cmocka_unit_test(test_places), cmocka_unit_test(test_class),
-        cmocka_unit_test(test_siblings), cmocka_unit_test(test_svcb),   cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_role),
+        cmocka_unit_test(test_forms),    cmocka_unit_test(test_places),     cmocka_unit_test(test_class),
+        cmocka_unit_test(test_siblings), cmocka_unit_test(test_svcb),       cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_role),     cmocka_unit_test(test_exceptions),
     };
     return cmocka_run_group_tests(tests, load, NULL);
 }

@@ -30,6 +30,18 @@ static void add_upstream(const char *zone, const char *server)
     upstream->answers = 7;
 }
 
+static void add_blocked(const char *name, const char *addr)
+{
+    struct np_blocked_name *entry = &stats.blocked[stats.blocked_count++];
+    assert_int_equal(np_name_parse(name, &entry->name), 0);
+    if (addr)
+        assert_int_equal(np_addr_parse(addr, &entry->addr), 0);
+    entry->count = 3;
+    entry->error = 1;
+    entry->qtype = 28;
+    entry->last_ms = 20000;
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -42,8 +54,13 @@ static void test_round_trip(void **state)
     stats.upstreams[0].alive = stats.upstreams[0].measured = true;
     stats.upstreams[0].srtt_us = 1800;
     add_upstream("home.arpa", "tls://[2001:db8::53]:853#dns.example");
+    add_blocked("evil.example", "192.168.1.1");
+    add_blocked("a\\000b.example", NULL);
     char *text = np_stats_encode(&stats);
     assert_non_null(text);
+    assert_non_null(strstr(text, "\"blocked\":[{\"name\":\"evil.example\",\"count\":3,\"error\":1,\"type\":28,"
+                                 "\"address\":\"192.168.1.1\",\"last_seconds\":20},{\"name\":\"a\\\\000b.example\","));
+    assert_non_null(strstr(text, "\"address\":null"));
     assert_non_null(strstr(text, "\"answers\":{\"own\":1,\"special\":0,"));
     assert_non_null(strstr(text, "{\"zone\":\".\",\"address\":\"198.51.100.53:53\",\"alive\":true,\"srtt_us\":1800,"
                                  "\"answers\":7,\"failures\":0}"));
@@ -56,17 +73,32 @@ static void test_round_trip(void **state)
     free(text_again);
 }
 
+/* Whatever the names, it fits into a frame, and the most frequent ones are in it. */
 static void test_full(void **state)
 {
     (void)state;
-    char server[NP_VIEW_UPSTREAM_TEXT_MAX] = "tls://198.51.100.53#", zone[] = "a.b.c.d.e.f.g.h.home.arpa";
-    memset(server + strlen(server), 'a', 63);
-    while (stats.upstream_count < NP_STATS_UPSTREAMS_MAX)
-        add_upstream(zone, server);
+    char server[NP_VIEW_UPSTREAM_TEXT_MAX] = "tls://[2001:db8:1111:2222:3333:4444:5555:6666]:853#";
+    struct np_name worst = {.len = 255};
+    for (size_t i = 0; i + 1 < worst.len; i += worst.wire[i] + 1u)
+        worst.wire[i] = i + 64 < worst.len ? 63 : (uint8_t)(worst.len - i - 2);
+    for (size_t i = 0; i < NP_VIEW_AUTH_MAX; i++)
+        snprintf(server + strlen(server), 2, i % 64 == 63 ? "." : "a");
+    while (stats.upstream_count < NP_STATS_UPSTREAMS_MAX) {
+        add_upstream(".", server);
+        stats.upstreams[stats.upstream_count - 1].zone = worst;
+    }
+    while (stats.blocked_count < NP_BLOCKED_MAX) {
+        add_blocked("x", "fd00:1111:2222:3333:4444:5555:6666:7777");
+        stats.blocked[stats.blocked_count - 1].name = worst;
+        stats.blocked[stats.blocked_count - 1].count = 1000 - stats.blocked_count;
+    }
     char *text = np_stats_encode(&stats);
     assert_non_null(text);
+    assert_in_range(strlen(text), NP_STATS_TEXT_MAX / 2, NP_STATS_TEXT_MAX);
     assert_int_equal(np_stats_parse(text, strlen(text), &again), 0);
     assert_int_equal(again.upstream_count, NP_STATS_UPSTREAMS_MAX);
+    assert_in_range(again.blocked_count, 16, NP_BLOCKED_MAX);
+    assert_int_equal(again.blocked[0].count, 999);
     free(text);
 }
 
@@ -90,6 +122,11 @@ static void test_strangers(void **state)
         {"{\"answers\":{\"own\":9223372036854775808}}", NP_E_MALFORMED},
         {"{\"forward\":{\"inflight\":null}}", NP_E_TYPE},
         {"{\"upstreams\":{}}", NP_E_TYPE},
+        {"{\"blocked\":{}}", NP_E_TYPE},
+        {"{\"blocked\":[{}]}", NP_E_MALFORMED},
+        {"{\"blocked\":[{\"name\":\"a\",\"address\":\"x\"}]}", NP_E_MALFORMED},
+        {"{\"blocked\":[{\"name\":\"a\",\"type\":65536}]}", NP_E_MALFORMED},
+        {"{\"blocked\":[{\"name\":\"a\",\"last_seconds\":9223372036854775807}]}", NP_E_MALFORMED},
         {"{\"upstreams\":[1]}", NP_E_MALFORMED},
         {"{\"upstreams\":[{\"zone\":\".\"}]}", NP_E_MALFORMED},
         {"{\"upstreams\":[{\"zone\":\"a..b\",\"address\":\"192.0.2.1\"}]}", NP_E_MALFORMED},

@@ -17,7 +17,8 @@ static const char sample[] =
     "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]},\"allow\":[\"10.9.0.0/16\"],"
     "\"upstreams\":[\"198.51.100.53:53\",\"[2001:db8::53]:53\"],"
     "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}],"
-    "\"limits\":{\"rate\":1000,\"inflight\":64}}";
+    "\"limits\":{\"rate\":1000,\"inflight\":64},"
+    "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]}}";
 
 static void test_sample(void **state)
 {
@@ -122,6 +123,11 @@ static void test_errors(void **state)
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\"}]}", NP_E_MISSING, "forward[0].to:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\",\"to\":[\"x\"]}]}", NP_E_MALFORMED, "forward[0].to[0]:"},
         {"{\"version\":1,\"forward\":[{\"to\":[\"127.0.0.1\"]}]}", NP_E_MISSING, "forward[0].zone:"},
+        {"{\"version\":1,\"rebind\":[]}", NP_E_TYPE, "rebind:"},
+        {"{\"version\":1,\"rebind\":{\"filter\":\"yes\"}}", NP_E_UNKNOWN, "rebind.filter:"},
+        {"{\"version\":1,\"rebind\":{\"filter\":true}}", NP_E_TYPE, "rebind.filter:"},
+        {"{\"version\":1,\"rebind\":{\"allow\":\"a\"}}", NP_E_TYPE, "rebind.allow:"},
+        {"{\"version\":1,\"rebind\":{\"allow\":[\"a\",\"*.\"]}}", NP_E_MALFORMED, "rebind.allow[1]:"},
         {"{\"version\":1,\"x\":[[[[[[[[[[]]]]]]]]]]}", NP_E_LIMIT, "view:"},
     };
     struct np_view *view = test_malloc(sizeof *view);
@@ -189,6 +195,11 @@ static void test_full(void **state)
         view->forwards[i].to_count = NP_VIEW_FORWARD_TO_MAX;
         for (size_t k = 0; k < NP_VIEW_FORWARD_TO_MAX; k++)
             assert_int_equal(np_view_upstream_parse(server, &view->forwards[i].to[k], &why), 0);
+    }
+    view->rebind_count = NP_VIEW_REBIND_MAX;
+    for (size_t i = 0; i < NP_VIEW_REBIND_MAX; i++) {
+        view->rebind_allow[i].name = name;
+        view->rebind_allow[i].below = true;
     }
     assert_int_equal(np_view_encode(view, &json), 0);
     assert_int_equal(np_view_parse(json, strlen(json), again, error), 0);
@@ -331,12 +342,74 @@ static void test_upstream_errors(void **state)
     assert_int_equal(np_view_upstream_parse(text, &upstream, &why), NP_E_MALFORMED);
 }
 
+static void test_pattern(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *name;
+        bool matches;
+    } rows[] = {
+        {"router.example", "router.example", true},
+        {"router.example", "ROUTER.Example", true},
+        {"router.example", "www.router.example", false},
+        {"router.example", "xrouter.example", false},
+        {"router.example", "example", false},
+        {"*.plex.direct", "a.plex.direct", true},
+        {"*.plex.direct", "a.b.PLEX.direct", true},
+        {"*.plex.direct", "plex.direct", false},
+        {"*.plex.direct", "aplex.direct", false},
+        {"*.example.", "a.example", true},
+        {"a.*.example", "a.*.example", true},
+        {"a.*.example", "a.b.example", false},
+    };
+    struct np_view_pattern pattern;
+    struct np_name name;
+    char text[NP_NAME_TEXT_MAX + 2];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(np_view_pattern_parse(rows[i].pattern, &pattern), 0);
+        assert_int_equal(np_name_parse(rows[i].name, &name), 0);
+        if (np_view_pattern_matches(&pattern, &name) != rows[i].matches)
+            fail_msg("%s, %s", rows[i].pattern, rows[i].name);
+    }
+    assert_int_equal(np_view_pattern_parse("*.plex.direct", &pattern), 0);
+    assert_string_equal(np_view_pattern_format(&pattern, text), "*.plex.direct");
+    static const char *const bad[] = {"", ".", "*.", "*..", "a..b", "*.a..b"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (np_view_pattern_parse(bad[i], &pattern) != NP_E_MALFORMED)
+            fail_msg("'%s' is taken", bad[i]);
+    }
+}
+
+static void test_filters(void **state)
+{
+    (void)state;
+    struct np_view *view = test_malloc(sizeof *view);
+    np_view_init(view);
+    assert_false(np_view_filters(view));
+    view->role = NP_ROLE_ROUTER;
+    assert_true(np_view_filters(view));
+    view->rebind_filter = NP_FILTER_OFF;
+    assert_false(np_view_filters(view));
+    view->role = NP_ROLE_HOST;
+    view->rebind_filter = NP_FILTER_ON;
+    assert_true(np_view_filters(view));
+    test_free(view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cut),         cmocka_unit_test(test_full),     cmocka_unit_test(test_admit),
-        cmocka_unit_test(test_admit_limit), cmocka_unit_test(test_upstream), cmocka_unit_test(test_upstream_errors),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_admit),
+        cmocka_unit_test(test_pattern),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_admit_limit),
+        cmocka_unit_test(test_upstream),
+        cmocka_unit_test(test_upstream_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
