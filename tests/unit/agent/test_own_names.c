@@ -117,7 +117,7 @@ static void all_fit(void **state)
     names.san = sans;
     names.san_count = NP_SAN_MAX;
     for (int i = 0; i < NP_ALIAS_MAX; i++) {
-        char text[16];
+        char text[24];
         snprintf(text, sizeof text, "a%d.lan", i);
         alias(text);
     }
