@@ -352,6 +352,8 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     fill_api(hq);
     rc = open_zone(hq, config, error);
     if (rc == 0)
+        hq->api.outlook = np_issuance_outlook(hq->issuance);
+    if (rc == 0)
         rc = open_door(hq, error);
     if (rc)
         return rc;

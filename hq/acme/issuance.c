@@ -38,29 +38,8 @@ struct batch {
     int rc;
 };
 
-/* Two orders of one device would take each other's challenge values away: the second one waits. */
-static bool is_second(const struct batch *batch, const struct np_order *order)
+static int keep(struct batch *batch, const struct np_order *order)
 {
-    for (const struct np_job *job = batch->issuance->jobs; job; job = job->next) {
-        if (strcmp(job->run.order.device, order->device) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < batch->count; i++) {
-        if (strcmp(batch->orders[i].device, order->device) == 0)
-            return true;
-    }
-    return false;
-}
-
-static int collect(void *ctx, const struct np_order *order)
-{
-    struct batch *batch = ctx;
-    if (in_flight(batch->issuance, order->id))
-        return 0;
-    if (is_second(batch, order)) {
-        batch->cut = true;
-        return 0;
-    }
     if (batch->count == batch->room) {
         batch->cut = true;
         return 1;
@@ -73,6 +52,31 @@ static int collect(void *ctx, const struct np_order *order)
     batch->orders = grown;
     batch->orders[batch->count++] = *order;
     return 0;
+}
+
+/* Those of an earlier life. What was begun and has no URL yet may be adopted: not before the CA's list was read. */
+static int collect_under_way(void *ctx, const struct np_order *order)
+{
+    struct batch *batch = ctx;
+    if (in_flight(batch->issuance, order->id))
+        return 0;
+    if (order->state == NP_ORDER_QUEUED && !batch->issuance->adopt.finished) {
+        batch->cut = true;
+        return 0;
+    }
+    return keep(batch, order);
+}
+
+/* Two orders of one device would take each other's challenge values away: the second one waits. The store has left out
+ * those whose device has one begun. */
+static int collect_queued(void *ctx, const struct np_order *order)
+{
+    struct batch *batch = ctx;
+    for (size_t i = 0; i < batch->count; i++) {
+        if (strcmp(batch->orders[i].device, order->device) == 0)
+            return 0;
+    }
+    return keep(batch, order);
 }
 
 static void look_again(struct np_issuance *issuance, int64_t delay_ms);
@@ -100,7 +104,7 @@ static struct batch new_batch(struct np_issuance *issuance)
 static void fill_under_way(struct np_issuance *issuance)
 {
     struct batch batch = new_batch(issuance);
-    int rc = np_store_orders_under_way(issuance->store, collect, &batch);
+    int rc = np_store_orders_under_way(issuance->store, collect_under_way, &batch);
     issuance->under_way_wanted = batch.cut || rc < 0;
     start_batch(issuance, &batch, rc, true);
 }
@@ -108,7 +112,7 @@ static void fill_under_way(struct np_issuance *issuance)
 static void plan_next_try(struct np_issuance *issuance, int64_t now_ms)
 {
     int64_t next_ms = INT64_MAX;
-    if (np_store_orders_next_try(issuance->store, &next_ms) || next_ms == INT64_MAX)
+    if (np_store_queue_next_try(issuance->store, &next_ms) || next_ms == INT64_MAX)
         return;
     int64_t delay_ms = next_ms - now_ms;
     look_again(issuance, delay_ms < 1 ? 1 : delay_ms < NEXT_TRY_CAP_MS ? delay_ms : NEXT_TRY_CAP_MS);
@@ -127,11 +131,14 @@ void np_issuance_fill(struct np_issuance *issuance)
         look_again(issuance, issuance->paused_until_ms - now_ms);
         return;
     }
-    struct batch batch = new_batch(issuance);
-    /* Orders in flight may still be `queued` in the store: ask for so many more. */
-    int rc = np_store_orders_due(issuance->store, now_ms, batch.room + issuance->job_count, collect, &batch);
-    start_batch(issuance, &batch, rc, false);
-    if (issuance->job_count < NP_ISSUANCE_IN_FLIGHT && !batch.cut)
+    int rc = np_store_queue_refill(issuance->store, now_ms);
+    for (size_t i = 0; rc >= 0 && i < NP_QUEUE_LANES && issuance->job_count < NP_ISSUANCE_IN_FLIGHT; i++) {
+        struct batch batch = new_batch(issuance);
+        rc = np_store_queue_each(issuance->store, np_queue_lane(i), batch.room, collect_queued, &batch);
+        start_batch(issuance, &batch, rc, false);
+    }
+    issuance->outlook.free = NP_ISSUANCE_IN_FLIGHT - (int64_t)issuance->job_count;
+    if (issuance->job_count < NP_ISSUANCE_IN_FLIGHT)
         plan_next_try(issuance, now_ms);
 }
 
@@ -155,25 +162,26 @@ static void on_adopted(void *ctx)
     np_issuance_fill(ctx);
 }
 
-static int exclude(void *ctx, const struct np_order *order)
+struct leftovers {
+    struct np_adopt *adopt;
+    bool begun; /* an order may be at the CA without our knowing its URL */
+};
+
+static int note_leftover(void *ctx, const struct np_order *order)
 {
-    return np_adopt_exclude(ctx, order->order_url);
+    struct leftovers *leftovers = ctx;
+    if (order->state == NP_ORDER_QUEUED) {
+        leftovers->begun = true;
+        return 0;
+    }
+    return np_adopt_exclude(leftovers->adopt, order->order_url);
 }
 
-static int note_queued(void *ctx, const struct np_order *order)
-{
-    *(bool *)ctx |= order->state == NP_ORDER_QUEUED;
-    return 0;
-}
-
-/* Which orders might be at the CA without our knowing: only those that were queued before this process began. */
 static void prepare_adoption(struct np_issuance *issuance)
 {
-    bool queued = false;
-    int rc = np_store_orders_due(issuance->store, 0, 1, note_queued, &queued);
-    if (rc == 0)
-        rc = np_store_orders_under_way(issuance->store, exclude, &issuance->adopt);
-    if (rc || !queued)
+    struct leftovers leftovers = {.adopt = &issuance->adopt};
+    int rc = np_store_orders_under_way(issuance->store, note_leftover, &leftovers);
+    if (rc || !leftovers.begun)
         np_adopt_skip(&issuance->adopt);
 }
 
@@ -198,6 +206,7 @@ int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, st
     issuance->store = store;
     issuance->zone = zone;
     issuance->under_way_wanted = true;
+    np_outlook_init(&issuance->outlook, NP_ISSUANCE_IN_FLIGHT);
     uv_timer_init(loop, &issuance->timer);
     issuance->timer.data = issuance;
     np_revoker_init(&issuance->revoker, loop, store);
@@ -228,6 +237,11 @@ int np_issuance_start(struct np_issuance *issuance)
 void np_issuance_wake(struct np_issuance *issuance)
 {
     np_issuance_fill(issuance);
+}
+
+const struct np_outlook *np_issuance_outlook(const struct np_issuance *issuance)
+{
+    return &issuance->outlook;
 }
 
 void np_issuance_wake_revoker(struct np_issuance *issuance)

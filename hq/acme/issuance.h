@@ -26,6 +26,7 @@
 #define NP_ISSUANCE_TEXT_MAX  256
 
 struct np_issuance;
+struct np_outlook;
 struct np_store;
 struct np_zone;
 
@@ -55,6 +56,9 @@ int np_issuance_start(struct np_issuance *issuance);
 
 /* There are orders in the store that are due (or may be). Cheap; call it after a CSR was stored. */
 void np_issuance_wake(struct np_issuance *issuance);
+
+/* How fast certificates are made at this moment (acme/queue.h). Borrowed, lives as long as the issuance. */
+const struct np_outlook *np_issuance_outlook(const struct np_issuance *issuance);
 
 /* There are certificates in the store that are to be revoked. Cheap. */
 void np_issuance_wake_revoker(struct np_issuance *issuance);

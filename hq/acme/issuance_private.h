@@ -6,6 +6,7 @@
 #include "hq/acme/client.h"
 #include "hq/acme/issuance.h"
 #include "hq/acme/order.h"
+#include "hq/acme/queue.h"
 #include "hq/acme/revoker.h"
 #include "hq/store/store.h"
 #include "hq/zone/check.h"
@@ -34,6 +35,7 @@ struct np_job {
     uv_timer_t timer;
     struct np_job_txt *txt; /* a publication under way */
     bool published;         /* the zone has values of ours */
+    int64_t begun_ms;       /* of the loop's clock */
     bool resumed;           /* it was under way before this process began */
     bool ended;             /* only the timer's close is being waited for */
     struct np_job_times times;
@@ -50,6 +52,7 @@ struct np_issuance {
     struct np_revoker revoker;
     struct np_job *jobs;
     size_t job_count;
+    struct np_outlook outlook;
     uv_timer_t timer;        /* orders in backoff, and looking again after a database error */
     int64_t paused_until_ms; /* Unix time; the CA wants no new order before */
     bool under_way_wanted;   /* the store may hold orders under way that are no job */

@@ -491,6 +491,8 @@ static void on_committed(void *ctx, int rc)
     }
     if (job->package) {
         log_times(job);
+        if (!job->resumed)
+            np_outlook_note(&job->issuance->outlook, loop_ms(job) - job->begun_ms);
         free(job->package);
         job->package = NULL;
     }
@@ -552,6 +554,7 @@ int np_job_start(struct np_issuance *issuance, const struct np_order *order, boo
     job->issuance = issuance;
     job->run.order = *order;
     job->resumed = resumed;
+    job->begun_ms = loop_ms(job);
     job->committed = (struct np_store_waiter){.done = on_committed, .ctx = job};
     uv_timer_init(issuance->loop, &job->timer);
     job->timer.data = job;

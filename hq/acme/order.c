@@ -55,6 +55,7 @@ static void restart_later(struct step *s, const char *why, int64_t retry_after_m
     set_error(s, why);
     order->next_try_ms = s->now_ms + np_backoff_fail(&backoff, retry_after_ms, s->below, s->ctx);
     order->attempts++;
+    order->begun = false;
     order->order_url[0] = order->finalize_url[0] = order->certificate_url[0] = 0;
     for (size_t i = 0; i < order->authorization_count; i++) {
         struct np_order_authorization *authorization = &order->authorizations[i];
@@ -151,10 +152,12 @@ static void begin(struct step *s)
         act(s, NP_ORDER_DO_WITHDRAW);
         return;
     case NP_ORDER_QUEUED:
-        act(s, NP_ORDER_DO_NEW_ORDER);
-        return;
     case NP_ORDER_BACKOFF:
-        set_state(s, NP_ORDER_QUEUED);
+        /* On disk before the request: only what was begun can be at the CA without our knowing. */
+        if (!order->begun || order->state != NP_ORDER_QUEUED) {
+            order->begun = true;
+            set_state(s, NP_ORDER_QUEUED);
+        }
         act(s, NP_ORDER_DO_NEW_ORDER);
         return;
     default:

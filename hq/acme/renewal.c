@@ -77,13 +77,14 @@ void np_renewal_decide(const struct np_renewal_facts *facts, struct np_renewal_a
     *out_action = action;
 }
 
-void np_renewal_order(const struct np_order *last, const char *id, enum np_order_priority priority, int64_t now_ms,
-                      struct np_order *out_order)
+void np_renewal_order(const struct np_order *last, const char *id, int64_t renews, enum np_order_priority priority,
+                      int64_t now_ms, struct np_order *out_order)
 {
     struct np_order order = {.state = NP_ORDER_QUEUED,
                              .csr_len = last->csr_len,
                              .authorization_count = last->authorization_count,
                              .priority = priority,
+                             .renews = renews,
                              .created_ms = now_ms,
                              .updated_ms = now_ms};
     snprintf(order.id, sizeof order.id, "%s", id);

@@ -71,8 +71,8 @@ void np_renewal_decide(const struct np_renewal_facts *facts, struct np_renewal_a
 /* Is the order one that leads to a certificate without anybody's help (queued to issued, or in backoff)? */
 bool np_renewal_under_way(enum np_order_state state);
 
-/* A new order for the key, CSR and names of last; id is the new one's. */
-void np_renewal_order(const struct np_order *last, const char *id, enum np_order_priority priority, int64_t now_ms,
-                      struct np_order *out_order);
+/* A new order for the key, CSR and names of last, to replace package `renews`; id is the new one's. */
+void np_renewal_order(const struct np_order *last, const char *id, int64_t renews, enum np_order_priority priority,
+                      int64_t now_ms, struct np_order *out_order);
 
 #endif

@@ -33,7 +33,7 @@ int np_renewer_order(struct np_store *store, const struct np_renewal *renewal, c
     char id[NP_DEVICE_ID_MAX + 1];
     np_random_bytes(random, sizeof random);
     np_base64url_encode(random, sizeof random, id);
-    np_renewal_order(last, id, action->priority, now_ms, &order);
+    np_renewal_order(last, id, renewal->n, action->priority, now_ms, &order);
     next.due_ms = action->due_ms;
     next.attempts++;
     int rc = np_store_order_add(store, &order);

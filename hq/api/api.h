@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hq/acme/queue.h"
 #include "hq/crypto.h"
 #include "hq/policy.h"
 #include "hq/proto/message.h"
@@ -28,11 +29,12 @@ struct np_api {
     size_t nameserver_count;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
     struct np_policy policy;
-    uint8_t pepper[32];          /* of the auth tokens */
-    uint8_t nonce_key[32];       /* of the Replay-Nonces */
-    struct np_hq_key *grant_key; /* borrowed */
-    struct np_store *store;      /* borrowed */
-    int64_t last_nonce_us;       /* its own: two nonces never have the same time */
+    uint8_t pepper[32];               /* of the auth tokens */
+    uint8_t nonce_key[32];            /* of the Replay-Nonces */
+    struct np_hq_key *grant_key;      /* borrowed */
+    struct np_store *store;           /* borrowed */
+    const struct np_outlook *outlook; /* borrowed: how fast issuance is */
+    int64_t last_nonce_us;            /* its own: two nonces never have the same time */
 };
 
 /* A request as it came. Header members are NULL when absent. All borrowed. */

@@ -10,27 +10,22 @@
 #include "resolver/base/text.h"
 
 #define WEEK_S      (7 * 86400)
-#define ETA_FIRST_S 1  /* an order that is next: an ACME dialogue with DNS takes about that */
-#define ETA_RATE    20 /* orders a second, roughly, for the guess that a device is told */
 #define POLL_SLOW_S 60 /* however long the queue, a device asks once a minute */
 
-/* When the certificate should be there. */
+/* When the certificate should be there; for a dead order, when it may be taken up again. */
 static int64_t order_eta(const struct np_api_call *call, const struct np_order *order, int64_t position)
 {
-    int64_t wait_ms = order->next_try_ms - np_api_now_ms(call);
-    if (order->state == NP_ORDER_BACKOFF && wait_ms > 0)
-        return wait_ms / 1000 + ETA_FIRST_S;
     if (order->state == NP_ORDER_DEAD)
         return NP_API_DEAD_WAIT_MS / 1000;
-    return ETA_FIRST_S + position / ETA_RATE;
+    return np_outlook_eta_s(call->api->outlook, order, position, np_api_now_ms(call));
 }
 
 static int position_of(struct np_api_call *call, const struct np_order *order, int64_t *out_position)
 {
     *out_position = 0;
-    if (order->state != NP_ORDER_QUEUED && order->state != NP_ORDER_BACKOFF)
+    if (order->state != NP_ORDER_BACKOFF && (order->state != NP_ORDER_QUEUED || order->begun))
         return 0;
-    int rc = np_store_order_position(call->api->store, order, out_position);
+    int rc = np_store_queue_position(call->api->store, order, out_position);
     return rc ? np_api_store_failed(call, rc) : 0;
 }
 
@@ -119,8 +114,11 @@ static int order_new(struct np_api_call *call, const struct np_device *device, c
     order->priority = device->credential == NP_CREDENTIAL_OPEN ? NP_PRIORITY_OPEN
                       : device->auth_n > 0                     ? NP_PRIORITY_ROUTINE
                                                                : NP_PRIORITY_NEW;
+    order->renews = device->auth_n;
     order->created_ms = order->updated_ms = np_api_now_ms(call);
-    int rc = np_store_order_add(call->api->store, order);
+    int rc = np_store_orders_supersede(call->api->store, device->id, order->created_ms);
+    if (rc == 0)
+        rc = np_store_order_add(call->api->store, order);
     if (rc == NP_E_CONFLICT)
         return np_refuse(&call->refusal, NP_REFUSE_KEY_REUSED, "another device has this TLS key; make a new one");
     return rc ? np_api_store_failed(call, rc) : answer_order(call, order);
@@ -136,6 +134,7 @@ static int order_again(struct np_api_call *call, const struct np_device *device,
         return renewed;
     if (order->state == NP_ORDER_DEAD && order->updated_ms <= now_ms - NP_API_DEAD_WAIT_MS) {
         order->state = NP_ORDER_QUEUED;
+        order->begun = false;
         order->attempts = 0;
         order->next_try_ms = 0;
         order->order_url[0] = order->finalize_url[0] = order->certificate_url[0] = 0;
@@ -202,12 +201,12 @@ static int answer_pending(struct np_api_call *call, const struct np_order *order
 {
     struct np_pending_answer message = {.time_s = np_api_now_s(call)};
     char *json = NULL;
-    int64_t position;
-    int rc = position_of(call, order, &position);
+    int rc = position_of(call, order, &message.position);
     if (rc)
         return rc;
+    memcpy(message.order, order->id, sizeof message.order);
     snprintf(message.state, sizeof message.state, "%s", np_order_state_name(order->state));
-    message.eta_s = order_eta(call, order, position);
+    message.eta_s = order_eta(call, order, message.position);
     call->response->retry_after_s = poll_after(call, message.eta_s);
     rc = np_pending_answer_encode(&message, &json);
     return np_api_answer(call, 202, rc, json);

@@ -66,16 +66,21 @@ int np_csr_answer_parse(const char *json, size_t len, struct np_csr_answer *out,
 
 int np_pending_answer_encode(const struct np_pending_answer *m, char **out_json)
 {
-    return np_json_dump_take(
-        json_pack("{s:s,s:I,s:I}", "state", m->state, "eta", (json_int_t)m->eta_s, "time", (json_int_t)m->time_s),
-        out_json);
+    json_t *object = json_pack("{s:s,s:I,s:I,s:I}", "state", m->state, "eta", (json_int_t)m->eta_s, "position",
+                               (json_int_t)m->position, "time", (json_int_t)m->time_s);
+    if (object && m->order[0])
+        json_object_set_new(object, "order", json_string(m->order));
+    return np_json_dump_take(object, out_json);
 }
 
 static void pending_answer_members(struct np_json_in *in, void *out)
 {
     struct np_pending_answer *m = out;
     np_json_text(in, "state", m->state, sizeof m->state);
+    np_json_text_optional(in, "order", m->order, sizeof m->order);
     np_json_int(in, "eta", 0, NP_MESSAGE_SECONDS_MAX, &m->eta_s);
+    if (json_object_get(in->object, "position")) /* an older HQ says none */
+        np_json_int(in, "position", 0, NP_MESSAGE_SECONDS_MAX, &m->position);
     np_json_int(in, "time", 0, NP_MESSAGE_SECONDS_MAX, &m->time_s);
 }
 

@@ -100,7 +100,9 @@ struct np_csr_answer {
 /* GET /v1/devices/{id}/package, 202: still under way. state is the order's ("queued", "issued", ...). */
 struct np_pending_answer {
     char state[24];
+    char order[NP_DEVICE_ID_MAX + 1]; /* empty: no CSR has come yet */
     int64_t eta_s;
+    int64_t position;
     int64_t time_s;
 };
 

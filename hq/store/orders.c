@@ -4,10 +4,6 @@
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
-#define ORDER_COLUMNS                                                                                                  \
-    "id, device, key, csr, state, order_url, finalize_url, certificate_url, error, attempts, next_try_ms, priority, "  \
-    "created_ms, updated_ms"
-
 const char *np_order_state_name(enum np_order_state state)
 {
     static const char *const names[] = {
@@ -18,7 +14,7 @@ const char *np_order_state_name(enum np_order_state state)
     return (size_t)state < sizeof names / sizeof *names ? names[state] : "?";
 }
 
-static int read_authorizations(struct np_store *store, struct np_order *order)
+int np_sql_order_names(struct np_store *store, struct np_order *order)
 {
     static const char text[] = "SELECT name, url, challenge, txt FROM authorization WHERE order_id = ? ORDER BY i";
     struct np_sql q = np_sql_start(store, text);
@@ -33,7 +29,7 @@ static int read_authorizations(struct np_store *store, struct np_order *order)
     return np_sql_finish(&q);
 }
 
-static void read_order(struct np_sql *q, struct np_order *o)
+void np_sql_get_order(struct np_sql *q, struct np_order *o)
 {
     *o = (struct np_order){0};
     np_sql_get_text(q, o->id, sizeof o->id);
@@ -45,9 +41,11 @@ static void read_order(struct np_sql *q, struct np_order *o)
     np_sql_get_text(q, o->finalize_url, sizeof o->finalize_url);
     np_sql_get_text(q, o->certificate_url, sizeof o->certificate_url);
     np_sql_get_text(q, o->error, sizeof o->error);
+    o->begun = np_sql_get_int(q) != 0;
     o->attempts = np_sql_get_int(q);
     o->next_try_ms = np_sql_get_int(q);
     o->priority = (enum np_order_priority)np_sql_get_int(q);
+    o->renews = np_sql_get_int(q);
     o->created_ms = np_sql_get_int(q);
     o->updated_ms = np_sql_get_int(q);
 }
@@ -57,31 +55,16 @@ static int read_one(struct np_sql *q, struct np_order *out_order)
     struct np_order order;
     bool found = np_sql_next(q);
     if (found)
-        read_order(q, &order);
+        np_sql_get_order(q, &order);
     int rc = np_sql_finish(q);
     if (rc == 0 && found)
-        rc = read_authorizations(q->store, &order);
+        rc = np_sql_order_names(q->store, &order);
     if (rc)
         return rc;
     if (!found)
         return NP_E_NOT_FOUND;
     *out_order = order;
     return 0;
-}
-
-static int each_order(struct np_sql *q, np_store_order_fn *each, void *ctx)
-{
-    int stopped = 0;
-    while (!stopped && np_sql_next(q)) {
-        struct np_order order;
-        read_order(q, &order);
-        if (!q->rc)
-            q->rc = read_authorizations(q->store, &order);
-        if (!q->rc)
-            stopped = each(ctx, &order);
-    }
-    int rc = np_sql_finish(q);
-    return rc ? rc : stopped;
 }
 
 /* The key goes into the list of those seen, unless it is there for the same device. */
@@ -106,7 +89,8 @@ static int claim_key(struct np_store *store, const struct np_order *order)
 
 static int insert_order(struct np_store *store, const struct np_order *o)
 {
-    static const char text[] = "INSERT INTO orders(" ORDER_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    static const char text[] =
+        "INSERT INTO orders(" NP_SQL_ORDER_COLUMNS ", fresh) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, o->id);
     np_sql_text(&q, o->device);
@@ -117,11 +101,14 @@ static int insert_order(struct np_store *store, const struct np_order *o)
     np_sql_text(&q, o->finalize_url);
     np_sql_text(&q, o->certificate_url);
     np_sql_text(&q, o->error);
+    np_sql_int(&q, o->begun);
     np_sql_int(&q, o->attempts);
     np_sql_int(&q, o->next_try_ms);
     np_sql_int(&q, o->priority);
+    np_sql_int(&q, o->renews);
     np_sql_int(&q, o->created_ms);
     np_sql_int(&q, o->updated_ms);
+    np_sql_int(&q, np_order_lane(o).fresh);
     return np_sql_run(&q);
 }
 
@@ -163,13 +150,14 @@ int np_store_order_add(struct np_store *store, const struct np_order *order)
 static int update_order(struct np_store *store, const struct np_order *o)
 {
     static const char text[] = "UPDATE orders SET state=?, order_url=?, finalize_url=?, certificate_url=?, error=?,"
-                               " attempts=?, next_try_ms=?, priority=?, updated_ms=? WHERE id=? RETURNING 1";
+                               " begun=?, attempts=?, next_try_ms=?, priority=?, updated_ms=? WHERE id=? RETURNING 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, o->state);
     np_sql_text(&q, o->order_url);
     np_sql_text(&q, o->finalize_url);
     np_sql_text(&q, o->certificate_url);
     np_sql_text(&q, o->error);
+    np_sql_int(&q, o->begun);
     np_sql_int(&q, o->attempts);
     np_sql_int(&q, o->next_try_ms);
     np_sql_int(&q, o->priority);
@@ -181,7 +169,7 @@ static int update_order(struct np_store *store, const struct np_order *o)
     int rc = np_sql_finish(&q);
     if (rc == 0)
         rc = found ? write_authorizations(store, o) : NP_E_NOT_FOUND;
-    if (rc == 0 && o->state == NP_ORDER_QUEUED)
+    if (rc == 0 && o->state == NP_ORDER_QUEUED && !o->begun)
         store->pending |= NP_STORE_ORDERS_CHANGED;
     return rc;
 }
@@ -194,7 +182,7 @@ int np_store_order_update(struct np_store *store, const struct np_order *order)
 
 int np_store_order_get(struct np_store *store, const char *id, struct np_order *out_order)
 {
-    static const char text[] = "SELECT " ORDER_COLUMNS " FROM orders WHERE id = ?";
+    static const char text[] = "SELECT " NP_SQL_ORDER_COLUMNS " FROM orders WHERE id = ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, id);
     return read_one(&q, out_order);
@@ -203,7 +191,7 @@ int np_store_order_get(struct np_store *store, const char *id, struct np_order *
 int np_store_order_newest(struct np_store *store, const char *device, struct np_order *out_order)
 {
     static const char text[] =
-        "SELECT " ORDER_COLUMNS " FROM orders WHERE device = ? ORDER BY created_ms DESC, rowid DESC LIMIT 1";
+        "SELECT " NP_SQL_ORDER_COLUMNS " FROM orders WHERE device = ? ORDER BY created_ms DESC, rowid DESC LIMIT 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     return read_one(&q, out_order);
@@ -215,53 +203,6 @@ int np_store_order_count(struct np_store *store, const char *device, int64_t sin
     static const char text[] =
         "SELECT count(*), coalesce(min(created_ms), 0) FROM orders WHERE device = ? AND created_ms >= ?";
     return np_sql_count_since(store, text, device, since_ms, out_count, out_oldest_ms);
-}
-
-int np_store_orders_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_order_fn *each, void *ctx)
-{
-    static const char text[] =
-        "SELECT " ORDER_COLUMNS " FROM orders WHERE state = 0 OR (state = 9 AND next_try_ms <= ?)"
-        " ORDER BY priority, created_ms LIMIT ?";
-    _Static_assert(NP_ORDER_QUEUED == 0 && NP_ORDER_BACKOFF == 9, "the statement's numbers");
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, now_ms);
-    np_sql_int(&q, (int64_t)limit);
-    return each_order(&q, each, ctx);
-}
-
-int np_store_orders_under_way(struct np_store *store, np_store_order_fn *each, void *ctx)
-{
-    static const char text[] =
-        "SELECT " ORDER_COLUMNS " FROM orders WHERE state BETWEEN 1 AND 7 ORDER BY priority, created_ms";
-    _Static_assert(NP_ORDER_ORDERED == 1 && NP_ORDER_ISSUED == 7, "the statement's numbers");
-    struct np_sql q = np_sql_start(store, text);
-    return each_order(&q, each, ctx);
-}
-
-int np_store_orders_next_try(struct np_store *store, int64_t *out_ms)
-{
-    static const char text[] = "SELECT min(next_try_ms) FROM orders WHERE state = 9 HAVING count(*) > 0";
-    struct np_sql q = np_sql_start(store, text);
-    int64_t next = np_sql_next(&q) ? np_sql_get_int(&q) : INT64_MAX;
-    int rc = np_sql_finish(&q);
-    if (rc == 0)
-        *out_ms = next;
-    return rc;
-}
-
-int np_store_order_position(struct np_store *store, const struct np_order *order, int64_t *out_position)
-{
-    /* Bounded: beyond 10,000 the exact place tells a device nothing more. */
-    static const char text[] = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE state IN (0, 9)"
-                               " AND (priority < ?1 OR (priority = ?1 AND created_ms < ?2)) LIMIT 10000)";
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, order->priority);
-    np_sql_int(&q, order->created_ms);
-    int64_t position = np_sql_next(&q) ? np_sql_get_int(&q) : 0;
-    int rc = np_sql_finish(&q);
-    if (rc == 0)
-        *out_position = position;
-    return rc;
 }
 
 static int next_n(struct np_store *store, const char *device, int64_t *out_n)
@@ -353,16 +294,4 @@ int np_store_package_get(struct np_store *store, const char *device, int64_t n, 
     np_sql_text(&q, device);
     np_sql_int(&q, n);
     return read_package(&q, out_package);
-}
-
-int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority)
-{
-    static const char text[] = "UPDATE orders SET priority = ?1 WHERE id = ?2 AND state IN (0, 9) AND priority > ?1";
-    int rc = np_sql_begin(store);
-    if (rc)
-        return rc;
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, priority);
-    np_sql_text(&q, id);
-    return np_sql_end(store, np_sql_run(&q));
 }

@@ -205,7 +205,7 @@ static int forget_renewal(struct np_store *store, const char *id)
 static int end_orders(struct np_store *store, const char *id, int64_t now_ms)
 {
     static const char text[] = "UPDATE orders SET state = 10, error = 'the device has left', updated_ms = ?"
-                               " WHERE device = ? AND state IN (0, 9)";
+                               " WHERE device = ? AND (state = 9 OR (state = 0 AND begun = 0))";
     _Static_assert(NP_ORDER_QUEUED == 0 && NP_ORDER_BACKOFF == 9 && NP_ORDER_DEAD == 10, "the statement's numbers");
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, now_ms);

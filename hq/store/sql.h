@@ -83,6 +83,17 @@ int np_sql_count_since(struct np_store *store, const char *text, const char *dev
 /* Marks name dirty under a new version (hq/store/names.c); inside np_sql_begin and np_sql_end. */
 int np_sql_mark_dirty(struct np_store *store, const char *name);
 
+/* An order's columns, in the order of np_sql_get_order. */
+#define NP_SQL_ORDER_COLUMNS                                                                                           \
+    "id, device, key, csr, state, order_url, finalize_url, certificate_url, error, begun, attempts, next_try_ms, "     \
+    "priority, renews, created_ms, updated_ms"
+
+/* The next columns as an order without its authorizations (hq/store/orders.c). */
+void np_sql_get_order(struct np_sql *q, struct np_order *out_order);
+
+/* Reads the authorizations of order->id into order (hq/store/orders.c). Returns 0 or a database error. */
+int np_sql_order_names(struct np_store *store, struct np_order *order);
+
 /* What belongs to a package that is being stored (hq/store/renewals.c): its renewal, or its revocation where the device
  * has left. Inside np_sql_begin and np_sql_end. */
 int np_sql_package_follow(struct np_store *store, const char *device, int64_t n, const struct np_package *package);

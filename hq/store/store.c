@@ -72,7 +72,15 @@ static const char schema_2[] =
 static const char schema_3[] = "ALTER TABLE device ADD COLUMN silent_s INTEGER NOT NULL DEFAULT 0;"
                                "CREATE INDEX device_quiet ON device(last_seen_s) WHERE state <> 2 AND silent_s = 0;";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3};
+/* The queue's lanes. What version 3 had under way when it ended is looked up at the CA again. */
+static const char schema_4[] = "ALTER TABLE orders ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;"
+                               "ALTER TABLE orders ADD COLUMN renews INTEGER NOT NULL DEFAULT 0;"
+                               "ALTER TABLE orders ADD COLUMN fresh INTEGER NOT NULL DEFAULT 1;"
+                               "DROP INDEX orders_open;"
+                               "CREATE INDEX orders_state ON orders(state, begun, priority, fresh, created_ms);"
+                               "CREATE INDEX orders_backoff ON orders(next_try_ms) WHERE state = 9;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
 
 static int pragma_int(struct np_store *store, const char *text, int *out_value)
 {

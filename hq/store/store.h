@@ -21,7 +21,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      3   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      4   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2   /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4   /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48  /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -215,7 +215,7 @@ struct np_order_authorization {
     char txt[NP_TXT_VALUE_MAX + 1]; /* what _acme-challenge must show; empty until known */
 };
 
-/* An order. id, device, key, csr, names and created_ms never change; the rest is issuance's. */
+/* An order. id, device, key, csr, names, renews and created_ms never change; the rest is issuance's. */
 struct np_order {
     char id[NP_DEVICE_ID_MAX + 1];
     char device[NP_DEVICE_ID_MAX + 1];
@@ -229,9 +229,11 @@ struct np_order {
     char finalize_url[NP_URL_MAX + 1];
     char certificate_url[NP_URL_MAX + 1];
     char error[NP_ORDER_ERROR_MAX + 1];
+    bool begun;       /* newOrder may have reached the CA */
     int64_t attempts; /* how often it came to backoff */
     int64_t next_try_ms;
     enum np_order_priority priority;
+    int64_t renews; /* number of the package that it is to replace; 0: the device has none */
     int64_t created_ms;
     int64_t updated_ms; /* set by the caller of np_store_order_update */
 };
@@ -240,8 +242,8 @@ struct np_order {
  * NP_E_CONFLICT when the key belongs to another device or is an identity, or a database error. */
 int np_store_order_add(struct np_store *store, const struct np_order *order);
 
-/* Writes state, urls, txt values, error, attempts, next_try_ms, priority and updated_ms. Returns 0, NP_E_NOT_FOUND, or
- * a database error. */
+/* Writes state, urls, txt values, error, begun, attempts, next_try_ms, priority and updated_ms. Returns 0,
+ * NP_E_NOT_FOUND, or a database error. */
 int np_store_order_update(struct np_store *store, const struct np_order *order);
 
 /* By id. Returns 0, NP_E_NOT_FOUND, or a database error. */
@@ -249,6 +251,10 @@ int np_store_order_get(struct np_store *store, const char *id, struct np_order *
 
 /* The device's newest order. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_order_newest(struct np_store *store, const char *device, struct np_order *out_order);
+
+/* A new CSR of device makes its orders that wait (in the queue or in backoff) useless: they are dead. Returns 0 or a
+ * database error. */
+int np_store_orders_supersede(struct np_store *store, const char *device, int64_t now_ms);
 
 /* How many orders of device were made at or after since_ms, and when the oldest of those was (0: none)? Returns 0 or a
  * database error. */
@@ -258,19 +264,38 @@ int np_store_order_count(struct np_store *store, const char *device, int64_t sin
 /* Return other than 0 to stop; np_store_orders_* then return that number. */
 typedef int np_store_order_fn(void *ctx, const struct np_order *order);
 
-/* Orders to begin: queued, or in backoff with next_try_ms at or before now_ms; by priority, then age; at most limit.
- * The callback must not write: copy, and write afterwards. */
-int np_store_orders_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_order_fn *each, void *ctx);
-
-/* Orders that a crash left under way: ordered to issued. For issuance's start. The callback must not write. */
+/* Orders that were begun and have not ended: queued with `begun` to issued. For issuance's start. The callback must not
+ * write: copy, and write afterwards. */
 int np_store_orders_under_way(struct np_store *store, np_store_order_fn *each, void *ctx);
 
-/* When the next order in backoff becomes due; INT64_MAX: none. Returns 0 or a database error. */
-int np_store_orders_next_try(struct np_store *store, int64_t *out_ms);
+/* The queue holds the orders that are `queued` and not begun, in lanes: by priority, and in each priority those that
+ * renew something before the fresh ones; in a lane by age. */
+struct np_lane {
+    enum np_order_priority priority;
+    bool fresh;
+};
 
-/* How many orders stand before this one (by priority, then age), for the answer's position. Returns 0 or a database
- * error. */
-int np_store_order_position(struct np_store *store, const struct np_order *order, int64_t *out_position);
+#define NP_STORE_POSITION_MAX 10000 /* a longer queue is not counted to its end */
+
+/* The lane of an order. */
+struct np_lane np_order_lane(const struct np_order *order);
+
+/* The first orders of a lane, at most limit, without those whose device has another one begun. The callback must not
+ * write. */
+int np_store_queue_each(struct np_store *store, struct np_lane lane, size_t limit, np_store_order_fn *each, void *ctx);
+
+/* How many orders stand before this one, at most NP_STORE_POSITION_MAX. Returns 0 or a database error. */
+int np_store_queue_position(struct np_store *store, const struct np_order *order, int64_t *out_position);
+
+/* Puts orders whose backoff is over at now_ms back into the queue. Returns 0 or a database error. */
+int np_store_queue_refill(struct np_store *store, int64_t now_ms);
+
+/* When the next order in backoff becomes due; INT64_MAX: none. Returns 0 or a database error. */
+int np_store_queue_next_try(struct np_store *store, int64_t *out_ms);
+
+/* Raises an order that waits (queued or in backoff) to a more urgent priority; others stay as they are. Returns 0 or a
+ * database error. */
+int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority);
 
 /* A certificate as the device fetches it. n counts the device's packages from 1 and is the number of its auth token. */
 struct np_package {
@@ -324,10 +349,6 @@ int np_store_renewal_get(struct np_store *store, const char *device, struct np_r
 
 /* Writes due_ms and attempts, unless another package came meanwhile. Returns 0 or a database error. */
 int np_store_renewal_update(struct np_store *store, const struct np_renewal *renewal);
-
-/* Raises an order that waits (queued or in backoff) to a more urgent priority; others stay as they are. Returns 0 or a
- * database error. */
-int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority);
 
 /* A time in which HQ was away. */
 struct np_store_outage {

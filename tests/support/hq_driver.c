@@ -21,6 +21,7 @@
 
 #include "hq/acme/issuance.h"
 #include "hq/acme/key.h"
+#include "hq/acme/queue.h"
 #include "hq/config.h"
 #include "hq/store/store.h"
 #include "hq/zone/zone.h"
@@ -209,11 +210,17 @@ static void make_csr(struct np_order *order)
     EVP_PKEY_free(key);
 }
 
+static int64_t now_ms(void)
+{
+    uv_timeval64_t now;
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
 static void add_order(struct driver *driver, const char *label, const char *rest)
 {
     struct np_order order = {.state = NP_ORDER_QUEUED, .priority = NP_PRIORITY_NEW, .authorization_count = 1};
     uint8_t random[8];
-    uv_timeval64_t now;
     np_random_bytes(random, sizeof random);
     np_hex_encode(random, sizeof random, order.id);
     device_id(label, order.device);
@@ -221,8 +228,7 @@ static void add_order(struct driver *driver, const char *label, const char *rest
     if (strcmp(rest, "wildcard") == 0)
         full_name(driver, "*.", label, order.authorizations[order.authorization_count++].name);
     make_csr(&order);
-    uv_gettimeofday(&now);
-    order.created_ms = order.updated_ms = now.tv_sec * 1000 + now.tv_usec / 1000;
+    order.created_ms = order.updated_ms = now_ms();
     must("order", np_store_order_add(driver->store, &order));
     watch_order(driver, &order);
 }
@@ -316,7 +322,9 @@ int main(int argc, char **argv)
     must("zone", np_zone_start(driver.zone));
     must("issuance", np_issuance_new(&driver.loop, &issuance, driver.store, driver.zone, &driver.issuance));
     np_store_orders_under_way(driver.store, watch_order, &driver);
-    np_store_orders_due(driver.store, INT64_MAX, ORDERS_MAX, watch_order, &driver);
+    np_store_queue_refill(driver.store, now_ms());
+    for (size_t i = 0; i < NP_QUEUE_LANES; i++)
+        np_store_queue_each(driver.store, np_queue_lane(i), ORDERS_MAX, watch_order, &driver);
     must("issuance", np_issuance_start(driver.issuance));
     uv_prepare_init(&driver.loop, &driver.turn);
     uv_timer_init(&driver.loop, &driver.tick);

@@ -66,6 +66,99 @@ static void test_csr_and_package(void **state)
     box_free(box);
 }
 
+/* A box that enrols and sends its CSR at every boot, and boots for ever: one device, one order, one key. */
+static void test_boot_loop(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    struct np_message_error error;
+    struct np_csr_answer told;
+    char order[NP_DEVICE_ID_MAX + 1] = "";
+    int64_t count, oldest;
+    f->group_commit = true;
+    enrol(f, box, 201);
+    for (int i = 0; i < 1000; i++) {
+        enrol(f, box, 200);
+        struct np_api_response response = send_csr(f, box, NULL, NULL);
+        assert_int_equal(response.status, 202);
+        assert_int_equal(np_csr_answer_parse(response.body, response.body_len, &told, &error), 0);
+        np_api_response_free(&response);
+        assert_true(i == 0 || strcmp(order, told.order) == 0);
+        memcpy(order, told.order, sizeof order);
+    }
+    assert_int_equal(np_store_order_count(f->store, box->told.device, 0, &count, &oldest), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(np_store_key_count(f->store, box->told.device, 0, &count, &oldest), 0);
+    assert_int_equal(count, 1);
+    box_free(box);
+}
+
+/* Position and eta, in the answer to the CSR and to a poll: two boxes before this one, and one place for all. */
+static void test_position(void **state)
+{
+    struct fixture *f = *state;
+    struct box *boxes[3];
+    struct np_message_error error;
+    struct np_pending_answer pending;
+    struct np_csr_answer told;
+    struct np_order order;
+    np_outlook_init(&f->outlook, 1);
+    f->outlook.typical_ms = 3000;
+    for (int i = 0; i < 3; i++) {
+        char serial[16];
+        snprintf(serial, sizeof serial, "NP-000%d", i);
+        boxes[i] = box_new(serial);
+        enrol(f, boxes[i], 201);
+        struct np_api_response response = send_csr(f, boxes[i], NULL, NULL);
+        assert_int_equal(np_csr_answer_parse(response.body, response.body_len, &told, &error), 0);
+        np_api_response_free(&response);
+        assert_int_equal(told.position, i);
+        assert_int_equal(told.eta_s, 3 * (i + 1));
+    }
+    assert_int_equal(np_store_order_newest(f->store, boxes[0]->told.device, &order), 0);
+    order.begun = true;
+    f->outlook.free = 0;
+    assert_int_equal(np_store_order_update(f->store, &order), 0);
+    struct np_api_response response = get_package(f, boxes[2], boxes[2]->request.token, NULL);
+    assert_int_equal(np_pending_answer_parse(response.body, response.body_len, &pending, &error), 0);
+    assert_int_equal(response.retry_after_s, 4);
+    np_api_response_free(&response);
+    assert_string_equal(pending.order, told.order);
+    assert_string_equal(pending.state, "queued");
+    assert_int_equal(pending.position, 1);
+    assert_int_equal(pending.eta_s, 9);
+    for (int i = 0; i < 3; i++)
+        box_free(boxes[i]);
+}
+
+/* A CSR for a new key takes the place of the one that waits: nobody needs a certificate for the old key. */
+static void test_superseded(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    EVP_PKEY *keys[2] = {EVP_EC_gen("P-256"), EVP_EC_gen("P-256")};
+    struct np_order first, begun, newest;
+    enrol(f, box, 201);
+    expect_status(send_csr(f, box, NULL, NULL), 202);
+    assert_int_equal(np_store_order_newest(f->store, box->told.device, &first), 0);
+    expect_status(send_csr(f, box, keys[0], NULL), 202);
+    assert_int_equal(np_store_order_get(f->store, first.id, &first), 0);
+    assert_int_equal(first.state, NP_ORDER_DEAD);
+    assert_non_null(strstr(first.error, "newer CSR"));
+    /* What is under way comes to its end. */
+    assert_int_equal(np_store_order_newest(f->store, box->told.device, &begun), 0);
+    begun.begun = true;
+    assert_int_equal(np_store_order_update(f->store, &begun), 0);
+    expect_status(send_csr(f, box, keys[1], NULL), 202);
+    assert_int_equal(np_store_order_get(f->store, begun.id, &begun), 0);
+    assert_int_equal(begun.state, NP_ORDER_QUEUED);
+    assert_int_equal(np_store_order_newest(f->store, box->told.device, &newest), 0);
+    assert_string_not_equal(newest.id, begun.id);
+    EVP_PKEY_free(keys[0]);
+    EVP_PKEY_free(keys[1]);
+    box_free(box);
+}
+
 static void test_bad_csrs(void **state)
 {
     struct fixture *f = *state;
@@ -323,11 +416,12 @@ int main(void)
 {
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        API_TEST(test_csr_and_package),       API_TEST(test_bad_csrs),
-        API_TEST(test_three_keys_a_week),     API_TEST(test_keys_in_turn),
-        API_TEST(test_dead_order_comes_back), API_TEST(test_tokens),
-        API_TEST(test_authorization_header),  API_TEST(test_addresses),
-        API_TEST(test_global_addresses),
+        API_TEST(test_csr_and_package), API_TEST(test_bad_csrs),
+        API_TEST(test_boot_loop),       API_TEST(test_position),
+        API_TEST(test_superseded),      API_TEST(test_three_keys_a_week),
+        API_TEST(test_keys_in_turn),    API_TEST(test_dead_order_comes_back),
+        API_TEST(test_tokens),          API_TEST(test_authorization_header),
+        API_TEST(test_addresses),       API_TEST(test_global_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

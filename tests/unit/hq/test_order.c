@@ -289,7 +289,7 @@ static void test_begin(void **state)
         enum np_order_do what;
         bool store;
     } cases[] = {
-        {NP_ORDER_QUEUED, NP_ORDER_QUEUED, NP_ORDER_DO_NEW_ORDER, false},
+        {NP_ORDER_QUEUED, NP_ORDER_QUEUED, NP_ORDER_DO_NEW_ORDER, true},
         {NP_ORDER_ORDERED, NP_ORDER_ORDERED, NP_ORDER_DO_FETCH_ORDER, false},
         {NP_ORDER_TXT_QUEUED, NP_ORDER_TXT_QUEUED, NP_ORDER_DO_FETCH_ORDER, false},
         {NP_ORDER_TXT_VISIBLE, NP_ORDER_TXT_VISIBLE, NP_ORDER_DO_FETCH_ORDER, false},
@@ -310,8 +310,14 @@ static void test_begin(void **state)
         assert_int_equal(run.order.state, cases[i].next);
         assert_int_equal(action.store, cases[i].store);
         assert_int_equal(action.from, cases[i].state);
+        assert_int_equal(run.order.begun, action.what == NP_ORDER_DO_NEW_ORDER);
     }
-    struct np_order_run run = make_run(NP_ORDER_ORDERED, 1);
+    struct np_order_run run = make_run(NP_ORDER_QUEUED, 1); /* killed after newOrder was begun */
+    run.order.begun = true;
+    step(&run, &(struct np_order_event){.type = NP_ORDER_BEGIN}, NOW_MS, &action);
+    assert_int_equal(action.what, NP_ORDER_DO_NEW_ORDER);
+    assert_false(action.store);
+    run = make_run(NP_ORDER_ORDERED, 1);
     run.order.order_url[0] = 0; /* a database that somebody edited */
     step(&run, &(struct np_order_event){.type = NP_ORDER_BEGIN}, NOW_MS, &action);
     assert_int_equal(run.order.state, NP_ORDER_BACKOFF);

@@ -181,7 +181,7 @@ static void test_order(void **state)
                             .attempts = 4,
                             .next_try_ms = 9},
                     order;
-    np_renewal_order(&last, "new", NP_PRIORITY_URGENT, 1000, &order);
+    np_renewal_order(&last, "new", 3, NP_PRIORITY_URGENT, 1000, &order);
     struct np_order wanted = {.id = "new",
                               .device = "d",
                               .key = {7},
@@ -190,6 +190,7 @@ static void test_order(void **state)
                               .authorizations = {{.name = "a.example"}},
                               .authorization_count = 1,
                               .priority = NP_PRIORITY_URGENT,
+                              .renews = 3,
                               .created_ms = 1000,
                               .updated_ms = 1000};
     assert_string_equal(order.authorizations[0].url, "");

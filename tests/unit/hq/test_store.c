@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hq/acme/queue.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
 
@@ -260,45 +261,104 @@ static int remember_ids(void *ctx, const struct np_order *order)
     return 0;
 }
 
+/* The whole queue, lane by lane. */
+static void expect_queue(struct np_store *store, const char *wanted)
+{
+    char ids[256] = "";
+    for (size_t i = 0; i < NP_QUEUE_LANES; i++)
+        assert_int_equal(np_store_queue_each(store, np_queue_lane(i), 10, remember_ids, ids), 0);
+    assert_string_equal(ids, wanted);
+}
+
+static void expect_position(struct np_store *store, const struct np_order *order, int64_t wanted)
+{
+    int64_t position;
+    assert_int_equal(np_store_queue_position(store, order, &position), 0);
+    assert_int_equal(position, wanted);
+}
+
+/* Orders 0 to 6, each of a device of its own: by priority, renewals before fresh ones, then by age. */
+static void test_queue(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        enum np_order_priority priority;
+        int64_t renews;
+    } rows[] = {{NP_PRIORITY_OPEN, 0},    {NP_PRIORITY_NEW, 0},    {NP_PRIORITY_URGENT, 0}, {NP_PRIORITY_NEW, 0},
+                {NP_PRIORITY_ROUTINE, 0}, {NP_PRIORITY_URGENT, 4}, {NP_PRIORITY_ROUTINE, 1}};
+    struct np_order o[7];
+    char name[64], ids[64] = "";
+    for (unsigned i = 0; i < 7; i++) {
+        snprintf(name, sizeof name, "a-%u.devices.example", i);
+        struct np_device d = make_device(i, name);
+        assert_int_equal(np_store_device_add(f->store, &d), 0);
+        o[i] = make_order(i, &d, rows[i].priority);
+        o[i].renews = rows[i].renews;
+        o[i].created_ms += i;
+        assert_int_equal(np_store_order_add(f->store, &o[i]), 0);
+    }
+    expect_queue(f->store, "order-5 order-2 order-1 order-3 order-6 order-4 order-0 ");
+    expect_position(f->store, &o[5], 0);
+    expect_position(f->store, &o[3], 3);
+    expect_position(f->store, &o[0], 6);
+    /* One more of a device that has one begun: left out, but counted. */
+    struct np_order again = o[3];
+    snprintf(again.id, sizeof again.id, "again");
+    again.created_ms += 100;
+    assert_int_equal(np_store_order_add(f->store, &again), 0);
+    expect_queue(f->store, "order-5 order-2 order-1 order-3 again order-6 order-4 order-0 ");
+    o[3].begun = true;
+    assert_int_equal(np_store_order_update(f->store, &o[3]), 0);
+    expect_queue(f->store, "order-5 order-2 order-1 order-6 order-4 order-0 ");
+    expect_position(f->store, &o[0], 6);
+    assert_int_equal(np_store_orders_under_way(f->store, remember_ids, ids), 0);
+    assert_string_equal(ids, "order-3 ");
+    assert_int_equal(np_store_queue_each(f->store, np_queue_lane(NP_QUEUE_LANES - 1), 0, remember_ids, ids), 0);
+    assert_string_equal(ids, "order-3 ");
+    /* In the meantime it became urgent. */
+    assert_int_equal(np_store_order_hurry(f->store, "order-6", NP_PRIORITY_URGENT), 0);
+    assert_int_equal(np_store_order_hurry(f->store, "order-3", NP_PRIORITY_URGENT), 0);
+    expect_queue(f->store, "order-5 order-6 order-2 order-1 order-4 order-0 ");
+}
+
 static void test_orders(void **state)
 {
     struct fixture *f = *state;
     struct np_device d = make_device(1, "a-a.devices.example");
     struct np_order got, o[5];
-    int64_t position, next;
+    int64_t next;
     char ids[256] = "";
     assert_int_equal(np_store_device_add(f->store, &d), 0);
-    static const enum np_order_priority priorities[] = {NP_PRIORITY_OPEN, NP_PRIORITY_NEW, NP_PRIORITY_URGENT,
-                                                        NP_PRIORITY_NEW, NP_PRIORITY_NEW};
     for (unsigned i = 0; i < 5; i++) {
-        o[i] = make_order(i, &d, priorities[i]);
+        o[i] = make_order(i, &d, NP_PRIORITY_NEW);
         assert_int_equal(np_store_order_add(f->store, &o[i]), 0);
     }
-    assert_int_equal(np_store_orders_next_try(f->store, &next), 0);
+    assert_int_equal(np_store_queue_next_try(f->store, &next), 0);
     assert_true(next == INT64_MAX);
     o[3].state = NP_ORDER_BACKOFF;
     o[3].next_try_ms = 5000;
     o[3].attempts = 2;
     snprintf(o[3].error, sizeof o[3].error, "the CA said no");
     assert_int_equal(np_store_order_update(f->store, &o[3]), 0);
+    expect_queue(f->store, "order-0 order-1 order-2 order-4 ");
+    assert_int_equal(np_store_queue_next_try(f->store, &next), 0);
+    assert_int_equal(next, 5000);
+    assert_int_equal(np_store_queue_refill(f->store, 4999), 0);
+    expect_queue(f->store, "order-0 order-1 order-2 order-4 ");
+    assert_int_equal(np_store_queue_refill(f->store, 5000), 0);
+    expect_queue(f->store, "order-0 order-1 order-2 order-3 order-4 ");
+    assert_int_equal(np_store_queue_next_try(f->store, &next), 0);
+    assert_true(next == INT64_MAX);
+    assert_int_equal(np_store_order_get(f->store, "order-3", &got), 0);
+    assert_int_equal(got.attempts, 2);
     o[4].state = NP_ORDER_TXT_QUEUED;
     snprintf(o[4].order_url, sizeof o[4].order_url, "https://ca.example/order/1");
     snprintf(o[4].authorizations[0].txt, sizeof o[4].authorizations[0].txt, "value");
     snprintf(o[4].authorizations[0].url, sizeof o[4].authorizations[0].url, "https://ca.example/authz/1");
     assert_int_equal(np_store_order_update(f->store, &o[4]), 0);
-
-    assert_int_equal(np_store_orders_due(f->store, 4999, 10, remember_ids, ids), 0);
-    assert_string_equal(ids, "order-2 order-1 order-0 ");
-    ids[0] = 0;
-    assert_int_equal(np_store_orders_due(f->store, 5000, 3, remember_ids, ids), 0);
-    assert_string_equal(ids, "order-2 order-1 order-3 ");
-    ids[0] = 0;
     assert_int_equal(np_store_orders_under_way(f->store, remember_ids, ids), 0);
     assert_string_equal(ids, "order-4 ");
-    assert_int_equal(np_store_orders_next_try(f->store, &next), 0);
-    assert_int_equal(next, 5000);
-    assert_int_equal(np_store_order_position(f->store, &o[0], &position), 0);
-    assert_int_equal(position, 3);
+    expect_queue(f->store, ""); /* all of one device */
 
     np_store_close(f->store);
     f->store = open_store(f->path);
@@ -509,6 +569,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
         cmocka_unit_test(test_no_database_at_all),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_packages_count_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),

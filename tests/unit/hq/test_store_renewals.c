@@ -135,7 +135,7 @@ static void test_retire(void **state)
     assert_int_equal(np_store_device_retire(f->store, "device-1", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
     assert_int_equal(np_store_device_get(f->store, "device-1", &device), 0);
     assert_int_equal(device.state, NP_DEVICE_RETIRED);
-    assert_int_equal(np_store_orders_due(f->store, INT64_MAX, 10, count_due, &due), 0);
+    assert_int_equal(np_store_queue_each(f->store, np_order_lane(&waiting), 10, count_due, &due), 0);
     assert_int_equal(due, 0);
     assert_int_equal(np_store_renewals_next(f->store, &next), 0);
     assert_true(next == INT64_MAX);
@@ -200,35 +200,51 @@ static void test_hurry(void **state)
     assert_int_equal(order.priority, NP_PRIORITY_ROUTINE);
 }
 
-/* A database of the first version: opened, brought up to date once, its certificates are to be renewed. */
+static char *read_source_file(const char *name)
+{
+    char path[512];
+    char *text = calloc(1, 65536);
+    snprintf(path, sizeof path, "%s/%s", getenv("NP_SOURCE_DIR") ? getenv("NP_SOURCE_DIR") : ".", name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, 65535, file) > 0);
+    fclose(file);
+    return text;
+}
+
+/* A database of the first version: opened, brought up to date once, with its certificates to be renewed and its orders
+ * in the queue. */
 static void test_schema_1(void **state)
 {
     struct fixture *f = *state;
     struct np_renewal renewal;
-    char path[96], error[256];
+    struct np_order order;
+    int64_t next_ms;
+    char path[128], error[256], *sql = read_source_file("tests/unit/hq/schema_1.sql");
     sqlite3 *db;
-    add(f, 1, NOW_S + 100, NOW_S + 900);
-    add(f, 2, NOW_S + 100, NOW_S + 900);
-    assert_int_equal(np_store_device_retire(f->store, "device-2", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
     np_store_close(f->store);
     f->store = NULL;
     snprintf(path, sizeof path, "%s/hq.db", f->folder);
+    unlink(path);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "DROP TABLE renewal; DROP TABLE revocation; DROP TABLE outage;"
-                                  "DROP INDEX device_quiet; ALTER TABLE device DROP COLUMN silent_s;"
-                                  "PRAGMA user_version = 1",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
+    free(sql);
     assert_int_equal(np_store_open(path, true, &f->store, error, sizeof error), NP_E_VERSION);
     assert_non_null(strstr(error, "older schema 1"));
     for (int i = 0; i < 2; i++) {
+        size_t due = 0;
         assert_int_equal(np_store_open(path, false, &f->store, error, sizeof error), 0);
         assert_int_equal(np_store_renewal_get(f->store, "device-1", &renewal), 0);
         assert_int_equal(renewal.due_ms, (NOW_S + 600) * 1000);
         assert_int_equal(renewal.not_after_s, NOW_S + 900);
         assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), NP_E_NOT_FOUND);
+        assert_int_equal(np_store_order_get(f->store, "order-3", &order), 0);
+        assert_int_equal(order.authorization_count, 1);
+        assert_int_equal(np_store_queue_each(f->store, np_order_lane(&order), 10, count_due, &due), 0);
+        assert_int_equal(due, 1);
+        assert_int_equal(np_store_queue_next_try(f->store, &next_ms), 0);
+        assert_int_equal(next_ms, NOW_S * 1000 + 600000);
         np_store_close(f->store);
         f->store = NULL;
     }
