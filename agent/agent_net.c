@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/agent_private.h"
 #include "agent/own_names.h"
@@ -15,6 +16,7 @@
 #define FRAME_DROP        NP_FRAME('D', 'R', 'O', 'P')
 #define FRAME_VIEW        NP_FRAME('V', 'I', 'E', 'W')
 #define FRAME_CERTIFICATE NP_FRAME('C', 'E', 'R', 'T')
+#define FRAME_PEER        NP_FRAME('P', 'E', 'E', 'R')
 #define FRAME_FORGET      NP_FRAME('F', 'R', 'G', 'T')
 #define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
 
@@ -93,6 +95,25 @@ void np_agent_drop_certificate(struct np_agent *agent)
         send_frame(agent, agent->front, FRAME_FORGET, "", NULL, 0);
 }
 
+/* A channel between the two children, anew for each process: whoever lives on gets the other end of it, and drops the
+ * one that led to the dead. */
+static void join_children(struct np_agent *agent)
+{
+    int fds[2];
+    if (!agent->resolver || !agent->front || np_child_status(agent->resolver).pid == 0 ||
+        np_child_status(agent->front).pid == 0)
+        return; /* the feed of the other one will do it */
+    int rc = np_channel_pair(fds);
+    if (rc) {
+        np_error("stream channel: %s", np_strerror(rc));
+        return;
+    }
+    send_frame(agent, agent->resolver, FRAME_PEER, "", &fds[0], 1);
+    send_frame(agent, agent->front, FRAME_PEER, "", &fds[1], 1);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 /* A new process knows nothing: all of it, the view last, since it is ready after that. */
 static void feed(void *ctx, struct np_child *child)
 {
@@ -100,6 +121,7 @@ static void feed(void *ctx, struct np_child *child)
     send_listeners(agent, child, NP_LISTENERS_OPEN);
     if (child == agent->front)
         send_certificate(agent, child);
+    join_children(agent);
     if (agent->view_json)
         send_frame(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
 }
@@ -424,7 +446,7 @@ int np_agent_net_start(struct np_agent *agent)
     /* A child that cannot be started now is tried again; only what can never work ends the agent. */
     if (c->dns && start_child(agent, "child-resolver", &agent->resolver) && !agent->resolver)
         return NP_E_CLOSED;
-    if ((c->http || c->https) && start_child(agent, "child-front", &agent->front) && !agent->front)
+    if ((c->http || c->https || c->dot) && start_child(agent, "child-front", &agent->front) && !agent->front)
         return NP_E_CLOSED;
     int rc = np_upstreams_new(&agent->loop, c->resolv_conf, on_resolv_conf, agent, &agent->upstreams);
     if (rc) {

@@ -48,9 +48,12 @@ const struct np_config_key np_agent_config_keys[] = {
      NP_LIMIT_RATE_MAX},
     {"inflight-limit", NP_CONFIG_INT, "512", "DNS queries of one client that may wait for upstreams at once", NULL, 1,
      NP_VIEW_INFLIGHT_MAX},
+    {"dot", NP_CONFIG_BOOL, "true",
+     "answer DNS over TLS on the LAN addresses, with the box's certificate, where dns does", NULL, 0, 0},
     {"http", NP_CONFIG_BOOL, "true", "redirect http to https on the LAN addresses", NULL, 0, 0},
     {"https", NP_CONFIG_BOOL, "true", "serve https on the LAN addresses", NULL, 0, 0},
     {"dns-port", NP_CONFIG_INT, "53", "port of DNS", NULL, 1, 65535},
+    {"dot-port", NP_CONFIG_INT, "853", "port of DNS over TLS", NULL, 1, 65535},
     {"http-port", NP_CONFIG_INT, "80", "port of http", NULL, 1, 65535},
     {"https-port", NP_CONFIG_INT, "443", "port of https", NULL, 1, 65535},
     {"backend", NP_CONFIG_STRING, "", "where https goes, for example 127.0.0.1:8080; empty: a status page", NULL, 0, 0},
@@ -246,19 +249,37 @@ static int read_filter(const struct np_config *file, struct np_agent_config *c, 
     return 0;
 }
 
+/* Returns 0, or NP_E_CONFLICT where two services have one port. */
+static int read_ports(const struct np_config *file, struct np_agent_config *c)
+{
+    struct {
+        const char *key;
+        uint16_t *port;
+    } ports[] = {{"dns-port", &c->dns_port},
+                 {"dot-port", &c->dot_port},
+                 {"http-port", &c->http_port},
+                 {"https-port", &c->https_port}};
+    for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) {
+        *ports[i].port = (uint16_t)np_config_int(file, ports[i].key);
+        for (size_t k = 0; k < i; k++) {
+            if (*ports[k].port == *ports[i].port)
+                return NP_E_CONFLICT;
+        }
+    }
+    return 0;
+}
+
 static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
     c->rate_limit = (uint32_t)np_config_int(file, "rate-limit");
     c->inflight_limit = (uint32_t)np_config_int(file, "inflight-limit");
     c->dns = np_config_bool(file, "dns");
+    c->dot = c->dns && np_config_bool(file, "dot");
     c->http = np_config_bool(file, "http");
     c->https = np_config_bool(file, "https");
-    c->dns_port = (uint16_t)np_config_int(file, "dns-port");
-    c->http_port = (uint16_t)np_config_int(file, "http-port");
-    c->https_port = (uint16_t)np_config_int(file, "https-port");
-    if (c->http_port == c->https_port || c->dns_port == c->http_port || c->dns_port == c->https_port)
-        return np_config_fail(file, "https-port", error, "dns-port, http-port and https-port must differ");
+    if (read_ports(file, c))
+        return np_config_fail(file, "https-port", error, "dns-port, dot-port, http-port and https-port must differ");
     c->has_backend = backend && backend[0];
     if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
         return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);

@@ -53,8 +53,8 @@ struct np_agent_config {
     enum np_filter rebind_filter;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
     size_t rebind_count;
-    bool dns, http, https;
-    uint16_t dns_port, http_port, https_port;
+    bool dns, dot, http, https; /* dot: never without dns */
+    uint16_t dns_port, dot_port, http_port, https_port;
     bool has_backend;
     struct np_endpoint backend;
     enum np_log_level log_level;

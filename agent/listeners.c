@@ -10,13 +10,13 @@
 
 const char *np_listener_kind_name(enum np_listen_kind kind)
 {
-    static const char *const names[] = {"dns-udp", "dns-tcp", "http", "https"};
+    static const char *const names[] = {"dns-udp", "dns-tcp", "http", "https", "dot"};
     return names[kind];
 }
 
 enum np_listener_owner np_listener_owner(enum np_listen_kind kind)
 {
-    return kind == NP_LISTEN_HTTP || kind == NP_LISTEN_HTTPS ? NP_LISTEN_FOR_FRONT : NP_LISTEN_FOR_RESOLVER;
+    return kind == NP_LISTEN_DNS_UDP || kind == NP_LISTEN_DNS_TCP ? NP_LISTEN_FOR_RESOLVER : NP_LISTEN_FOR_FRONT;
 }
 
 static bool same_endpoint(const struct np_endpoint *a, const struct np_endpoint *b)
@@ -55,6 +55,8 @@ static void want_services(struct np_listeners *l, const struct np_agent_config *
         want(l, addr, c->dns_port, NP_LISTEN_DNS_UDP, ifindex);
         want(l, addr, c->dns_port, NP_LISTEN_DNS_TCP, ifindex);
     }
+    if (c->dot)
+        want(l, addr, c->dot_port, NP_LISTEN_DOT, ifindex);
     if (c->http)
         want(l, addr, c->http_port, NP_LISTEN_HTTP, ifindex);
     if (c->https)

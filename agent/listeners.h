@@ -18,7 +18,7 @@
 #include "resolver/base/channel.h"
 #include "resolver/listen.h"
 
-#define NP_LISTENERS_MAX         192 /* 4 services on 48 addresses */
+#define NP_LISTENERS_MAX         240 /* 5 sockets on 48 addresses */
 #define NP_LISTENER_RETRY_MS     20  /* first: a child may not have closed the old socket yet; doubles to the cap */
 #define NP_LISTENER_RETRY_CAP_MS 30000
 

@@ -42,10 +42,22 @@ static void close_resolver(void *ctx)
     np_resolver_close(ctx);
 }
 
+static void set_peer_take(void *ctx, int fd)
+{
+    np_resolver_set_peer_take(ctx, fd);
+}
+
 int np_resolver_child_main(void)
 {
-    static const struct np_role_child child = {serves, add_listener, drop_listener, set_view,
-                                               stats,  NULL,         close_resolver};
+    static const struct np_role_child child = {
+        .serves = serves,
+        .listen = add_listener,
+        .drop = drop_listener,
+        .set_view = set_view,
+        .set_peer_take = set_peer_take,
+        .stats = stats,
+        .close = close_resolver,
+    };
     struct np_resolver *resolver;
     uv_loop_t loop;
     int rc = uv_loop_init(&loop);

@@ -8,10 +8,8 @@
 static int parse_kind(const char *text, enum np_listen_kind *out_kind)
 {
     static const char *const kinds[] = {
-        [NP_LISTEN_DNS_UDP] = "dns-udp",
-        [NP_LISTEN_DNS_TCP] = "dns-tcp",
-        [NP_LISTEN_HTTP] = "http",
-        [NP_LISTEN_HTTPS] = "https",
+        [NP_LISTEN_DNS_UDP] = "dns-udp", [NP_LISTEN_DNS_TCP] = "dns-tcp", [NP_LISTEN_HTTP] = "http",
+        [NP_LISTEN_HTTPS] = "https",     [NP_LISTEN_DOT] = "dot",
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(text, kinds[i]) != 0)

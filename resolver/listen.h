@@ -9,7 +9,7 @@
 #include "resolver/base/address.h"
 #include "resolver/base/channel.h"
 
-enum np_listen_kind { NP_LISTEN_DNS_UDP, NP_LISTEN_DNS_TCP, NP_LISTEN_HTTP, NP_LISTEN_HTTPS };
+enum np_listen_kind { NP_LISTEN_DNS_UDP, NP_LISTEN_DNS_TCP, NP_LISTEN_HTTP, NP_LISTEN_HTTPS, NP_LISTEN_DOT };
 
 /* One socket. The endpoint's address has ifindex as its scope where it is link-local. */
 struct np_listen {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
+#include "resolver/padding.h"
 
 #define FLAG_OPCODE   0x7800u
 #define EDNS_DO       0x8000u /* RFC 3225, in the OPT's TTL */
@@ -46,6 +47,7 @@ static int read_options(struct np_reader options, struct np_query *query)
         struct np_reader option = np_read_sub(&options, len);
         if (options.error)
             return NP_E_MALFORMED;
+        query->padding |= code == NP_PADDING_OPTION;
         if (code == OPTION_SUBNET && read_client_subnet(&option, &query->client_subnet))
             return NP_E_MALFORMED;
     }
@@ -117,7 +119,7 @@ enum np_query_verdict np_query_parse(const uint8_t *packet, size_t len, struct n
     out->qname.len = 1;
     out->qname.wire[0] = 0;
     out->qtype = out->qclass = 0;
-    out->edns = out->dnssec_ok = false;
+    out->edns = out->dnssec_ok = out->padding = false;
     out->edns_version = 0;
     out->udp_size = NP_DNS_UDP_PLAIN;
     out->client_subnet = (struct np_prefix){0};

@@ -85,6 +85,7 @@ struct np_query {
     uint8_t edns_version;
     uint16_t udp_size; /* what the client takes over UDP: 512 without EDNS, never below */
     bool dnssec_ok;
+    bool padding;                   /* a padding option came (RFC 7830): over TLS the answer is padded too */
     struct np_prefix client_subnet; /* ECS (RFC 7871); family AF_UNSPEC when absent */
 };
 

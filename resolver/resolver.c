@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "resolver/base/admit.h"
 #include "resolver/base/error.h"
@@ -14,6 +15,8 @@
 #include "resolver/forward.h"
 #include "resolver/limit.h"
 #include "resolver/local.h"
+#include "resolver/padding.h"
+#include "resolver/peer.h"
 #include "resolver/response.h"
 #include "resolver/special.h"
 
@@ -27,6 +30,7 @@ struct np_resolver {
     struct np_admit admit;
     struct np_server *server;
     struct np_forward *forward;
+    struct np_peer *peer; /* the front; NULL: there is none */
     struct np_stats_answers answers;
     struct np_limit limit;
     struct np_blocked blocked;
@@ -61,16 +65,23 @@ static long serve_limited(struct np_resolver *resolver, enum np_limit_verdict ve
     return (long)out_len;
 }
 
-static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
-                  size_t size)
+/* RFC 8467: over TLS, and for a client that padded its query, the size of the answer says as little as it can. */
+static size_t pad(const struct np_client *client, const struct np_query *query, uint8_t *out, size_t len, size_t size)
 {
-    struct np_resolver *resolver = ctx;
-    struct np_query query;
+    if (len == 0 || !client->tls || !query->padding)
+        return len;
+    return np_padding_add(out, len, size, NP_PADDING_RESPONSE);
+}
+
+/* As serve; *query is the query where it could be read that far. */
+static long serve_query(struct np_resolver *resolver, const struct np_ticket *ticket, const uint8_t *packet, size_t len,
+                        struct np_query *query, uint8_t *out, size_t size)
+{
     size_t out_len;
     enum np_limit_verdict limited = limit(resolver, &ticket->client);
     if (limited != NP_LIMIT_PASS)
         return serve_limited(resolver, limited, packet, len, out, size);
-    switch (np_local_answer(&resolver->view, &ticket->client, packet, len, &query, out, size, &out_len)) {
+    switch (np_local_answer(&resolver->view, &ticket->client, packet, len, query, out, size, &out_len)) {
     case NP_LOCAL_OWN:
         resolver->answers.own++;
         return (long)out_len;
@@ -87,9 +98,17 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
         return 0;
     }
     resolver->answers.forwarded++;
-    if (np_forward_ask(resolver->forward, ticket, &query) == 0)
+    if (np_forward_ask(resolver->forward, ticket, query) == 0)
         return -1;
-    return (long)np_local_busy(&ticket->client, &query, out, size);
+    return (long)np_local_busy(&ticket->client, query, out, size);
+}
+
+static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
+                  size_t size)
+{
+    struct np_query query = {.padding = false};
+    long n = serve_query(ctx, ticket, packet, len, &query, out, size);
+    return n > 0 ? (long)pad(&ticket->client, &query, out, (size_t)n, size) : n;
 }
 
 /* Sees each upstream answer once: the filter today, the cache tomorrow. */
@@ -142,6 +161,7 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
         len = np_local_offline(&resolver->view, client, query, result->message ? NP_EDE_OTHER : result->ede, out,
                                sizeof resolver->out);
     }
+    len = pad(client, query, out, len, sizeof resolver->out);
     np_server_reply(resolver->server, ticket, out, len);
 }
 
@@ -207,6 +227,33 @@ static void blocked_stats(const struct np_resolver *resolver, struct np_stats *s
     }
 }
 
+/* A LAN client whose TLS the front ends. The front has admitted it; what is admitted here is what our own view says. */
+static void peer_frame(void *ctx, uint32_t type, const struct np_peer_message *message, int *fd)
+{
+    struct np_resolver *resolver = ctx;
+    if (type == NP_PEER_CLIENT && np_server_adopt(resolver->server, *fd, &message->client) == 0)
+        *fd = -1;
+}
+
+static void peer_gone(void *ctx)
+{
+    struct np_resolver *resolver = ctx;
+    np_peer_close(resolver->peer);
+    resolver->peer = NULL;
+}
+
+void np_resolver_set_peer_take(struct np_resolver *resolver, int fd)
+{
+    static const struct np_peer_events events = {peer_frame, peer_gone};
+    np_peer_close(resolver->peer);
+    resolver->peer = NULL;
+    int rc = np_peer_new(resolver->loop, fd, &events, resolver, &resolver->peer);
+    if (!rc)
+        return;
+    np_error("stream channel: %s", np_strerror(rc));
+    close(fd);
+}
+
 void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats)
 {
     memset(out_stats, 0, sizeof *out_stats);
@@ -220,6 +267,8 @@ void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_
 
 void np_resolver_close(struct np_resolver *resolver)
 {
+    np_peer_close(resolver->peer);
+    resolver->peer = NULL;
     np_forward_close(resolver->forward, part_closed, resolver);
     np_server_close(resolver->server, part_closed, resolver);
 }

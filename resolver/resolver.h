@@ -26,15 +26,18 @@ int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *vie
 /* The server, for adding and removing listeners. Borrowed. */
 struct np_server *np_resolver_server(struct np_resolver *resolver);
 
+/* Takes over fd, the resolver's end of the channel to the front (resolver/peer.h), in the place of an earlier one. */
+void np_resolver_set_peer_take(struct np_resolver *resolver, int fd);
+
 /* The counters and how the upstreams do, now. */
 void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats);
 
 /* Closes sockets and drops queries; the memory goes once the loop has run. */
 void np_resolver_close(struct np_resolver *resolver);
 
-/* The child role: reads frames from descriptor 3 (LSTN, DROP, VIEW, STAT), answers REDY after the first view and STAT
- * to each STAT, serves until the channel ends. Returns the exit code: 0, or 1 when it could not start. The caller has
- * set the log up and entered the sandbox. */
+/* The child role: reads frames from descriptor 3 (LSTN, DROP, VIEW, PEER, STAT), answers REDY after the first view and
+ * STAT to each STAT, serves until the channel ends. Returns the exit code: 0, or 1 when it could not start. The caller
+ * has set the log up and entered the sandbox. */
 int np_resolver_child_main(void);
 
 /* `nameplate resolver [options]`: runs the resolver in the foreground until SIGINT or SIGTERM; argv[0] is the verb.

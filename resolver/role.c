@@ -25,7 +25,8 @@ static const char *kind_name(enum np_listen_kind kind)
     static const char *const names[] = {[NP_LISTEN_DNS_UDP] = "UDP",
                                         [NP_LISTEN_DNS_TCP] = "TCP",
                                         [NP_LISTEN_HTTP] = "http",
-                                        [NP_LISTEN_HTTPS] = "https"};
+                                        [NP_LISTEN_HTTPS] = "https",
+                                        [NP_LISTEN_DOT] = "DNS over TLS"};
     return names[kind];
 }
 
@@ -96,6 +97,16 @@ static void send_stats(struct role *role)
     free(text);
 }
 
+static void take_peer(struct role *role, struct np_frame *frame)
+{
+    if (frame->fd_count != 1) {
+        np_error("PEER: %s", np_strerror(NP_E_MALFORMED));
+        return;
+    }
+    role->child->set_peer_take(role->ctx, frame->fds[0]);
+    frame->fds[0] = -1;
+}
+
 static void handle_frame(struct role *role, struct np_frame *frame)
 {
     switch (frame->type) {
@@ -108,13 +119,16 @@ static void handle_frame(struct role *role, struct np_frame *frame)
     case NP_FRAME('V', 'I', 'E', 'W'):
         apply_view(role, frame);
         break;
+    case NP_FRAME('P', 'E', 'E', 'R'):
+        take_peer(role, frame);
+        break;
     case NP_FRAME('S', 'T', 'A', 'T'):
         send_stats(role);
         break;
     default: /* the role's own, or a newer agent's */
         if (role->child->other) {
             role->child->other(role->ctx, frame);
-            np_wipe(role->frame, sizeof role->frame);
+            np_wipe(role->frame, sizeof frame->type + frame->len);
         }
         break;
     }

@@ -1,5 +1,5 @@
-/* role: the loop that the agent's two children share: frames from descriptor 3 (LSTN, DROP, VIEW, STAT and what a role
- * has besides), REDY after the first view, the end when the channel closes. */
+/* role: the loop that the agent's two children share: frames from descriptor 3 (LSTN, DROP, VIEW, PEER, STAT and what a
+ * role has besides), REDY after the first view, the end when the channel closes. */
 #ifndef RESOLVER_ROLE_H
 #define RESOLVER_ROLE_H
 
@@ -20,6 +20,8 @@ struct np_role_child {
     void (*drop)(void *ctx, const struct np_listen *what);
     /* Takes a snapshot; view is borrowed and stays until the next one. 0 or a negative np_err. */
     int (*set_view)(void *ctx, const struct np_view *view);
+    /* Takes over this process's end of the channel between the two children (resolver/peer.h), for an earlier one. */
+    void (*set_peer_take)(void *ctx, int fd);
     /* Counters as malloc'd JSON, NULL when out of memory. */
     char *(*stats)(void *ctx);
     /* A frame of another type; its payload is wiped afterwards. NULL: ignored. */

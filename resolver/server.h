@@ -19,6 +19,7 @@
 #define NP_SERVER_TCP_MAX        256   /* connections at once */
 #define NP_SERVER_TCP_PER_CLIENT 16    /* connections of one address at once */
 #define NP_SERVER_TCP_IDLE_MS    10000 /* RFC 7766 section 6.2.3 */
+#define NP_SERVER_TLS_IDLE_MS    30000 /* a handshake costs a small router 50 ms and more (RFC 7858 section 3.4) */
 #define NP_SERVER_TCP_PIPELINE   64    /* unanswered queries on one connection */
 #define NP_SERVER_TCP_QUERY_MAX  4096  /* bytes of one query: a longer one ends its connection */
 
@@ -30,6 +31,7 @@ struct np_client {
     struct np_addr local; /* the address that was asked */
     uint32_t ifindex;     /* the ingress interface; 0 when unknown */
     bool tcp;
+    bool tls; /* over a stream that was TLS to the client; tcp is set too */
 };
 
 /* A query whose answer comes later. Plain value; stays valid (and harmless) when the connection has gone meanwhile. */
@@ -52,6 +54,7 @@ typedef bool np_serve_admit_fn(void *ctx, const struct np_client *client);
 /* Counters since the start. */
 struct np_server_stats {
     uint64_t udp_in, udp_out, udp_dropped, tcp_in, tcp_out, tcp_accepted, tcp_refused, not_admitted;
+    uint64_t tls_in, tls_accepted, tls_refused; /* of the TCP ones, what came over TLS */
 };
 
 /* Allocates a server on loop. Returns 0 or -ENOMEM. */
@@ -61,6 +64,11 @@ int np_server_new(uv_loop_t *loop, np_serve_fn *serve, np_serve_admit_fn *admit,
 /* Adds a bound (for TCP also listening) descriptor, which becomes the server's on success. Returns 0, NP_E_LIMIT or
  * -errno. */
 int np_server_add(struct np_server *server, int fd, bool tcp);
+
+/* Serves a connected stream that somebody else accepted (and whose TLS he ends) as a connection of client, tcp and tls
+ * being set there: admitted and limited as those that come in over a listener. fd becomes the server's on success.
+ * Returns 0, -EACCES (not admitted), NP_E_LIMIT, -ENOMEM or -errno. */
+int np_server_adopt(struct np_server *server, int fd, const struct np_client *client);
 
 /* Closes the listener on that local endpoint and transport; open connections of it end after their answers. A
  * link-local endpoint without a scope matches the first of its kind. 0 or NP_E_NOT_FOUND. */

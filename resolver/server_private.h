@@ -12,6 +12,7 @@
 #define TCP_BATCH_OUT   (128 * 1024) /* answers gathered for one write */
 #define TCP_QUEUE_MAX   (256 * 1024) /* bytes unsent to a client that does not read: it is closed */
 #define TCP_TICK_MS     1000         /* how often idle connections are looked for */
+#define NO_LISTENER     UINT32_MAX   /* in the ticket of an adopted connection */
 
 /* A bound socket. Allocated, since its poll handle lives until its close callback. */
 struct listener {

@@ -102,6 +102,7 @@ static void serve_frame(struct connection *connection, const uint8_t *packet, si
     size_t start = w->pos;
     uint8_t *head = np_write_reserve(w, 2);
     server->stats.tcp_in++;
+    server->stats.tls_in += connection->ticket.client.tls;
     connection->active_ms = uv_now(server->loop);
     if (!head)
         return;
@@ -299,33 +300,45 @@ static int connection_open(struct np_server *server, int fd, const struct np_tic
     return 0;
 }
 
-static void accept_one(struct listener *listener, int fd, const struct sockaddr_storage *peer)
+/* Serves the ticket's client, if there is a place for him; fd becomes the server's on success. */
+static int take_client(struct np_server *server, int fd, struct np_ticket *ticket)
 {
-    struct np_server *server = listener->server;
-    struct np_ticket ticket = {.listener = listener->index};
-    struct np_client *client = &ticket.client;
-    client->tcp = true;
-    client->remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer);
-    read_ingress(fd, client);
+    const struct np_client *client = &ticket->client;
     if (server->admit && !server->admit(server->ctx, client)) {
         server->stats.not_admitted++;
-        close(fd);
-        return;
+        return -EACCES;
     }
     int slot = find_slot(server, &client->remote.addr);
-    if (slot < 0) {
-        server->stats.tcp_refused++;
-        close(fd);
-        return;
+    int rc = slot < 0 ? NP_E_LIMIT : 0;
+    if (!rc) {
+        ticket->slot = (uint32_t)slot;
+        ticket->serial = ++server->serial;
+        rc = connection_open(server, fd, ticket);
     }
-    ticket.slot = (uint32_t)slot;
-    ticket.serial = ++server->serial;
-    if (connection_open(server, fd, &ticket)) {
+    if (rc)
         server->stats.tcp_refused++;
+    else
+        server->stats.tcp_accepted++;
+    return rc;
+}
+
+int np_server_adopt(struct np_server *server, int fd, const struct np_client *client)
+{
+    struct np_ticket ticket = {.client = *client, .listener = NO_LISTENER};
+    int rc = server->closing ? NP_E_CLOSED : take_client(server, fd, &ticket);
+    server->stats.tls_accepted += !rc;
+    server->stats.tls_refused += rc == NP_E_LIMIT;
+    return rc;
+}
+
+static void accept_one(struct listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    struct np_ticket ticket = {.listener = listener->index};
+    ticket.client.tcp = true;
+    ticket.client.remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer);
+    read_ingress(fd, &ticket.client);
+    if (take_client(listener->server, fd, &ticket))
         close(fd);
-        return;
-    }
-    server->stats.tcp_accepted++;
 }
 
 void np_server_tcp_readable(struct listener *listener)
@@ -348,13 +361,18 @@ void np_server_tcp_readable(struct listener *listener)
     }
 }
 
+static uint64_t idle_ms(const struct connection *connection)
+{
+    return connection->ticket.client.tls ? NP_SERVER_TLS_IDLE_MS : NP_SERVER_TCP_IDLE_MS;
+}
+
 void np_server_tcp_tick(struct np_server *server)
 {
     uint64_t now = uv_now(server->loop);
     bool needed = false;
     for (size_t i = 0; i < NP_SERVER_TCP_MAX; i++) {
         struct connection *connection = server->connections[i];
-        if (connection && !connection->closing && now - connection->active_ms >= NP_SERVER_TCP_IDLE_MS)
+        if (connection && !connection->closing && now - connection->active_ms >= idle_ms(connection))
             connection_close(connection);
         needed |= server->connections[i] != NULL;
     }

@@ -36,14 +36,12 @@
 #define NP_VIEW_UPSTREAMS_MAX  8
 #define NP_VIEW_FORWARDS_MAX   32
 #define NP_VIEW_FORWARD_TO_MAX 4
-#define NP_VIEW_IFNAME_MAX     16 /* IFNAMSIZ */
-#define NP_VIEW_INFLIGHT                                                                                               \
-    512 /* of one client at once, unless the view says otherwise: a benchmark's, not a person's                        \
-         */
-#define NP_VIEW_INFLIGHT_MAX 4096 /* as many as may wait in all (NP_FORWARD_WAITERS_MAX) */
-#define NP_VIEW_REBIND_MAX   32   /* exceptions a person would write */
-#define NP_VIEW_TTL_DEFAULT  10
-#define NP_VIEW_TTL_MAX      3600
+#define NP_VIEW_IFNAME_MAX     16   /* IFNAMSIZ */
+#define NP_VIEW_INFLIGHT       512  /* of one client, unless the view says otherwise: a benchmark's, not a person's */
+#define NP_VIEW_INFLIGHT_MAX   4096 /* as many as may wait in all (NP_FORWARD_WAITERS_MAX) */
+#define NP_VIEW_REBIND_MAX     32   /* exceptions a person would write */
+#define NP_VIEW_TTL_DEFAULT    10
+#define NP_VIEW_TTL_MAX        3600
 
 #define NP_VIEW_UPSTREAM_PORT     53
 #define NP_VIEW_UPSTREAM_TLS_PORT 853 /* RFC 7858 section 3.1 */

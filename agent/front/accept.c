@@ -31,18 +31,20 @@ static uint32_t interface_of(const struct np_view *view, const struct np_addr *l
 }
 
 /* A free place for a client, or NP_E_LIMIT: the newest is the one that is not served. */
-static int find_slot(const struct np_front *front, const struct np_addr *remote)
+static int find_slot(const struct np_front *front, enum np_listen_kind kind, const struct np_addr *remote)
 {
     int slot = NP_E_LIMIT;
+    bool dot = kind == NP_LISTEN_DOT;
     size_t same = 0;
     for (int i = 0; i < NP_FRONT_CONNECTIONS_MAX; i++) {
         const struct np_front_connection *connection = front->connections[i];
         if (!connection)
             slot = i;
         else
-            same += np_addr_equal(&connection->remote, remote);
+            same +=
+                dot == (connection->kind == NP_LISTEN_DOT) && np_addr_equal(&connection->client.remote.addr, remote);
     }
-    return same < NP_FRONT_PER_CLIENT_MAX ? slot : NP_E_LIMIT;
+    return same < (dot ? NP_FRONT_DOT_PER_CLIENT : NP_FRONT_PER_CLIENT_MAX) ? slot : NP_E_LIMIT;
 }
 
 static void accept_one(struct np_front_listener *listener, int fd, const struct sockaddr_storage *peer)
@@ -50,29 +52,34 @@ static void accept_one(struct np_front_listener *listener, int fd, const struct 
     struct np_front *front = listener->front;
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
-    struct np_addr remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer).addr, local = {0};
+    enum np_listen_kind kind = listener->what.kind;
+    struct np_client client = {.tcp = true, .tls = kind != NP_LISTEN_HTTP};
+    client.remote = np_endpoint_from_sockaddr((const struct sockaddr *)peer);
     if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-        local = np_endpoint_from_sockaddr((struct sockaddr *)&sa).addr;
-    uint32_t ifindex = np_ingress_of_accepted(fd, sa.ss_family);
-    if (ifindex == 0)
-        ifindex = local.scope ? local.scope : interface_of(&front->view, &local);
-    if (!np_admit(&front->admit, &remote, ifindex)) {
+        client.local = np_endpoint_from_sockaddr((struct sockaddr *)&sa).addr;
+    client.ifindex = np_ingress_of_accepted(fd, client.remote.addr.family);
+    if (client.ifindex == 0)
+        client.ifindex = client.local.scope ? client.local.scope : interface_of(&front->view, &client.local);
+    if (!np_admit(&front->admit, &client.remote.addr, client.ifindex)) {
         char text[NP_ADDR_TEXT_MAX];
         front->stats.not_admitted++;
-        np_debug("%s on interface %u is not admitted", np_addr_format(&remote, text), (unsigned)ifindex);
+        np_debug("%s on interface %u is not admitted", np_addr_format(&client.remote.addr, text),
+                 (unsigned)client.ifindex);
         close(fd);
         return;
     }
-    int slot = find_slot(front, &remote);
+    int slot = find_slot(front, kind, &client.remote.addr);
     int rc = slot;
     if (slot >= 0)
-        rc = np_front_connection_open(front, (size_t)slot, fd, &remote, &local, listener->what.kind == NP_LISTEN_HTTPS);
+        rc = np_front_connection_open(front, (size_t)slot, fd, kind, &client);
     if (rc < 0) {
         front->stats.refused++;
+        front->stats.dot_refused += kind == NP_LISTEN_DOT;
         close(fd);
         return;
     }
     front->stats.accepted++;
+    front->stats.dot_accepted += kind == NP_LISTEN_DOT;
 }
 
 void np_front_accept(struct np_front_listener *listener)

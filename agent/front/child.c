@@ -8,7 +8,7 @@
 
 static bool serves(enum np_listen_kind kind)
 {
-    return kind == NP_LISTEN_HTTP || kind == NP_LISTEN_HTTPS;
+    return kind == NP_LISTEN_HTTP || kind == NP_LISTEN_HTTPS || kind == NP_LISTEN_DOT;
 }
 
 static int add_listener(void *ctx, const struct np_listen *what, int fd)
@@ -25,6 +25,11 @@ static int set_view(void *ctx, const struct np_view *view)
 {
     np_front_set_view(ctx, view);
     return 0;
+}
+
+static void set_peer_take(void *ctx, int fd)
+{
+    np_front_set_peer_take(ctx, fd);
 }
 
 static char *stats(void *ctx)
@@ -62,8 +67,16 @@ static void close_front(void *ctx)
 
 int np_front_child_main(void)
 {
-    static const struct np_role_child child = {serves, add_listener, drop_listener, set_view,
-                                               stats,  other_frame,  close_front};
+    static const struct np_role_child child = {
+        .serves = serves,
+        .listen = add_listener,
+        .drop = drop_listener,
+        .set_view = set_view,
+        .set_peer_take = set_peer_take,
+        .stats = stats,
+        .other = other_frame,
+        .close = close_front,
+    };
     struct np_front *front = calloc(1, sizeof *front);
     uv_loop_t loop;
     int rc = front ? uv_loop_init(&loop) : UV_ENOMEM;

@@ -133,8 +133,7 @@ static const struct np_tcp_events tcp_events = {
 
 /* Over TLS */
 
-/* A client that asked for somebody else's name by SNI gets the own pages, which answer 421, and not the backend. */
-static bool is_for_us(const struct np_front_connection *connection, const char *server_name)
+bool np_front_connection_is_for_us(const struct np_front_connection *connection, const char *server_name)
 {
     static const struct np_addr none = {.family = AF_UNSPEC};
     char name[NP_REQUEST_HOST_MAX + 1];
@@ -145,14 +144,19 @@ static bool is_for_us(const struct np_front_connection *connection, const char *
         return false;
     for (size_t i = 0; i <= len; i++)
         name[i] = server_name[i] >= 'A' && server_name[i] <= 'Z' ? (char)(server_name[i] | 0x20) : server_name[i];
-    return np_answer_host(&connection->front->view, name, &none, &connection->local) != NP_ANSWER_FOREIGN;
+    return np_answer_host(&connection->front->view, name, &none, &connection->client.local) != NP_ANSWER_FOREIGN;
 }
 
 static void on_tls_ready(void *ctx, struct np_stream *stream)
 {
     struct np_front_connection *connection = ctx;
     connection->front->stats.handshakes++;
-    if (connection->backend_endpoint.port && is_for_us(connection, np_stream_server_name(stream)))
+    if (connection->kind == NP_LISTEN_DOT) {
+        np_front_dot_start(connection);
+        return;
+    }
+    /* A client that asked for somebody else's name gets the own pages, which answer 421, and not the backend. */
+    if (connection->backend_endpoint.port && np_front_connection_is_for_us(connection, np_stream_server_name(stream)))
         np_front_relay_start(connection);
     else
         np_front_http_start(connection);
@@ -176,7 +180,8 @@ static void on_tls_closed(void *ctx, int err, const char *why)
     char text[NP_ADDR_TEXT_MAX];
     if (connection->mode == NP_FRONT_HANDSHAKE) {
         connection->front->stats.handshakes_failed++;
-        np_debug("%s: no TLS: %s (%s)", np_addr_format(&connection->remote, text), why, np_err_name(err));
+        connection->front->stats.dot_handshakes_failed += connection->kind == NP_LISTEN_DOT;
+        np_debug("%s: no TLS: %s (%s)", np_addr_format(&connection->client.remote.addr, text), why, np_err_name(err));
     }
     client_gone(connection);
 }
@@ -194,37 +199,39 @@ static int start_tls(struct np_front_connection *connection, int fd)
 {
     struct np_front *front = connection->front;
     const struct np_front_certificate *certificate = front->certificate;
+    bool dot = connection->kind == NP_LISTEN_DOT;
     struct np_stream_options options = {
         .loop = front->loop,
         .events = tls_events,
         .ctx = connection,
         .handshake_ms = NP_FRONT_HANDSHAKE_MS,
-        .idle_ms = NP_FRONT_RELAY_IDLE_MS,
+        .idle_ms = dot ? NP_FRONT_DOT_IDLE_MS : NP_FRONT_RELAY_IDLE_MS,
+        .protocol = dot ? "dot" : "http/1.1",
+        .protocol_required = dot,
     };
-    if (!certificate)
+    if (!certificate || (dot && !front->peer))
         return NP_E_MISSING;
-    if (certificate->has_backend)
+    if (certificate->has_backend && !dot)
         connection->backend_endpoint = certificate->backend;
     connection->mode = NP_FRONT_HANDSHAKE;
     connection->due_ms = NP_FRONT_NEVER;
     return np_stream_accept(&options, fd, certificate->identity, &front->sessions, &connection->tls);
 }
 
-int np_front_connection_open(struct np_front *front, size_t slot, int fd, const struct np_addr *remote,
-                             const struct np_addr *local, bool secure)
+int np_front_connection_open(struct np_front *front, size_t slot, int fd, enum np_listen_kind kind,
+                             const struct np_client *client)
 {
     struct np_front_connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return -ENOMEM;
     connection->front = front;
     connection->slot = slot;
-    connection->remote = *remote;
-    connection->local = *local;
-    connection->secure = secure;
-    if (!secure)
+    connection->kind = kind;
+    connection->client = *client;
+    if (!client->tls)
         np_front_http_start(connection);
-    int rc =
-        secure ? start_tls(connection, fd) : np_tcp_accept(front->loop, &tcp_events, connection, fd, &connection->tcp);
+    int rc = client->tls ? start_tls(connection, fd)
+                         : np_tcp_accept(front->loop, &tcp_events, connection, fd, &connection->tcp);
     if (rc) {
         free(connection);
         return rc;

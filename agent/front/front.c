@@ -77,6 +77,8 @@ void np_front_close(struct np_front *front)
             np_front_connection_abort(front->connections[i]);
     }
     uv_close((uv_handle_t *)&front->tick, NULL);
+    np_peer_close(front->peer);
+    front->peer = NULL;
     np_front_certificate_free(front->certificate);
     front->certificate = NULL;
 }
@@ -93,6 +95,34 @@ void np_front_set_certificate_take(struct np_front *front, struct np_front_certi
     np_front_certificate_free(front->certificate);
     front->certificate = certificate;
     br_ssl_session_cache_lru_init(&front->sessions, front->session_store, sizeof front->session_store);
+}
+
+/* Nothing comes from the resolver that a client of the LAN waits for. */
+static void peer_frame(void *ctx, uint32_t type, const struct np_peer_message *message, int *fd)
+{
+    (void)ctx;
+    (void)type;
+    (void)message;
+    (void)fd;
+}
+
+static void peer_gone(void *ctx)
+{
+    struct np_front *front = ctx;
+    np_peer_close(front->peer);
+    front->peer = NULL;
+}
+
+void np_front_set_peer_take(struct np_front *front, int fd)
+{
+    static const struct np_peer_events events = {peer_frame, peer_gone};
+    np_peer_close(front->peer);
+    front->peer = NULL;
+    int rc = np_peer_new(front->loop, fd, &events, front, &front->peer);
+    if (!rc)
+        return;
+    np_error("stream channel: %s", np_strerror(rc));
+    close(fd);
 }
 
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd)
@@ -154,12 +184,14 @@ struct np_answer_facts np_front_facts(const struct np_front *front)
 char *np_front_stats_json(const struct np_front *front)
 {
     const struct np_front_stats *stats = &front->stats;
-    json_t *root =
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "connections", (json_int_t)front->connection_count,
-                  "accepted", (json_int_t)stats->accepted, "not-admitted", (json_int_t)stats->not_admitted, "refused",
-                  (json_int_t)stats->refused, "requests", (json_int_t)stats->requests, "handshakes",
-                  (json_int_t)stats->handshakes, "handshakes-failed", (json_int_t)stats->handshakes_failed, "relayed",
-                  (json_int_t)stats->relayed, "backend-failed", (json_int_t)stats->backend_failed);
+    json_t *root = json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "connections", (json_int_t)front->connection_count,
+        "accepted", (json_int_t)stats->accepted, "not-admitted", (json_int_t)stats->not_admitted, "refused",
+        (json_int_t)stats->refused, "requests", (json_int_t)stats->requests, "handshakes",
+        (json_int_t)stats->handshakes, "handshakes-failed", (json_int_t)stats->handshakes_failed, "relayed",
+        (json_int_t)stats->relayed, "backend-failed", (json_int_t)stats->backend_failed, "dot-accepted",
+        (json_int_t)stats->dot_accepted, "dot-refused", (json_int_t)stats->dot_refused, "dot-handshakes",
+        (json_int_t)stats->dot_handshakes, "dot-handshakes-failed", (json_int_t)stats->dot_handshakes_failed);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;

@@ -5,7 +5,8 @@
  *   accept.c      who comes in: admit, ingress interface, limits
  *   connection.c  a client's connection over TCP or TLS, and its end
  *   http.c        the own pages on a connection
- *   relay.c       the bytes between a TLS client and the backend */
+ *   relay.c       the bytes between a TLS client and the backend, or the resolver
+ *   dot.c         LAN clients of DNS over TLS, handed to the resolver over the stream channel */
 #ifndef AGENT_FRONT_FRONT_PRIVATE_H
 #define AGENT_FRONT_FRONT_PRIVATE_H
 
@@ -22,19 +23,22 @@
 #include "resolver/base/admit.h"
 #include "resolver/base/channel.h"
 #include "resolver/listen.h"
+#include "resolver/peer.h"
 #include "resolver/view.h"
 
 #define NP_FRONT_LISTENERS_MAX   NP_CHANNEL_FDS_MAX /* what one LSTN brings */
 #define NP_FRONT_CONNECTIONS_MAX 256                /* clients at once; a relayed one is about 70 KiB */
 #define NP_FRONT_PER_CLIENT_MAX  32                 /* of one address: a browser opens 6, a phone and its apps more */
+#define NP_FRONT_DOT_PER_CLIENT  16                 /* DNS over TLS from one address: as many as the resolver takes */
 #define NP_FRONT_REQUESTS_MAX    100                /* requests on one connection to the own pages */
 #define NP_FRONT_HANDSHAKE_MS    10000              /* TLS */
 #define NP_FRONT_HEAD_MS         10000              /* from accept, handshake or a first byte to a whole head */
 #define NP_FRONT_ANSWER_MS       30000              /* to take an answer */
 #define NP_FRONT_KEEP_MS         15000              /* between two requests */
 #define NP_FRONT_RELAY_IDLE_MS   300000             /* a relayed connection without a byte either way */
-#define NP_FRONT_TICK_MS         500                /* how exactly these are kept */
-#define NP_FRONT_SESSIONS_BYTES  16384              /* TLS session cache: about 160 sessions */
+#define NP_FRONT_DOT_IDLE_MS     60000 /* twice the resolver's own deadline, which is the one that ends them */
+#define NP_FRONT_TICK_MS         500   /* how exactly these are kept */
+#define NP_FRONT_SESSIONS_BYTES  16384 /* TLS session cache: about 160 sessions */
 #define NP_FRONT_NEVER           UINT64_MAX
 
 struct np_front;
@@ -43,18 +47,19 @@ struct np_front;
 enum np_front_mode {
     NP_FRONT_HANDSHAKE, /* TLS not yet done */
     NP_FRONT_HTTP,      /* the own pages */
-    NP_FRONT_RELAY      /* the backend */
+    NP_FRONT_RELAY      /* the backend, or the resolver */
 };
 
-/* A client. Lives until its own connection and the backend's are both gone. */
+/* A client. Lives until its own connection and the backend's are both gone. The backend of a client of DNS over TLS is
+ * one end of a socket pair, whose other end the resolver has. */
 struct np_front_connection {
     struct np_front *front;
     size_t slot;
-    struct np_addr remote, local;
-    bool secure;
+    struct np_client client;
+    enum np_listen_kind kind;
     enum np_front_mode mode;
     struct np_tcp *tcp;     /* port 80; NULL otherwise or when gone */
-    struct np_stream *tls;  /* port 443; likewise */
+    struct np_stream *tls;  /* ports 443 and 853; likewise */
     struct np_tcp *backend; /* RELAY; NULL when gone */
     bool backend_ready, backend_failed, backend_done;
     struct np_endpoint backend_endpoint;
@@ -80,6 +85,7 @@ struct np_front_listener {
 /* Counters since the start. */
 struct np_front_stats {
     uint64_t accepted, not_admitted, refused, requests, handshakes, handshakes_failed, relayed, backend_failed;
+    uint64_t dot_accepted, dot_refused, dot_handshakes, dot_handshakes_failed; /* port 853 alone */
 };
 
 /* The top. About 60 KiB. */
@@ -89,6 +95,7 @@ struct np_front {
     struct np_view view;
     struct np_admit admit;
     struct np_front_certificate *certificate; /* NULL: none yet */
+    struct np_peer *peer;                     /* the resolver; NULL: there is none now */
     br_ssl_session_cache_lru sessions;
     uint8_t session_store[NP_FRONT_SESSIONS_BYTES];
     struct np_front_listener *listeners[NP_FRONT_LISTENERS_MAX];
@@ -110,6 +117,9 @@ void np_front_set_view(struct np_front *front, const struct np_view *view);
 
 /* Takes over a certificate for new connections; sessions of the old one are forgotten, so that every client sees it. */
 void np_front_set_certificate_take(struct np_front *front, struct np_front_certificate *certificate);
+
+/* Takes over fd, the front's end of the channel to the resolver (resolver/peer.h), in the place of an earlier one. */
+void np_front_set_peer_take(struct np_front *front, int fd);
 
 /* Listens on a descriptor, which becomes the front's on success. Returns 0, NP_E_LIMIT, -ENOMEM or -errno. */
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd);
@@ -133,9 +143,13 @@ void np_front_accept(struct np_front_listener *listener);
 
 /* connection.c */
 
-/* Starts serving fd, which is the connection's on success. Returns 0 or -errno. */
-int np_front_connection_open(struct np_front *front, size_t slot, int fd, const struct np_addr *remote,
-                             const struct np_addr *local, bool secure);
+/* Starts serving fd, which is the connection's on success. Returns 0, NP_E_MISSING (no certificate, or no resolver) or
+ * -errno. */
+int np_front_connection_open(struct np_front *front, size_t slot, int fd, enum np_listen_kind kind,
+                             const struct np_client *client);
+
+/* May a client talk to us who named that server by SNI ("" for none)? */
+bool np_front_connection_is_for_us(const struct np_front_connection *connection, const char *server_name);
 
 /* Writes to the client; as np_tcp_write. */
 size_t np_front_connection_write(struct np_front_connection *connection, const void *data, size_t len);
@@ -172,10 +186,18 @@ void np_front_http_writable(struct np_front_connection *connection);
 /* Connects to the backend; where that fails the own pages say so. */
 void np_front_relay_start(struct np_front_connection *connection);
 
+/* Relays to a connected descriptor, which becomes the connection's on success. Returns 0, -ENOMEM or -errno. */
+int np_front_relay_adopt(struct np_front_connection *connection, int fd);
+
 /* Bytes of the client; as np_stream's on_data. */
 size_t np_front_relay_data(struct np_front_connection *connection, const uint8_t *data, size_t len);
 
 /* The client has room again. */
 void np_front_relay_writable(struct np_front_connection *connection);
+
+/* dot.c */
+
+/* The client's TLS stands: hands its plain bytes to the resolver, or ends the connection. */
+void np_front_dot_start(struct np_front_connection *connection);
 
 #endif

@@ -27,8 +27,9 @@ static void answer(struct np_front_connection *connection, long parsed, const st
 {
     struct np_front *front = connection->front;
     struct np_answer_facts facts = np_front_facts(front);
-    struct np_answer_place place = {
-        .secure = connection->secure, .backend_failed = connection->backend_failed, .local = connection->local};
+    struct np_answer_place place = {.secure = connection->client.tls,
+                                    .backend_failed = connection->backend_failed,
+                                    .local = connection->client.local};
     uint8_t *out = malloc(NP_ANSWER_MAX);
     if (!out) {
         np_front_connection_abort(connection);

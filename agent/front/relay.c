@@ -83,6 +83,17 @@ void np_front_relay_start(struct np_front_connection *connection)
         front->stats.relayed++;
 }
 
+int np_front_relay_adopt(struct np_front_connection *connection, int fd)
+{
+    int rc = np_tcp_accept(connection->front->loop, &backend_events, connection, fd, &connection->backend);
+    if (rc)
+        return rc;
+    connection->mode = NP_FRONT_RELAY;
+    connection->due_ms = NP_FRONT_NEVER;
+    connection->backend_ready = true;
+    return 0;
+}
+
 size_t np_front_relay_data(struct np_front_connection *connection, const uint8_t *data, size_t len)
 {
     return connection->backend && connection->backend_ready ? np_tcp_write(connection->backend, data, len) : 0;

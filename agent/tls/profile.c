@@ -209,7 +209,6 @@ static void profile_engine(br_ssl_engine_context *engine)
     static const uint16_t chacha_first[] = {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
                                             BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
                                             BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384};
-    static const char *protocols[] = {"http/1.1"}; /* ALPN, RFC 7301: without a common one we go on without */
 
     br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
     br_ssl_engine_set_suites(engine, aes_in_hardware() ? aes_first : chacha_first,
@@ -222,7 +221,6 @@ static void profile_engine(br_ssl_engine_context *engine)
     br_ssl_engine_set_default_chapol(engine);
     br_ssl_engine_set_default_ec(engine);
     br_ssl_engine_set_default_ecdsa(engine);
-    br_ssl_engine_set_protocol_names(engine, protocols, sizeof protocols / sizeof *protocols);
     br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
 
     /* BearSSL's own seeder trusts RDRAND alone where there is one: the kernel's bytes come first and are enough. */

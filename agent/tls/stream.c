@@ -1,7 +1,6 @@
 #include "agent/tls/stream.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +42,7 @@ struct np_stream {
     int err;
     const char *why;
     br_ssl_engine_context *engine;
+    const char *protocols[1];         /* ALPN: the engine points to it */
     struct np_tls_identity *identity; /* server */
     union {
         struct {
@@ -339,6 +339,16 @@ static struct np_stream *stream_alloc(const struct np_stream_options *options)
     return stream;
 }
 
+/* After the profile, before the reset. */
+static void engine_prepare(struct np_stream *stream)
+{
+    stream->protocols[0] = stream->options.protocol ? stream->options.protocol : "http/1.1";
+    br_ssl_engine_set_protocol_names(stream->engine, stream->protocols, 1);
+    if (stream->options.protocol_required)
+        br_ssl_engine_add_flags(stream->engine, BR_OPT_FAIL_ON_ALPN_MISMATCH);
+    br_ssl_engine_set_buffers_bidi(stream->engine, stream->in, sizeof stream->in, stream->out, sizeof stream->out);
+}
+
 /* From here on the memory goes through finish(). */
 static int stream_open_handles(struct np_stream *stream)
 {
@@ -395,7 +405,7 @@ int np_stream_connect(const struct np_stream_options *options, const struct np_e
     br_ssl_client_context *client = &stream->tls.client.context;
     np_tls_profile_client(client, &stream->tls.client.x509, anchors, now_s);
     stream->engine = &client->eng;
-    br_ssl_engine_set_buffers_bidi(stream->engine, stream->in, sizeof stream->in, stream->out, sizeof stream->out);
+    engine_prepare(stream);
     int rc = br_ssl_client_reset(client, server_name, 0) ? stream_open_handles(stream)
                                                          : np_tls_error_code(br_ssl_engine_last_error(stream->engine));
     if (rc == 0)
@@ -418,7 +428,7 @@ int np_stream_accept(const struct np_stream_options *options, int fd, struct np_
     stream->identity = np_tls_identity_ref(identity);
     np_tls_profile_server(server, identity, cache);
     stream->engine = &server->eng;
-    br_ssl_engine_set_buffers_bidi(stream->engine, stream->in, sizeof stream->in, stream->out, sizeof stream->out);
+    engine_prepare(stream);
     int rc = br_ssl_server_reset(server) ? stream_open_handles(stream)
                                          : np_tls_error_code(br_ssl_engine_last_error(stream->engine));
     if (rc == 0)

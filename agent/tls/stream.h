@@ -8,6 +8,7 @@
 #ifndef AGENT_TLS_STREAM_H
 #define AGENT_TLS_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -39,9 +40,11 @@ struct np_stream_options {
     uv_loop_t *loop;
     struct np_stream_events events;
     void *ctx;
-    uint64_t handshake_ms; /* deadline for connecting and the handshake together */
-    uint64_t idle_ms;      /* without a byte either way; 0: none */
-    uint64_t close_ms;     /* instead of NP_STREAM_CLOSE_MS; 0: that */
+    uint64_t handshake_ms;  /* deadline for connecting and the handshake together */
+    uint64_t idle_ms;       /* without a byte either way; 0: none */
+    uint64_t close_ms;      /* instead of NP_STREAM_CLOSE_MS; 0: that */
+    const char *protocol;   /* what is offered or taken by ALPN (RFC 7301); NULL: "http/1.1". Static storage */
+    bool protocol_required; /* a peer that speaks ALPN, but not this protocol, is refused; one without ALPN is not */
 };
 
 /* Connects to an address and does the handshake. server_name is what the certificate must carry and what SNI says; NULL

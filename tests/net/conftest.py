@@ -18,6 +18,7 @@ from upstream import Upstream, good  # noqa: E402
 def pytest_configure(config):
     """SIGTERM ends the run as Ctrl-C does: fixtures are torn down, nothing stays behind."""
     interrupts.install()
+    config.addinivalue_line('markers', 'long: waits for half a minute and more; `tests/lab test --long` runs it')
 
 
 def pytest_collection_modifyitems(items):
@@ -25,6 +26,10 @@ def pytest_collection_modifyitems(items):
     if os.getuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason='network namespaces need root'))
+    if not os.environ.get('NAMEPLATE_LONG'):
+        for item in items:
+            if item.get_closest_marker('long'):
+                item.add_marker(pytest.mark.skip(reason='only with tests/lab test --long'))
     items.sort(key=lambda item: 'world' in getattr(item, 'fixturenames', ()))
 
 

@@ -10,6 +10,7 @@ import pytest
 from lab import browser
 from lab.home import ISP_LINE, LAN4, LAN6, LAN_ZONE
 from lab.internet import CA, HQ, RESOLVER, WWW
+from lab.namespaces import attempt
 from lab.nodes import rcode, records
 from lab.world import host_state, own_listeners
 
@@ -152,12 +153,34 @@ def test_lan_names_come_from_dhcp(world):
     assert records(answer, 'A') == [world.home.laptop_address()]
 
 
+def over_tls(world, asked, rdtype, server, host=None):
+    """The records that kdig shows over DNS over TLS, with the certificate checked by the CA's root; None without any."""
+    argv = ['kdig', f'@{server}', f'+tls-ca={world.box.root}', f'+tls-host={host or world.box.name}', '+short', '+timeout=3', '+retry=0']
+    status, out, err = attempt(*world.laptop.argv(*argv, asked, rdtype))
+    return None if status != 0 or 'WARNING' in out + err or 'ERROR' in out + err else out.split()
+
+
+def box_link_local(world):
+    words = world.home.box.ip('-6', '-o', 'address', 'show', 'dev', 'br-lan', 'scope', 'link').split()
+    return words[words.index('inet6') + 1].partition('/')[0] + '%eth0'
+
+
+def test_dns_over_tls(world, name):
+    """With the box's own certificate, at every address of the LAN."""
+    for server in (LAN4, LAN6, box_link_local(world)):
+        assert over_tls(world, name, 'A', server) == [LAN4]
+        assert over_tls(world, name, 'AAAA', server) == [LAN6]
+        assert over_tls(world, INTERNET_NAME, 'A', server) == records(world.laptop.ask(INTERNET_NAME, 'A', RESOLVER), 'A')
+    assert over_tls(world, name, 'A', LAN4, host='box.local') is None  # kdig does look at the name
+
+
 # Without the Internet
 
 def test_own_name_without_the_internet(world, name, line_cut):
     test_own_name_every_type(world, name, LAN4, False)
     assert world.box.served_certificate()['names'] == [name]
     assert world.laptop.get(LAN4, name)[0] == 301
+    assert over_tls(world, name, 'A', LAN4) == [LAN4]
 
 
 # The WAN gets nothing
@@ -170,7 +193,7 @@ def test_wan_gets_nothing(world, name, firewall):
     world.isp.ip('route', 'replace', '192.168.1.0/24', 'via', wan)
     try:
         for address in (wan, LAN4):
-            for port in (80, 443):
+            for port in (80, 443, 853):
                 assert not _speaks(world, address, port, name), f'{address} port {port}'
             assert not _answers(world, address, name, tcp=False)
             assert not _answers(world, address, name, tcp=True)
@@ -244,6 +267,7 @@ def test_killed_child_comes_back(world, name, role, wait_until):
     wait_until(lambda: len(world.box.processes()) == 3 and pid not in world.box.processes(), 10, f'a new {role}')
     wait_until(world.box.served_certificate, 10, 'served again')
     wait_until(lambda: records(world.laptop.ask(name, 'A', LAN4, timeout=0.3), 'A') == [LAN4], 10, 'answered again')
+    wait_until(lambda: over_tls(world, name, 'A', LAN4) == [LAN4], 10, 'answered over TLS again')
 
 
 def test_stop_in_peace(world, name, wait_until):

@@ -1,5 +1,5 @@
-"""Drives a real `nameplate child-front` as the agent does: frames and listening sockets over a SOCK_SEQPACKET pair whose other end is
-the child's descriptor 3. And a small CA, for certificates that it serves."""
+"""Drives a real `nameplate child-front` or `child-resolver` as the agent does: frames and listening sockets over a SOCK_SEQPACKET
+pair whose other end is the child's descriptor 3. And a small CA, for certificates that the front serves."""
 import base64
 import datetime
 import json
@@ -20,7 +20,7 @@ NAME = 'nifty-babbage.devices.example'
 FRAME_MAX = 128 * 1024 + 4
 
 # Puts the channel at descriptor 3 and becomes the program: what the agent does between fork and exec.
-LAUNCH = 'import os, sys; os.dup2(int(sys.argv[1]), 3); os.closerange(4, 256); os.execv(sys.argv[2], [sys.argv[2], "child-front"])'
+LAUNCH = 'import os, sys; os.dup2(int(sys.argv[1]), 3); os.closerange(4, 256); os.execv(sys.argv[2], sys.argv[2:])'
 
 
 class Ca:
@@ -43,12 +43,13 @@ class Ca:
     def root_pem(self):
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def certificate_frame(self, *names, backend=''):
-        """The JSON of a CERT frame, and the leaf's serial number."""
+    def certificate_frame(self, *names, backend='', subject=''):
+        """The JSON of a CERT frame, and the leaf's serial number. subject: its common name, none being what CAs give today."""
         key = ec.generate_private_key(ec.SECP256R1())
         san = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        leaf = self._sign(x509.Name([]), key.public_key(), [(san, True), (usage, False)])
+        common_name = [x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else []
+        leaf = self._sign(x509.Name(common_name), key.public_key(), [(san, True), (usage, False)])
         der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
         chain = leaf.public_bytes(serialization.Encoding.PEM).decode() + self.root_pem()
         frame = {'names': list(names), 'chain': chain, 'key': base64.urlsafe_b64encode(der).rstrip(b'=').decode(), 'backend': backend}
@@ -59,7 +60,7 @@ def listening(address, port=0):
     """A listening TCP socket, as the agent opens them."""
     sock = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((address, port))
+    sock.bind(socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])  # with its scope
     sock.listen(512)
     sock.setblocking(False)
     return sock
@@ -72,10 +73,10 @@ def view(*, name=NAME, https=True, interfaces=None, **more):
     return {'version': 1, 'role': 'router', 'own': own, 'interfaces': lan if interfaces is None else interfaces, **more}
 
 
-class Front:
-    """The process, its http and https ports, and its channel."""
+class Child:
+    """One child process of the agent, and its channel. Started in the network namespace that the caller is in."""
 
-    def __init__(self, program, address='127.0.0.1', sockets=None):
+    def __init__(self, program, role, log=None):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in self.channel, theirs:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * FRAME_MAX)
@@ -84,15 +85,15 @@ class Front:
         if fd == 3:  # dup2 onto itself would leave it close-on-exec
             fd = os.dup(theirs.fileno())
         theirs.close()
-        self.process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(fd), str(program)], pass_fds=(fd,), stdin=subprocess.DEVNULL,
-                                        env={**os.environ, 'NP_LOG_LEVEL': 'debug'})
+        environment = {**os.environ, 'NP_LOG_LEVEL': 'debug'}
+        if role == 'child-resolver':  # LeakSanitizer cannot look into a sandboxed process
+            environment['ASAN_OPTIONS'] = 'detect_leaks=0'
+        out = open(log, 'ab') if log else None
+        self.process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(fd), str(program), role], pass_fds=(fd,),
+                                        stdin=subprocess.DEVNULL, stderr=out, env=environment)
+        if out:
+            out.close()
         os.close(fd)
-        self.http, self.https = sockets or (listening(address), listening(address))
-        self.address = address
-        self.http_port = self.http.getsockname()[1]
-        self.https_port = self.https.getsockname()[1]
-        self.listen('http', self.http)
-        self.listen('https', self.https)
 
     def __enter__(self):
         return self
@@ -113,23 +114,64 @@ class Front:
         data = self.channel.recv(FRAME_MAX)
         return data[:4].decode(), json.loads(data[4:]) if data[4:] else None
 
-    def element(self, kind, sock):
-        address, port = sock.getsockname()[:2]
-        return {'address': address, 'port': port, 'kind': kind, 'ifindex': 1}
-
-    def listen(self, kind, sock):
-        self.send('LSTN', [self.element(kind, sock)], [sock.fileno()])
-
-    def start(self, **of_view):
-        """Sends the view and waits for REDY."""
-        self.send('VIEW', view(**of_view))
-        assert self.receive() == ('REDY', None)
-
     def stats(self):
         self.send('STAT')
         kind, counters = self.receive()
         assert kind == 'STAT'
         return counters
+
+    def element(self, kind, sock):
+        address, port = sock.getsockname()[:2]
+        return {'address': address.partition('%')[0], 'port': port, 'kind': kind, 'ifindex': self.ifindex(sock)}
+
+    def ifindex(self, sock):
+        """The scope of a link-local address; else it does not matter."""
+        name = sock.getsockname()
+        return name[3] if len(name) > 3 and name[3] else 1
+
+    def listen(self, kind, sock):
+        self.send('LSTN', [self.element(kind, sock)], [sock.fileno()])
+
+    def close(self):
+        """Ends it as the agent does: by the channel. Returns the exit code."""
+        self.channel.close()
+        try:
+            return self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self):
+        self.channel.close()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+def join(front, resolver):
+    """A new stream channel between the two, as the agent makes one after every start."""
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for child, end in zip((front, resolver), pair):
+        end.setblocking(False)
+        child.send('PEER', fds=[end.fileno()])
+        end.close()
+
+
+class Front(Child):
+    """The front, with its http and https ports."""
+
+    def __init__(self, program, address='127.0.0.1', sockets=None):
+        super().__init__(program, 'child-front')
+        self.http, self.https = sockets or (listening(address), listening(address))
+        self.address = address
+        self.http_port = self.http.getsockname()[1]
+        self.https_port = self.https.getsockname()[1]
+        self.listen('http', self.http)
+        self.listen('https', self.https)
+
+    def start(self, **of_view):
+        """Sends the view and waits for REDY."""
+        self.send('VIEW', view(**of_view))
+        assert self.receive() == ('REDY', None)
 
     def connect(self, port, source=None, timeout=10.0):
         return socket.create_connection((self.address, port), timeout, source_address=(source, 0) if source else None)
@@ -140,16 +182,9 @@ class Front:
         return context.wrap_socket(self.connect(self.https_port, source), server_hostname=name, **kwargs)
 
     def close(self):
-        """Ends it as the agent does: by the channel. Returns the exit code."""
-        self.channel.close()
         self.http.close()
         self.https.close()
-        try:
-            return self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
-            raise
+        return super().close()
 
 
 def client_context(ca):

@@ -19,7 +19,7 @@ def main(argv):
     commands.add_parser('help', add_help=False)
     commands.add_parser('demo')
     test = commands.add_parser('test')
-    test.add_argument('--long', action='store_true', help='also run every fuzz target for a minute')
+    test.add_argument('--long', action='store_true', help='also the slow tests, the sanitizers\' build, and every fuzz target for a minute')
     test.add_argument('-k', metavar='EXPR', help='only tests whose name matches')
     up = commands.add_parser('up')
     up.add_argument('--bare', action='store_true', help='the machines without nameplate: no HQ, no agent')

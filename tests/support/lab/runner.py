@@ -66,10 +66,10 @@ def run(long=False, expression=None):
         if _built(preset, tally, progress):
             unit_tests(preset, expression, tally, progress)
     if _built(NET_PRESET, tally, progress):
-        net_tests(NET_PRESET, expression, tally, progress)
+        net_tests(NET_PRESET, expression, tally, progress, long)
     if long:
         if _built('asan', tally, progress):
-            net_tests('asan', expression, tally, progress)
+            net_tests('asan', expression, tally, progress, long)
         if expression is None:
             fuzz(tally, progress)
     if tally.passed + tally.failed == 0:
@@ -107,8 +107,9 @@ def unit_tests(preset, expression, tally, progress):
     tally.read_junit(junit, f'unit tests, {preset}')
 
 
-def net_tests(preset, expression, tally, progress):
-    """pytest over tests/net with the programs of a preset; those of asan end when something is wrong inside."""
+def net_tests(preset, expression, tally, progress, long=False):
+    """pytest over tests/net with the programs of a preset; those of asan end when something is wrong inside. long: with
+    the tests marked so, which wait for half a minute and more."""
     part = f'namespace tests, {preset}'
     junit = TEST_LOGS / f'net-{preset}.xml'
     junit.unlink(missing_ok=True)
@@ -118,6 +119,8 @@ def net_tests(preset, expression, tally, progress):
         argv += ['-k', expression]
     progress.begin(part)
     env = {**os.environ, **SANITIZER_ENV, 'NAMEPLATE_BIN': str(BUILD / preset / 'bin'), 'PYTHONDONTWRITEBYTECODE': '1'}
+    if long:
+        env['NAMEPLATE_LONG'] = '1'
     log = TEST_LOGS / f'net-{preset}.log'
     with open(log, 'w') as out:
         child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,

@@ -37,6 +37,8 @@ static void defaults(void **state)
     assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
     assert_int_equal(config.dns_port, 53);
     assert_int_equal(config.rebind_filter, NP_FILTER_AUTO);
+    assert_true(config.dot);
+    assert_int_equal(config.dot_port, 853);
     assert_int_equal(config.log_level, NP_LOG_INFO);
 }
 
@@ -67,6 +69,11 @@ static void everything(void **state)
     assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
     assert_int_equal(config.backend.port, 8080);
     assert_false(config.http);
+    /* Without the resolver there is nobody to ask behind the TLS. */
+    assert_int_equal(parse(GOOD "dns = false\ndot = true\n"), 0);
+    assert_false(config.dot);
+    assert_int_equal(parse(GOOD "dot = no\n"), 0);
+    assert_true(config.dns && !config.dot);
 }
 
 static void tls_upstreams(void **state)
@@ -108,6 +115,7 @@ static void errors(void **state)
         {GOOD "rebind-allow = {\"*\", \"*.\"}\n", "box.conf:3: rebind-allow: '*.' is not a name such as"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
         {GOOD "http-port = 443\n", "must differ"},
+        {GOOD "dot-port = 53\n", "must differ"},
         {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},
         {GOOD "factory-secret = \"/nonexistent/secret\"\n", "/nonexistent/secret: "},
         {GOOD "model = \"two words\"\n", "model"},

@@ -88,6 +88,19 @@ static void make_before_break(void **state)
     assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_FRESH, NULL), 0);
 }
 
+/* DNS over TLS is the front's, as https is, on a port of its own. */
+static void dns_over_tls(void **state)
+{
+    (void)state;
+    config.dot = true;
+    config.dot_port = 20853;
+    addresses(7, 0);
+    np_listeners_want(&listeners, &config, &choice);
+    np_listeners_open(&listeners, 0);
+    assert_int_equal(encode(NP_LISTEN_FOR_FRONT, NP_LISTENERS_FRESH, "\"port\":20853,\"kind\":\"dot\""), 3);
+    assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_FRESH, NULL), 2);
+}
+
 static void address_in_use(void **state)
 {
     (void)state;
@@ -146,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(make_before_break, setup, teardown),
+        cmocka_unit_test_setup_teardown(dns_over_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(address_in_use, setup, teardown),
         cmocka_unit_test_setup_teardown(interface_made_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(switched_off, setup, teardown),

@@ -14,16 +14,18 @@ static void test_parse(void **state)
     (void)state;
     static const char json[] = "[{\"address\":\"192.168.1.1\",\"port\":53,\"kind\":\"dns-udp\",\"ifindex\":3},"
                                "{\"address\":\"fe80::1\",\"port\":53,\"kind\":\"dns-tcp\",\"ifindex\":3},"
-                               "{\"address\":\"fd42::1\",\"port\":443,\"kind\":\"https\",\"new\":[]}]";
+                               "{\"address\":\"fd42::1\",\"port\":443,\"kind\":\"https\",\"new\":[]},"
+                               "{\"address\":\"fd42::1\",\"port\":853,\"kind\":\"dot\",\"ifindex\":3}]";
     struct np_listen items[NP_CHANNEL_FDS_MAX];
     char text[NP_ADDR_TEXT_MAX];
-    assert_int_equal(np_listen_parse(json, sizeof json - 1, items), 3);
+    assert_int_equal(np_listen_parse(json, sizeof json - 1, items), 4);
     assert_string_equal(np_endpoint_format(&items[0].local, text), "192.168.1.1:53");
     assert_int_equal(items[0].kind, NP_LISTEN_DNS_UDP);
     assert_string_equal(np_endpoint_format(&items[1].local, text), "[fe80::1%3]:53");
     assert_int_equal(items[1].kind, NP_LISTEN_DNS_TCP);
     assert_int_equal(items[2].kind, NP_LISTEN_HTTPS);
     assert_int_equal(items[2].ifindex, 0);
+    assert_int_equal(items[3].kind, NP_LISTEN_DOT);
     for (size_t len = 0; len < sizeof json - 1; len++)
         assert_int_equal(np_listen_parse(json, len, items), NP_E_MALFORMED);
 }
