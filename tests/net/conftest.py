@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
 from lab import interrupts  # noqa: E402
+from lab.namespaces import Namespace  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
 from lab.waiting import wait_until  # noqa: E402
 from resolver_process import VIEW, Resolver  # noqa: E402
@@ -77,3 +78,22 @@ def upstream():
             stack.callback(server.close)
             return server
         yield begin
+
+
+@pytest.fixture
+def home():
+    """Two namespaces joined by two links: a box with two LANs, and a client on both."""
+    box, client = (Namespace(f'np-resolver-{role}-{os.getpid()}') for role in ('box', 'client'))
+    with contextlib.ExitStack() as stack:
+        for namespace in (box, client):
+            namespace.create()
+            stack.callback(namespace.delete)
+        for i in (1, 2):
+            box.ip('link', 'add', f'lan{i}', 'type', 'veth', 'peer', 'name', f'eth{i}', 'netns', client.name)
+            box.ip('addr', 'add', f'192.168.{i}.1/24', 'dev', f'lan{i}')
+            box.ip('-6', 'addr', 'add', f'fd4{i}::1/64', 'dev', f'lan{i}', 'nodad')
+            client.ip('addr', 'add', f'192.168.{i}.7/24', 'dev', f'eth{i}')
+            client.ip('-6', 'addr', 'add', f'fd4{i}::7/64', 'dev', f'eth{i}', 'nodad')
+            box.ip('link', 'set', f'lan{i}', 'up')
+            client.ip('link', 'set', f'eth{i}', 'up')
+        yield box, client

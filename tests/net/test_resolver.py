@@ -20,9 +20,9 @@ import dns.query
 import dns.rcode
 import pytest
 
-from lab.namespaces import Namespace, attempt
+from lab.namespaces import attempt
 from lab.waiting import wait_until
-from resolver_process import NAME, OFFLINE_S, VIEW, Resolver, edes, free_port, texts
+from resolver_process import NAME, OFFLINE_S, VIEW, Resolver, edes, frame, free_port, index_of, read_messages, texts
 from upstream import good, reply, silent
 
 
@@ -480,17 +480,6 @@ def test_rebinding_log_is_paced(start, upstream):
 
 # TCP service.
 
-def read_messages(sock, count):
-    stream = sock.makefile('rb')
-    for _ in range(count):
-        yield dns.message.from_wire(stream.read(struct.unpack('>H', stream.read(2))[0]))
-
-
-def frame(query):
-    wire = query.to_wire()
-    return struct.pack('>H', len(wire)) + wire
-
-
 def test_tcp_pipelining(start, upstream):
     release = threading.Event()
 
@@ -530,29 +519,6 @@ def test_tcp_limits(start):
 
 
 # Interfaces.
-
-@pytest.fixture
-def home():
-    """Two namespaces joined by two links: a box with two LANs, and a client on both."""
-    box, client = (Namespace(f'np-resolver-{role}-{os.getpid()}') for role in ('box', 'client'))
-    with contextlib.ExitStack() as stack:
-        for namespace in (box, client):
-            namespace.create()
-            stack.callback(namespace.delete)
-        for i in (1, 2):
-            box.ip('link', 'add', f'lan{i}', 'type', 'veth', 'peer', 'name', f'eth{i}', 'netns', client.name)
-            box.ip('addr', 'add', f'192.168.{i}.1/24', 'dev', f'lan{i}')
-            box.ip('-6', 'addr', 'add', f'fd4{i}::1/64', 'dev', f'lan{i}', 'nodad')
-            client.ip('addr', 'add', f'192.168.{i}.7/24', 'dev', f'eth{i}')
-            client.ip('-6', 'addr', 'add', f'fd4{i}::7/64', 'dev', f'eth{i}', 'nodad')
-            box.ip('link', 'set', f'lan{i}', 'up')
-            client.ip('link', 'set', f'eth{i}', 'up')
-        yield box, client
-
-
-def index_of(namespace, link):
-    return json.loads(namespace.run('ip', '-j', 'link', 'show', link))[0]['ifindex']
-
 
 def link_local(namespace, link):
     def ready():

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import socket
+import struct
 import subprocess
 
 import dns.edns
@@ -78,3 +79,21 @@ def edes(message):
 
 def texts(rrsets):
     return sorted(' '.join(line.split()) for rrset in rrsets for line in rrset.to_text().splitlines())
+
+
+def read_messages(sock, count):
+    """count messages from a stream, one by one."""
+    stream = sock.makefile('rb')
+    for _ in range(count):
+        yield dns.message.from_wire(stream.read(struct.unpack('>H', stream.read(2))[0]))
+
+
+def frame(query):
+    """The query as it goes over TCP."""
+    wire = query.to_wire()
+    return struct.pack('>H', len(wire)) + wire
+
+
+def index_of(namespace, link):
+    """The kernel's number of an interface."""
+    return json.loads(namespace.run('ip', '-j', 'link', 'show', link))[0]['ifindex']
