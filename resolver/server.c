@@ -9,8 +9,9 @@
 #include "resolver/base/error.h"
 #include "resolver/server_private.h"
 
-#define UDP_BUFFER  (1 << 20) /* bytes of socket buffer asked for: a burst of a few ms; the kernel caps it */
-#define TCP_BACKLOG 128
+#define UDP_BUFFER   (1 << 20) /* bytes of socket buffer asked for: a burst of a few ms; the kernel caps it */
+#define TCP_BACKLOG  128
+#define DRAIN_ROUNDS 16 /* batches read from a socket that is closed: 2,048 packets, more than its buffer holds */
 
 static int set_int(int fd, int level, int option, int value)
 {
@@ -190,6 +191,9 @@ int np_server_remove(struct np_server *server, const struct np_endpoint *local, 
         struct listener *listener = server->listeners[i];
         if (!listener || listener->tcp != tcp || !same_local(listener, local))
             continue;
+        /* What has come in is answered still, while the kernel has the address. */
+        for (int round = 0; round < DRAIN_ROUNDS && !tcp; round++)
+            np_server_udp_readable(listener);
         np_server_tcp_end(server, listener, false);
         listener_close(listener);
         return 0;

@@ -11,6 +11,7 @@
 #define UDP_CONTROL_LEN 64           /* bytes: CMSG_SPACE(struct in6_pktinfo), the larger of the two, is 40 */
 #define TCP_BATCH_OUT   (128 * 1024) /* answers gathered for one write */
 #define TCP_QUEUE_MAX   (256 * 1024) /* bytes unsent to a client that does not read: it is closed */
+#define TCP_SPARE       32           /* places kept free: what two listeners accept in one turn of the loop */
 #define TCP_TICK_MS     1000         /* how often idle connections are looked for */
 #define NO_LISTENER     UINT32_MAX   /* in the ticket of an adopted connection */
 

@@ -243,8 +243,8 @@ static void read_ingress(int fd, struct np_client *client)
         client->ifindex = client->local.scope;
 }
 
-/* A free place for a connection from that client. When all are taken, the one that has been idle longest makes way
- * (RFC 7766 section 6.2.3); its place is free only after its close callback, so the newcomer may have to try again. */
+/* A free place for a connection from that client, -1: none. When few are left, the connection that has been idle
+ * longest makes way (RFC 7766 section 6.2.3): early, since its place is free only after its close callback. */
 static int find_slot(struct np_server *server, const struct np_addr *remote)
 {
     int slot = -1;
@@ -264,7 +264,7 @@ static int find_slot(struct np_server *server, const struct np_addr *remote)
     }
     if (same >= NP_SERVER_TCP_PER_CLIENT)
         return -1;
-    if (slot < 0 && idlest)
+    if (server->connection_count + TCP_SPARE >= NP_SERVER_TCP_MAX && idlest)
         connection_close(idlest);
     return slot;
 }
