@@ -194,6 +194,7 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     view->rebind_filter = c->rebind_filter;
     memcpy(view->rebind_allow, c->rebind_allow, sizeof c->rebind_allow);
     view->rebind_count = c->rebind_count;
+    view->canary = c->canary;
 }
 
 /* The wall-clock moment at which the certificate's validity changes next. */

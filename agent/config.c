@@ -42,6 +42,8 @@ const struct np_config_key np_agent_config_keys[] = {
      "auto: filter private addresses out of DNS where role = router; on; off", filter_choices, 0, 0},
     {"rebind-allow", NP_CONFIG_LIST, NULL,
      "names that pass the filter: {\"router.example\"}, or all below one: {\"*.plex.direct\"}", NULL, 0, 0},
+    {"canary", NP_CONFIG_BOOL, "true", "deny use-application-dns.net, so that browsers keep asking this box", NULL, 0,
+     0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
     {"rate-limit", NP_CONFIG_INT, "1000",
      "DNS queries a second of one client over UDP, above it must come over TCP; 0: no limit", NULL, 0,
@@ -246,6 +248,7 @@ static int read_filter(const struct np_config *file, struct np_agent_config *c, 
                                   text);
     }
     c->rebind_count = count;
+    c->canary = np_config_bool(file, "canary");
     return 0;
 }
 

@@ -55,6 +55,7 @@ struct np_agent_config {
     size_t rebind_count;
     bool dns, dot, http, https; /* dot: never without dns */
     uint16_t dns_port, dot_port, http_port, https_port;
+    bool canary;
     bool has_backend;
     struct np_endpoint backend;
     enum np_log_level log_level;

@@ -97,7 +97,7 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
     bool sent_elsewhere = own.kind != NP_OWN_NONE || np_special_forward(view, &out_query->qname);
     struct np_special_match special = {NP_SPECIAL_NONE, 0};
     if (!sent_elsewhere)
-        special = np_special_find(&out_query->qname, out_query->qtype);
+        special = np_special_find(view, &out_query->qname, out_query->qtype);
     if (special.kind != NP_SPECIAL_NONE) {
         np_answer_start(&answer, out_query, out, limit, NP_FLAG_RA);
         np_special_answer(view, &special, &answer);

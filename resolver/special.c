@@ -22,58 +22,29 @@ struct special_zone {
 #define LOOPBACK_V6 "\0011" ZEROS_31 "\3ip6\4arpa"
 
 static const struct special_zone special_zones[] = {
-    ZONE("\11localhost", LOCALHOST),
-    ZONE("\7invalid", EMPTY),
-    ZONE("\4test", EMPTY),
-    ZONE("\5onion", EMPTY),
-    ZONE("\3alt", EMPTY),
-    ZONE("\5local", EMPTY),
+    ZONE("\11localhost", LOCALHOST), ZONE("\7invalid", EMPTY), ZONE("\4test", EMPTY), ZONE("\5onion", EMPTY),
+    ZONE("\3alt", EMPTY), ZONE("\5local", EMPTY),
     /* from here on all lie in arpa */
-    ZONE("\4home\4arpa", EMPTY),
-    ZONE("\10resolver\4arpa", NODATA),
+    ZONE("\4home\4arpa", EMPTY), ZONE("\7service\4arpa", EMPTY), ZONE("\10resolver\4arpa", NODATA),
     /* RFC 6303 section 4.2 */
-    ZONE("\003127\7in-addr\4arpa", LOOPBACK),
-    V4("\0010"),
-    V4("\003254\003169"),
-    V4("\0012\0010\003192"),
-    V4("\003100\00251\003198"),
-    V4("\003113\0010\003203"),
-    V4("\003255\003255\003255\003255"),
+    ZONE("\003127\7in-addr\4arpa", LOOPBACK), V4("\0010"), V4("\003254\003169"), V4("\0012\0010\003192"),
+    V4("\003100\00251\003198"), V4("\003113\0010\003203"), V4("\003255\003255\003255\003255"),
     /* RFC 6303 section 4.1 */
-    V4("\00210"),
-    V4("\003168\003192"),
-    V4("\00216\003172"),
-    V4("\00217\003172"),
-    V4("\00218\003172"),
-    V4("\00219\003172"),
-    V4("\00220\003172"),
-    V4("\00221\003172"),
-    V4("\00222\003172"),
-    V4("\00223\003172"),
-    V4("\00224\003172"),
-    V4("\00225\003172"),
-    V4("\00226\003172"),
-    V4("\00227\003172"),
-    V4("\00228\003172"),
-    V4("\00229\003172"),
-    V4("\00230\003172"),
-    V4("\00231\003172"),
+    V4("\00210"), V4("\003168\003192"), V4("\00216\003172"), V4("\00217\003172"), V4("\00218\003172"),
+    V4("\00219\003172"), V4("\00220\003172"), V4("\00221\003172"), V4("\00222\003172"), V4("\00223\003172"),
+    V4("\00224\003172"), V4("\00225\003172"), V4("\00226\003172"), V4("\00227\003172"), V4("\00228\003172"),
+    V4("\00229\003172"), V4("\00230\003172"), V4("\00231\003172"),
     /* RFC 6303 sections 4.3 to 4.6; fc00::/8 is as private as fd00::/8 */
-    V6("\0010" ZEROS_31),
-    ZONE(LOOPBACK_V6, LOOPBACK),
-    V6("\1c\1f"),
-    V6("\1d\1f"),
-    V6("\0018\1e\1f"),
-    V6("\0019\1e\1f"),
-    V6("\1a\1e\1f"),
-    V6("\1b\1e\1f"),
-    V6("\0018\1b\1d\0010\0011\0010\0010\0012"),
+    V6("\0010" ZEROS_31), ZONE(LOOPBACK_V6, LOOPBACK), V6("\1c\1f"), V6("\1d\1f"), V6("\0018\1e\1f"), V6("\0019\1e\1f"),
+    V6("\1a\1e\1f"), V6("\1b\1e\1f"), V6("\0018\1b\1d\0010\0011\0010\0010\0012"),
+    V6("\0010\1f\1f\1f\0013"), /* RFC 9637: for documentation, as the one above */
 };
 
 #define FIRST_ARPA 6
 #define ZONES      (sizeof special_zones / sizeof *special_zones)
 
 static const struct np_name arpa = {6, "\4arpa"};
+static const struct np_name canary = {25, "\23use-application-dns\3net"};
 static const struct np_name loopback_v4 = {sizeof LOOPBACK_V4, LOOPBACK_V4};
 static const struct np_name loopback_v6 = {sizeof LOOPBACK_V6, LOOPBACK_V6};
 
@@ -107,12 +78,31 @@ static struct np_special_match find_zone(const struct np_name *qname, bool is_ar
     return (struct np_special_match){shared ? NP_SPECIAL_EMPTY : NP_SPECIAL_NONE, shared};
 }
 
-struct np_special_match np_special_find(const struct np_name *qname, uint16_t qtype)
+/* Firefox asks for it before it takes its own DNS over HTTPS, and stays with the network's resolver where there is no
+ * such name: a box whose own name is answered here alone (publish = local-only, or offline) depends on that. */
+static bool is_canary(const struct np_view *view, const struct np_name *qname)
+{
+    return view->canary && np_name_within(qname, &canary);
+}
+
+/* NODATA, not NXDOMAIN: whoever asks for addresses of "com" as a step on its way below must not hear that nothing is
+ * there (RFC 8020, RFC 9156). */
+static bool is_lone_label(const struct np_view *view, const struct np_name *qname, uint16_t qtype)
+{
+    return view->role == NP_ROLE_ROUTER && qname->wire[0] > 0 && qname->wire[0] + 2u == qname->len &&
+           (qtype == NP_RR_A || qtype == NP_RR_AAAA || qtype == NP_RR_HTTPS);
+}
+
+struct np_special_match np_special_find(const struct np_view *view, const struct np_name *qname, uint16_t qtype)
 {
     bool is_arpa = np_name_within(qname, &arpa);
     struct np_special_match match = find_zone(qname, is_arpa);
     if (is_arpa && qtype == NP_RR_DS && match.zone_len == qname->len)
         match = (struct np_special_match){NP_SPECIAL_NONE, 0};
+    if (match.kind == NP_SPECIAL_NONE && is_canary(view, qname))
+        match = (struct np_special_match){NP_SPECIAL_NOTHING, canary.len};
+    if (match.kind == NP_SPECIAL_NONE && is_lone_label(view, qname, qtype))
+        match = (struct np_special_match){NP_SPECIAL_NODATA, qname->len};
     return match;
 }
 
@@ -146,7 +136,9 @@ void np_special_answer(const struct np_view *view, const struct np_special_match
     memcpy(zone.wire, query->qname.wire + (query->qname.len - zone.len), zone.len);
     bool apex = zone.len == query->qname.len;
     answer->flags |= NP_FLAG_AA;
-    if (apex && query->qtype == NP_RR_SOA)
+    if (match->kind == NP_SPECIAL_NOTHING)
+        answer->rcode = NP_RCODE_NXDOMAIN;
+    else if (apex && query->qtype == NP_RR_SOA)
         np_own_soa(view, &zone, NP_SECTION_ANSWER, answer);
     else if (match->kind == NP_SPECIAL_LOCALHOST)
         answer_localhost(view, answer);

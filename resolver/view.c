@@ -8,6 +8,7 @@ void np_view_init(struct np_view *view)
 {
     memset(view, 0, sizeof *view);
     view->ttl = NP_VIEW_TTL_DEFAULT;
+    view->canary = true;
     view->inflight_limit = NP_VIEW_INFLIGHT;
 }
 

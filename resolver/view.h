@@ -11,7 +11,7 @@
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
  *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}],
  *    "limits":{"rate":1000,"inflight":512},
- *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}}
+ *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}, "canary":true}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -127,9 +127,10 @@ struct np_view {
     enum np_filter rebind_filter;
     size_t rebind_count;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
+    bool canary; /* use-application-dns.net does not exist, so browsers keep to this resolver */
 };
 
-/* An empty view: role host, no names, no addresses, TTL 10, no rate limit. It admits loopback alone. */
+/* An empty view: role host, no names, no addresses, TTL 10, no rate limit, canary. It admits loopback alone. */
 void np_view_init(struct np_view *view);
 
 /* Parses len bytes of JSON. On success *out_view is the whole snapshot; on an error it is untouched and error says

@@ -295,6 +295,9 @@ static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
         name_of(in, value, &view->zone);
     at(in, "ttl");
     view->ttl = number_of(in, json_object_get(root, "ttl"), 0, NP_VIEW_TTL_MAX, NP_VIEW_TTL_DEFAULT);
+    at(in, "canary");
+    if ((value = json_object_get(root, "canary")))
+        view->canary = bool_of(in, value);
     at(in, "serial");
     view->serial = number_of(in, json_object_get(root, "serial"), 0, UINT32_MAX, 0);
     at(in, "limits");
@@ -480,7 +483,8 @@ static bool encode_members(const struct np_view *view, json_t *root)
                          (json_int_t)view->inflight_limit)) &&
            put(root, "rebind",
                json_pack("{s:s, s:o}", "filter", filter_words[view->rebind_filter], "allow",
-                         patterns_json(view->rebind_allow, view->rebind_count)));
+                         patterns_json(view->rebind_allow, view->rebind_count))) &&
+           put(root, "canary", json_boolean(view->canary));
 }
 
 int np_view_encode(const struct np_view *view, char **out_json)

@@ -39,6 +39,7 @@ static void defaults(void **state)
     assert_int_equal(config.rebind_filter, NP_FILTER_AUTO);
     assert_true(config.dot);
     assert_int_equal(config.dot_port, 853);
+    assert_true(config.canary);
     assert_int_equal(config.log_level, NP_LOG_INFO);
 }
 
@@ -50,7 +51,7 @@ static void everything(void **state)
                            "alias = {\"NAS.home.arpa\", \"box\"}\n"
                            "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
-                           "rebind-filter = off\nrebind-allow = {\"router.example\", \"*.plex.direct\"}\n"
+                           "canary = no\nrebind-filter = off\nrebind-allow = {\"router.example\", \"*.plex.direct\"}\n"
                            "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\n"),
                      0);
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
@@ -65,6 +66,7 @@ static void everything(void **state)
     assert_int_equal(config.forward_count, 2);
     assert_int_equal(config.forwards[0].to_count, 2);
     assert_int_equal(config.rebind_filter, NP_FILTER_OFF);
+    assert_false(config.canary);
     assert_int_equal(config.rebind_count, 2);
     assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
     assert_int_equal(config.backend.port, 8080);

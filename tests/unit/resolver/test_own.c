@@ -202,6 +202,8 @@ static void test_special(void **state)
         {"home.arpa", NP_RR_DS, 3, "forward"},
         {"_dns.resolver.arpa", NP_RR_SVCB, 3, "NOERROR:" SOA("resolver.arpa")},
         {"x.y.resolver.arpa", NP_RR_A, 3, "NOERROR:" SOA("resolver.arpa")},
+        {"_ipps._tcp.default.service.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("service.arpa")},
+        {"service.arpa", NP_RR_DS, 3, "forward"},
         {"1.2.0.10.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("10.in-addr.arpa")},
         {"1.2.7.10.in-addr.arpa", NP_RR_PTR, 3, "forward"},
         {"1.2.16.172.in-addr.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("16.172.in-addr.arpa")},
@@ -219,12 +221,57 @@ static void test_special(void **state)
         {"2.4.d.f.ip6.arpa", NP_RR_PTR, 3, "NOERROR:" SOA("d.f.ip6.arpa")}, /* above fd42::1 */
         {"x.8.e.f.ip6.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("8.e.f.ip6.arpa")},
         {"x.0.0.2.ip6.arpa", NP_RR_PTR, 3, "forward"},
+        {"x.0.f.f.f.3.ip6.arpa", NP_RR_PTR, 3, "NXDOMAIN:" SOA("0.f.f.f.3.ip6.arpa")},
+        {"x.1.f.f.f.3.ip6.arpa", NP_RR_PTR, 3, "forward"},
+        {"0.0.192.in-addr.arpa", NP_RR_PTR, 3, "forward"},
+        {"ipv4only.arpa", NP_RR_AAAA, 3, "forward"},
         {"host.lan", NP_RR_A, 3, "forward"},
+        {"lan", NP_RR_A, 3, "forward"},
         {"www.example", NP_RR_A, 3, "forward"},
         {".", NP_RR_NS, 3, "forward"},
         {"arpa", NP_RR_NS, 3, "forward"},
     };
     CHECK(rows);
+}
+
+static void test_canary(void **state)
+{
+    (void)state;
+    struct dump dump;
+    static const struct row on[] = {
+        {"use-application-dns.net", NP_RR_A, 3, "NXDOMAIN:" SOA("use-application-dns.net")},
+        {"use-application-dns.net", NP_RR_SOA, 3, "NXDOMAIN:" SOA("use-application-dns.net")},
+        {"a.use-application-dns.net", NP_RR_AAAA, 3, "NXDOMAIN:" SOA("use-application-dns.net")},
+        {"xuse-application-dns.net", NP_RR_A, 3, "forward"},
+        {"net", NP_RR_NS, 3, "forward"},
+    };
+    CHECK(on);
+    view.canary = false;
+    assert_string_equal(ask(&dump, "use-application-dns.net", NP_RR_A, 3, NP_FLAG_RD, false), "forward");
+    view.canary = true;
+}
+
+/* The addresses of a lone label mean something in the home or nothing: on a router they go nowhere. Its other types may
+ * be a validator's way down from the root. */
+static void test_lone_label(void **state)
+{
+    (void)state;
+    struct dump dump;
+    static const struct row router[] = {
+        {"wpad", NP_RR_A, 3, "NOERROR:" SOA("wpad")},
+        {"Com", NP_RR_AAAA, 3, "NOERROR:" SOA("Com")},
+        {"printer", NP_RR_HTTPS, 3, "NOERROR:" SOA("printer")},
+        {"com", NP_RR_NS, 3, "forward"},
+        {"com", NP_RR_DS, 3, "forward"},
+        {"com", NP_RR_SOA, 3, "forward"},
+        {"com", NP_RR_MX, 3, "forward"},
+        {".", NP_RR_A, 3, "forward"},
+        {"a.com", NP_RR_A, 3, "forward"},
+    };
+    CHECK(router);
+    view.role = NP_ROLE_HOST;
+    assert_string_equal(ask(&dump, "wpad", NP_RR_A, 3, NP_FLAG_RD, false), "forward");
+    view.role = NP_ROLE_ROUTER;
 }
 
 static void test_refused(void **state)
@@ -359,6 +406,8 @@ int main(void)
         cmocka_unit_test(test_below),
         cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_special),
+        cmocka_unit_test(test_canary),
+        cmocka_unit_test(test_lone_label),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_client_subnet),
