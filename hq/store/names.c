@@ -37,12 +37,14 @@ static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
     return rc ? rc : stopped;
 }
 
-int np_store_names_each(struct np_store *store, np_store_name_fn *each, void *ctx)
+int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx)
 {
-    static const char text[] =
-        "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
-        " LEFT JOIN dirty m ON m.name = d.name WHERE d.state <> 2 AND d.silent_s = 0 ORDER BY d.name";
+    static const char text[] = "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
+                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND d.state <> 2 AND d.silent_s "
+                               "= 0 ORDER BY d.name LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, after);
+    np_sql_int(&q, (int64_t)limit);
     return each_name(&q, each, ctx);
 }
 
@@ -88,5 +90,28 @@ int np_store_zone_serial(struct np_store *store, int64_t *out_serial)
     int rc = np_sql_finish(&q);
     if (rc == 0)
         *out_serial = serial;
+    return rc;
+}
+
+int np_store_serials_reserve(struct np_store *store, int64_t at_least, int64_t *out_from)
+{
+    static const char look[] = "SELECT value FROM meta WHERE key = 'challenge_serial'";
+    static const char keep[] = "INSERT OR REPLACE INTO meta(key, value) VALUES('challenge_serial', ?)";
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    struct np_sql q = np_sql_start(store, look);
+    int64_t from = np_sql_next(&q) ? np_sql_get_int(&q) : 0;
+    rc = np_sql_finish(&q);
+    if (from < at_least)
+        from = at_least;
+    if (rc == 0) {
+        q = np_sql_start(store, keep);
+        np_sql_int(&q, from + NP_STORE_SERIALS);
+        rc = np_sql_run(&q);
+    }
+    rc = np_sql_end(store, rc);
+    if (rc == 0)
+        *out_from = from;
     return rc;
 }

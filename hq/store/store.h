@@ -21,13 +21,14 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      4   /* a database with a higher number is refused */
-#define NP_STORE_V4_MAX      2   /* IPv4 addresses published for a name */
-#define NP_STORE_V6_MAX      4   /* IPv6 addresses published for a name */
-#define NP_STORE_NETWORK_MAX 48  /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
-#define NP_ORDER_ERROR_MAX   256 /* characters of an order's last error */
-#define NP_TXT_VALUE_MAX     64  /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
-#define NP_STORE_OUTAGES_MAX 64  /* times that HQ was away which are remembered */
+#define NP_STORE_SCHEMA      4    /* a database with a higher number is refused */
+#define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
+#define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
+#define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
+#define NP_ORDER_ERROR_MAX   256  /* characters of an order's last error */
+#define NP_TXT_VALUE_MAX     64   /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
+#define NP_STORE_SERIALS     4096 /* serials reserved at once: one write in so many challenge changes */
+#define NP_STORE_OUTAGES_MAX 64   /* times that HQ was away which are remembered */
 
 struct np_store;
 
@@ -406,11 +407,12 @@ struct np_zone_name {
     int64_t version;
 };
 
-/* Return other than 0 to stop; np_store_names_each and np_store_dirty_each then return that number. */
+/* Return other than 0 to stop; np_store_names_after and np_store_dirty_each then return that number. */
 typedef int np_store_name_fn(void *ctx, const struct np_zone_name *name);
 
-/* Every present name, for the snapshot at the publisher's start. The callback must not write. */
-int np_store_names_each(struct np_store *store, np_store_name_fn *each, void *ctx);
+/* At most limit present names that follow the name after ("": from the first one), in their order: a walk over all of
+ * them in slices, between which names may come and go. The callback must not write. */
+int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx);
 
 /* Dirty names with their current state, oldest mark first, at most limit. The callback must not write. */
 int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx);
@@ -425,5 +427,9 @@ int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now
 /* The zone's serial: grows with every change of a name, never goes back as long as the clock does not (it is at least
  * the Unix time of the last change). Returns 0 or a database error. */
 int np_store_zone_serial(struct np_store *store, int64_t *out_serial);
+
+/* Reserves the NP_STORE_SERIALS numbers from *out_from on for a serial that is not stored itself: at least at_least,
+ * and above all that were ever reserved. They may be used once this is committed. Returns 0 or a database error. */
+int np_store_serials_reserve(struct np_store *store, int64_t at_least, int64_t *out_from);
 
 #endif

@@ -411,6 +411,8 @@ static size_t answer_query(const struct np_zone_view *view, const struct np_quer
         return np_answer_error(query, NP_RCODE_FORMERR, 0, NP_EDE_NONE, out, limit);
     np_answer_start(&answer, query, out, limit, NP_FLAG_AA);
     write_answer(view, &answer, qtype, &node);
+    if (view->loading && answer.rcode == NP_RCODE_NXDOMAIN)
+        return 0; /* silence sends the asker to another name server; a denial or SERVFAIL would be remembered */
     return np_answer_finish(&answer);
 }
 

@@ -49,6 +49,7 @@ struct np_zone_view {
     uint32_t ttl_s;
     uint32_t serial, challenge_serial;
     const struct np_table *table; /* borrowed */
+    bool loading;                 /* the table is not complete: a name that it lacks may exist, so nothing is denied */
 };
 
 /* Builds the view from the configuration. account: the ACME account's URL, put into the first CAA record (RFC 8657), or
@@ -56,7 +57,8 @@ struct np_zone_view {
  * name servers, or NP_E_LIMIT. */
 int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config, const char *account);
 
-/* Answers one packet, for a np_serve_fn: the answer's length, or 0 to drop it. size is out's. */
+/* Answers one packet, for a np_serve_fn: the answer's length, or 0 to drop it (also where the answer would be a denial
+ * that a table still loading cannot give). size is out's. */
 size_t np_zone_answer(const struct np_zone_view *view, const uint8_t *packet, size_t len, bool tcp, uint8_t *out,
                       size_t size);
 

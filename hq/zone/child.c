@@ -23,7 +23,7 @@ struct child {
     struct np_server *server;
     struct np_zone_view view;
     struct np_table *table;   /* being served */
-    struct np_table *loading; /* a snapshot that is not complete yet; NULL: changes go to table */
+    struct np_table *loading; /* a snapshot that is not complete yet: served if there is no other; NULL: none */
     bool configured, ready;
     int exit_code;
     uint8_t buffer[NP_CHANNEL_FRAME_MAX + 4];
@@ -33,8 +33,8 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
                   size_t size)
 {
     const struct child *child = ctx;
-    if (!child->ready)
-        return 0; /* silence sends the asker to another name server; SERVFAIL would be remembered */
+    if (!child->view.table)
+        return 0; /* the first batch brings it, and the serials */
     return (long)np_zone_answer(&child->view, packet, len, ticket->client.tcp, out, size);
 }
 
@@ -58,7 +58,8 @@ static int configure(struct child *child, const struct np_frame *frame)
         return rc;
     view.serial = child->view.serial;
     view.challenge_serial = child->view.challenge_serial;
-    view.table = child->table;
+    view.table = child->view.table;
+    view.loading = child->view.loading;
     child->view = view;
     child->configured = true;
     return 0;
@@ -84,17 +85,28 @@ static int new_table(struct np_table **out_table)
     return np_table_new(key, out_table);
 }
 
+static int start_loading(struct child *child)
+{
+    if (child->view.table == child->loading)
+        child->view.table = NULL;
+    np_table_free(child->loading);
+    child->loading = NULL;
+    int rc = new_table(&child->loading);
+    if (rc == 0 && !child->ready) {
+        child->view.table = child->loading; /* what is there already is better than nothing */
+        child->view.loading = true;
+    }
+    return rc;
+}
+
 /* A batch goes live whole: the loop serves no query in between. */
 static int apply(struct child *child, const struct np_frame *frame)
 {
     struct np_reader r = np_reader_make(frame->payload, frame->len);
     struct np_feed_head head;
     int rc = np_feed_read_head(&r, &head);
-    if (rc == 0 && (head.flags & NP_FEED_RESET)) {
-        np_table_free(child->loading);
-        child->loading = NULL;
-        rc = new_table(&child->loading);
-    }
+    if (rc == 0 && (head.flags & NP_FEED_RESET))
+        rc = start_loading(child);
     if (rc == 0)
         rc = np_feed_apply(&r, child->loading ? child->loading : child->table);
     if (rc)
@@ -104,10 +116,11 @@ static int apply(struct child *child, const struct np_frame *frame)
         child->table = child->loading;
         child->loading = NULL;
         child->view.table = child->table;
+        child->view.loading = false;
         np_info("%zu names in %zu KiB, serial %u", np_table_count(child->table), np_table_bytes(child->table) / 1024,
                 (unsigned)head.serial);
     }
-    if (!child->loading) {
+    if (child->view.table == (child->loading ? child->loading : child->table)) {
         child->view.serial = head.serial;
         child->view.challenge_serial = head.challenge_serial;
     }

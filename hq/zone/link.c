@@ -41,7 +41,8 @@ struct np_link {
     size_t listener_count;
     struct child *child;
     struct queued *first, **last;
-    bool listeners_sent;
+    size_t queued_bytes;
+    bool was_full;
     uv_timer_t restart, silence;
     struct np_backoff backoff;
     uint64_t started_ms;
@@ -67,6 +68,8 @@ static void drop_queue(struct np_link *link)
         free(queued);
     }
     link->last = &link->first;
+    link->queued_bytes = 0;
+    link->was_full = false;
 }
 
 static void on_child_handle_closed(uv_handle_t *handle)
@@ -170,12 +173,17 @@ static void flush(struct np_link *link)
             return;
         }
         link->first = queued->next;
+        link->queued_bytes -= queued->len;
         if (!link->first)
             link->last = &link->first;
         free(queued->data);
         free(queued);
     }
     watch(link);
+    if (link->was_full && link->queued_bytes < NP_LINK_FULL / 4) {
+        link->was_full = false;
+        link->owner.drained(link->owner.ctx);
+    }
 }
 
 static void on_channel(uv_poll_t *poll, int status, int events)
@@ -215,11 +223,18 @@ void np_link_send_take(struct np_link *link, uint32_t type, uint8_t *data, size_
     queued->type = type;
     queued->data = data;
     queued->len = len;
+    link->queued_bytes += len;
+    link->was_full = link->was_full || link->queued_bytes >= NP_LINK_FULL;
     bool idle = !link->first;
     *link->last = queued;
     link->last = &queued->next;
     if (idle)
         flush(link);
+}
+
+size_t np_link_queued(const struct np_link *link)
+{
+    return link->queued_bytes;
 }
 
 void np_link_expect(struct np_link *link, bool owed)

@@ -1,7 +1,8 @@
 /* link: the DNS child as a process: its sockets, its start, its channel, its end and its next start. What is sent over
  * the channel is zone.c's business.
  *
- * Frames are queued (a snapshot of a million names is some 30 MB) and sent as the channel takes them. When the child
+ * Frames are queued and sent as the channel takes them; who has much to say (a snapshot of a million names is some 30
+ * MB) looks at np_link_queued and goes on when drained is called. When the child
  * dies, the queue is dropped and the owner is told; after a backoff the child is started again, and the owner is told
  * again, so that it can queue a snapshot. */
 #ifndef HQ_ZONE_LINK_H
@@ -16,9 +17,10 @@
 #include "resolver/base/channel.h"
 #include "resolver/base/jobs.h"
 
-#define NP_LINK_LISTENERS_MAX 32    /* UDP and TCP of each `dns-listen` entry */
-#define NP_LINK_SILENCE_MS    20000 /* a child that leaves a frame unacknowledged for so long is killed */
-#define NP_LINK_STEADY_MS     60000 /* a child that lived so long restarts without backoff */
+#define NP_LINK_LISTENERS_MAX 32            /* UDP and TCP of each `dns-listen` entry */
+#define NP_LINK_SILENCE_MS    20000         /* a child that leaves a frame unacknowledged for so long is killed */
+#define NP_LINK_FULL          (1024 * 1024) /* queued bytes from which on nobody should queue more */
+#define NP_LINK_STEADY_MS     60000         /* a child that lived so long restarts without backoff */
 
 /* Who owns the link. Called from the loop. */
 struct np_link_owner {
@@ -26,6 +28,7 @@ struct np_link_owner {
     void (*up)(void *ctx);                                  /* a new child: queue setup and snapshot now */
     void (*down)(void *ctx);                                /* it died; what was queued is gone */
     void (*frame)(void *ctx, const struct np_frame *frame); /* from the child; descriptors are closed afterwards */
+    void (*drained)(void *ctx);                             /* the queue was full and is nearly empty */
 };
 
 struct np_link;
@@ -41,6 +44,9 @@ int np_link_start(struct np_link *link);
 /* Queues a frame; data is malloc'd and becomes the link's, also on errors. Ignored (and freed) while there is no child.
  */
 void np_link_send_take(struct np_link *link, uint32_t type, uint8_t *data, size_t len);
+
+/* Bytes that the channel has not taken yet. */
+size_t np_link_queued(const struct np_link *link);
 
 /* Tells the link whether an answer is owed: starts or stops the silence watch. Each frame received starts it anew. */
 void np_link_expect(struct np_link *link, bool owed);

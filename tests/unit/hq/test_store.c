@@ -448,12 +448,72 @@ static void test_dirty_names(void **state)
     d.seq = 12;
     assert_int_equal(np_store_device_update(f->store, &d), 0);
     assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 0);
-    assert_int_equal(np_store_names_each(f->store, remember_name, &name), 1);
+    assert_int_equal(np_store_names_after(f->store, "", 100, remember_name, &name), 1);
     d.state = NP_DEVICE_RETIRED;
     assert_int_equal(np_store_device_update(f->store, &d), 0);
-    assert_int_equal(np_store_names_each(f->store, remember_name, &name), 0);
+    assert_int_equal(np_store_names_after(f->store, "", 100, remember_name, &name), 0);
     assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
     assert_false(name.present);
+}
+
+/* What a walk in slices has seen. */
+struct walk {
+    char last[NP_NAME_MAX + 1];
+    unsigned count;
+};
+
+static int walk_on(void *ctx, const struct np_zone_name *name)
+{
+    struct walk *walk = ctx;
+    assert_true(strcmp(walk->last, name->name) < 0);
+    memcpy(walk->last, name->name, sizeof walk->last);
+    walk->count++;
+    return 0;
+}
+
+/* Names that come and go between the slices neither stop nor double the walk. */
+static void test_names_in_slices(void **state)
+{
+    struct fixture *f = *state;
+    struct walk walk = {.last = ""};
+    struct np_device d;
+    char name[32];
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "n%02u.devices.example", i * 2);
+        d = make_device(i, name);
+        assert_int_equal(np_store_device_add(f->store, &d), 0);
+    }
+    for (unsigned slice = 0; slice < 5; slice++) {
+        assert_int_equal(np_store_names_after(f->store, walk.last, 7, walk_on, &walk), 0);
+        assert_int_equal(walk.count, (slice + 1) * 7);
+    }
+    snprintf(name, sizeof name, "device-%u", 35); /* the next one leaves */
+    assert_int_equal(np_store_device_retire(f->store, name, NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    d = make_device(50, "n01.devices.example"); /* behind the walk */
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    d = make_device(51, "n91.devices.example"); /* before it */
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_names_after(f->store, walk.last, 100, walk_on, &walk), 0);
+    assert_int_equal(walk.count, 50);
+    assert_int_equal(np_store_names_after(f->store, walk.last, 100, walk_on, &walk), 0);
+    assert_int_equal(walk.count, 50);
+}
+
+/* No number is given twice, also after a crash that loses those in reserve. */
+static void test_serials(void **state)
+{
+    struct fixture *f = *state;
+    int64_t from, next;
+    assert_int_equal(np_store_serials_reserve(f->store, 1000, &from), 0);
+    assert_int_equal(from, 1000);
+    assert_int_equal(np_store_serials_reserve(f->store, 1000, &next), 0);
+    assert_int_equal(next, from + NP_STORE_SERIALS);
+    np_store_close(f->store);
+    f->store = open_store(f->path);
+    assert_int_equal(np_store_serials_reserve(f->store, 5, &next), 0);
+    assert_int_equal(next, from + 2 * NP_STORE_SERIALS);
+    assert_int_equal(np_store_serials_reserve(f->store, NOW_S, &next), 0);
+    assert_int_equal(next, NOW_S);
 }
 
 static void test_counts(void **state)
@@ -573,6 +633,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_packages_count_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_in_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_serials, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_again, setup, teardown),

@@ -349,6 +349,46 @@ static void test_classes_and_opcodes(void **state)
 }
 
 /* Four challenge values and a CNAME do not fit into 512 bytes with a long enough name: TC over UDP, whole over TCP. */
+static size_t answer_to(const struct fixture *f, const char *qname, uint16_t qtype, uint8_t *out)
+{
+    uint8_t packet[NP_DNS_UDP_PLAIN];
+    struct np_name name;
+    assert_int_equal(np_name_parse(qname, &name), 0);
+    int len = np_query_write(packet, sizeof packet, 1, 0, &name, qtype, false, false);
+    assert_true(len > 0);
+    return np_zone_answer(&f->view, packet, (size_t)len, false, out, NP_DNS_UDP_MAX);
+}
+
+/* While the table is loading, what is there is answered, and nothing is denied. */
+static void test_loading(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t out[NP_DNS_UDP_MAX];
+    static const struct {
+        const char *name;
+        uint16_t type;
+        bool answered;
+    } asked[] = {
+        {"nifty-babbage.devices.example", NP_RR_A, true},
+        {"nifty-babbage.devices.example", NP_RR_CAA, true},
+        {"_acme-challenge.nifty-babbage.devices.example", NP_RR_TXT, true},
+        {"devices.example", NP_RR_SOA, true},
+        {"x.rebind-test.devices.example", NP_RR_A, true},
+        {"nobody.devices.example", NP_RR_A, false},
+        {"_acme-challenge.nobody.devices.example", NP_RR_TXT, false},
+        {"_acme-challenge.odd-turing.devices.example", NP_RR_TXT, false}, /* its CNAME's end is not there, or not yet */
+        {"odd-turing.acme.devices.example", NP_RR_TXT, false},
+        {"www.other.example", NP_RR_A, true}, /* REFUSED as always */
+    };
+    for (int loading = 1; loading >= 0; loading--) {
+        f->view.loading = loading;
+        for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+            if ((answer_to(f, asked[i].name, asked[i].type, out) > 0) != (asked[i].answered || !loading))
+                fail_msg("%s %u, loading %d", asked[i].name, asked[i].type, loading);
+        }
+    }
+}
+
 static void test_truncation(void **state)
 {
     struct fixture *f = *state;
@@ -562,6 +602,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_classes_and_opcodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_loading, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_configurations, setup, teardown),
         cmocka_unit_test(test_table_against_model),

@@ -1,0 +1,40 @@
+/* backend: what publishes the zone: the built-in DNS server (zone/builtin.c), or UPDATE to other name servers
+ * (zone/rfc2136.c). zone.c owns what both work with and calls them. */
+#ifndef HQ_ZONE_BACKEND_H
+#define HQ_ZONE_BACKEND_H
+
+#include "hq/store/store.h"
+#include "hq/zone/challenges.h"
+#include "hq/zone/zone.h"
+
+/* What zone.c owns and a backend uses. */
+struct np_zone_core {
+    uv_loop_t *loop;
+    struct np_zone_config config;
+    char account[NP_ZONE_CAA_LEN + 1]; /* the ACME account's URL; empty: not known yet */
+    struct np_store *store;            /* borrowed */
+    struct np_challenges challenges;
+};
+
+/* A backend: its functions, called with its own self. */
+struct np_zone_backend {
+    void *self;
+    /* Begins. 0 or -errno. */
+    int (*start)(void *self);
+    /* There may be dirty names, or changed challenges. */
+    void (*wake)(void *self);
+    /* The account has changed. */
+    void (*account)(void *self);
+    /* Is everything published from now on? */
+    bool (*ready)(const void *self);
+    /* Of the DNS child; 0: none. */
+    int (*child_pid)(const void *self);
+    /* Ends and frees; done(ctx) is called from the loop. */
+    void (*close)(void *self, void (*done)(void *ctx), void *ctx);
+};
+
+/* Makes the built-in server: opens its sockets. core is borrowed. Returns 0, -ENOMEM, or the error of the socket
+ * out_failed. */
+int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backend, struct np_endpoint *out_failed);
+
+#endif
