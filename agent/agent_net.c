@@ -195,6 +195,7 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     memcpy(view->rebind_allow, c->rebind_allow, sizeof c->rebind_allow);
     view->rebind_count = c->rebind_count;
     view->canary = c->canary;
+    view->cache = c->cache;
 }
 
 /* The wall-clock moment at which the certificate's validity changes next. */

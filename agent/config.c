@@ -5,6 +5,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
+#include "resolver/cache.h"
 #include "resolver/limit.h"
 
 static const char *const role_choices[] = {"host", "router", NULL};
@@ -43,6 +44,8 @@ const struct np_config_key np_agent_config_keys[] = {
     {"rebind-allow", NP_CONFIG_LIST, NULL,
      "names that pass the filter: {\"router.example\"}, or all below one: {\"*.plex.direct\"}", NULL, 0, 0},
     {"canary", NP_CONFIG_BOOL, "true", "deny use-application-dns.net, so that browsers keep asking this box", NULL, 0,
+     0},
+    {"cache", NP_CONFIG_STRING, "4M", "memory for answers from other servers, 256K to 1G; 0: none are kept", NULL, 0,
      0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
     {"rate-limit", NP_CONFIG_INT, "1000",
@@ -277,6 +280,10 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
     const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
     c->rate_limit = (uint32_t)np_config_int(file, "rate-limit");
     c->inflight_limit = (uint32_t)np_config_int(file, "inflight-limit");
+    if (np_cache_parse_size(np_config_string(file, "cache"), &c->cache))
+        return np_config_fail(file, "cache", error,
+                              "cache = %.40s: must be a size such as 4M, from 256K to 1G, or 0 for no cache",
+                              np_config_string(file, "cache"));
     c->dns = np_config_bool(file, "dns");
     c->dot = c->dns && np_config_bool(file, "dot");
     c->http = np_config_bool(file, "http");

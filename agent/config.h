@@ -53,6 +53,7 @@ struct np_agent_config {
     enum np_filter rebind_filter;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
     size_t rebind_count;
+    uint32_t cache; /* bytes; 0: none */
     bool dns, dot, http, https; /* dot: never without dns */
     uint16_t dns_port, dot_port, http_port, https_port;
     bool canary;

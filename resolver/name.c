@@ -174,6 +174,11 @@ bool np_name_equal(const struct np_name *a, const struct np_name *b)
     return a->len == b->len && bytes_equal(a->wire, b->wire, a->len);
 }
 
+bool np_name_is(const struct np_name *name, const uint8_t *wire, size_t len)
+{
+    return name->len == len && bytes_equal(name->wire, wire, len);
+}
+
 bool np_name_within(const struct np_name *name, const struct np_name *zone)
 {
     return np_name_ends(name, zone->wire, zone->len);
@@ -224,17 +229,42 @@ int np_name_prepend(const char *label, const struct np_name *name, struct np_nam
     return 0;
 }
 
+static uint64_t rotate_left(uint64_t v, unsigned bits)
+{
+    return v << bits | v >> (64 - bits);
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotate_left(v[1], 13) ^ v[0];
+    v[3] = rotate_left(v[3], 16) ^ v[2];
+    v[0] = rotate_left(v[0], 32) + v[3];
+    v[2] += v[1];
+    v[3] = rotate_left(v[3], 21) ^ v[0];
+    v[1] = rotate_left(v[1], 17) ^ v[2];
+    v[2] = rotate_left(v[2], 32);
+}
+
 uint64_t np_name_hash(const struct np_name *name, uint64_t key)
 {
-    uint64_t hash = key ^ name->len * 0x9e3779b97f4a7c15u;
+    const uint64_t second = key * 0x9e3779b97f4a7c15u; /* the other half of the key says nothing new */
+    uint64_t v[4] = {key ^ 0x736f6d6570736575u, second ^ 0x646f72616e646f6du, key ^ 0x6c7967656e657261u,
+                     second ^ 0x7465646279746573u};
     for (size_t i = 0; i < name->len; i += 8) {
-        uint64_t v = 0;
-        memcpy(&v, name->wire + i, name->len - i < 8 ? name->len - i : 8);
-        hash = (hash ^ lower8(v)) * 0xff51afd7ed558ccdu;
-        hash ^= hash >> 32;
+        uint64_t word = 0;
+        memcpy(&word, name->wire + i, name->len - i < 8 ? name->len - i : 8);
+        word = lower8(word);
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
     }
-    hash *= 0xc4ceb9fe1a85ec53u;
-    return hash ^ hash >> 29;
+    v[2] ^= 0xffu ^ (uint64_t)name->len << 8;
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 void np_name_lower(struct np_name *name)

@@ -38,6 +38,9 @@ void np_name_read(struct np_reader *r, struct np_name *out_name);
 /* Equal, ignoring case? */
 bool np_name_equal(const struct np_name *a, const struct np_name *b);
 
+/* Is name the one in wire form at wire (len bytes), ignoring case? */
+bool np_name_is(const struct np_name *name, const uint8_t *wire, size_t len);
+
 /* Is name equal to zone or below it? Everything is at or below the root. */
 bool np_name_within(const struct np_name *name, const struct np_name *zone);
 
@@ -54,8 +57,8 @@ struct np_name np_name_parent(const struct np_name *name, unsigned count);
 /* label (at most 63 bytes) put before name. Returns 0 or NP_E_LIMIT. */
 int np_name_prepend(const char *label, const struct np_name *name, struct np_name *out_name);
 
-/* A hash for tables, keyed so that a stranger cannot choose collisions (SipHash-like mixing is not needed: key is
- * random a process and the table's chains are bounded by its owner). Case-insensitive. */
+/* A hash for tables, case-insensitive, keyed so that a stranger cannot choose names that collide: SipHash-1-3 over the
+ * lower-cased bytes. key is random, one a process; the hash must not be shown to anybody. */
 uint64_t np_name_hash(const struct np_name *name, uint64_t key);
 
 /* Lower-cases the ASCII letters in place. */

@@ -118,3 +118,42 @@ enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *messag
     }
     return more < 0 ? NP_REBIND_BLOCK : verdict;
 }
+
+static bool same_prefixes(const struct np_prefix *a, const struct np_prefix *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        /* The subnets count, not the box's own address in them. */
+        struct np_prefix left = np_prefix_of(&a[i].addr, a[i].length), right = np_prefix_of(&b[i].addr, b[i].length);
+        if (left.length != right.length || !np_addr_equal(&left.addr, &right.addr))
+            return false;
+    }
+    return true;
+}
+
+static bool same_interface(const struct np_view_interface *a, const struct np_view_interface *b)
+{
+    if (a->lan != b->lan)
+        return false;
+    return !a->lan || (a->v4_count == b->v4_count && a->v6_count == b->v6_count &&
+                       same_prefixes(a->v4, b->v4, a->v4_count) && same_prefixes(a->v6, b->v6, a->v6_count));
+}
+
+bool np_rebind_same(const struct np_view *a, const struct np_view *b)
+{
+    if (!np_view_filters(a) && !np_view_filters(b))
+        return true;
+    if (np_view_filters(a) != np_view_filters(b) || a->interface_count != b->interface_count ||
+        a->rebind_count != b->rebind_count || a->zone.len != b->zone.len ||
+        (a->zone.len && !np_name_equal(&a->zone, &b->zone)))
+        return false;
+    for (size_t i = 0; i < a->rebind_count; i++) {
+        if (a->rebind_allow[i].below != b->rebind_allow[i].below ||
+            !np_name_equal(&a->rebind_allow[i].name, &b->rebind_allow[i].name))
+            return false;
+    }
+    for (size_t i = 0; i < a->interface_count; i++) {
+        if (!same_interface(&a->interfaces[i], &b->interfaces[i]))
+            return false;
+    }
+    return true;
+}

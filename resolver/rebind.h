@@ -7,6 +7,7 @@
 #ifndef RESOLVER_REBIND_H
 #define RESOLVER_REBIND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,5 +27,8 @@ enum np_rebind {
  * that was found unless PASS; AF_UNSPEC where the answer is malformed. */
 enum np_rebind np_rebind_check(const struct np_view *view, const uint8_t *message, size_t len,
                                struct np_addr *out_addr);
+
+/* Would both views judge every message alike? False also where that is merely not certain. */
+bool np_rebind_same(const struct np_view *a, const struct np_view *b);
 
 #endif

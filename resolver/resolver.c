@@ -12,12 +12,13 @@
 #include "resolver/base/pace.h"
 #include "resolver/base/random.h"
 #include "resolver/blocked.h"
+#include "resolver/cache.h"
 #include "resolver/forward.h"
 #include "resolver/limit.h"
 #include "resolver/local.h"
+#include "resolver/packed.h"
 #include "resolver/padding.h"
 #include "resolver/peer.h"
-#include "resolver/response.h"
 #include "resolver/special.h"
 
 #define LOOPBACK_IFINDEX 1     /* in every network namespace of Linux */
@@ -35,7 +36,13 @@ struct np_resolver {
     struct np_limit limit;
     struct np_blocked blocked;
     struct np_pace blocked_lines; /* in the log */
+    struct np_cache *cache;       /* NULL: none is wanted, or there is no memory for it */
     unsigned open;                /* server and forward, until both are closed */
+    long packed_len;
+    union {
+        struct np_packed head;
+        uint8_t bytes[NP_PACKED_MAX];
+    } packed; /* the upstream's answer that judge saw, for the clients who are told next */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
 
@@ -63,6 +70,61 @@ static long serve_limited(struct np_resolver *resolver, enum np_limit_verdict ve
     else
         resolver->answers.over_rate++;
     return (long)out_len;
+}
+
+static int64_t now_ms(const struct np_resolver *resolver)
+{
+    return (int64_t)uv_now(resolver->loop);
+}
+
+/* Counts what the filter blocked, and says so, though not as often as strangers like. */
+static void note_blocked(struct np_resolver *resolver, const struct np_name *qname, uint16_t qtype,
+                         const struct np_addr *found)
+{
+    char text[NP_NAME_TEXT_MAX], addr[NP_ADDR_TEXT_MAX], more[64] = "";
+    struct np_name name = *qname;
+    uint64_t missed;
+    resolver->answers.blocked++;
+    np_blocked_add(&resolver->blocked, &name, qtype, found, now_ms(resolver));
+    if (!np_pace_take(&resolver->blocked_lines, now_ms(resolver), &missed))
+        return;
+    np_name_lower(&name);
+    if (missed > 0)
+        snprintf(more, sizeof more, " (and %llu others, not logged)", (unsigned long long)missed);
+    np_info("rebinding filter: %.300s type %u %s%s%s", np_name_format(&name, text), qtype,
+            found->family == AF_UNSPEC ? "answered malformed" : "named ",
+            found->family == AF_UNSPEC ? "" : np_addr_format(found, addr), more);
+}
+
+static size_t give_blocked(struct np_resolver *resolver, const struct np_client *client, const struct np_query *query,
+                           const struct np_addr *found, uint8_t *out, size_t size)
+{
+    note_blocked(resolver, &query->qname, query->qtype, found);
+    return np_local_blocked(&resolver->view, client, query, out, size);
+}
+
+static size_t give_packed(const struct np_client *client, const struct np_query *query, const struct np_packed *packed,
+                          uint32_t age_s, uint8_t *out)
+{
+    /* No upstream is trusted to validate for us as yet: AD is never shown. */
+    struct np_packed_how how = {.age_s = age_s, .ad = false, .ede = NP_EDE_NONE};
+    return np_packed_write(packed, query, &how, out, np_query_limit(query, client->tcp));
+}
+
+/* The answer from the cache; 0: there is none. */
+static size_t recall(struct np_resolver *resolver, const struct np_client *client, const struct np_query *query,
+                     uint8_t *out, size_t size)
+{
+    struct np_cache_key key = {&query->qname, query->qtype, query->dnssec_ok, (query->flags & NP_FLAG_CD) != 0};
+    struct np_cache_found found;
+    if (!resolver->cache)
+        return 0;
+    np_cache_find(resolver->cache, &key, now_ms(resolver), &found);
+    if (found.state != NP_CACHE_FRESH)
+        return 0;
+    if (!found.packed)
+        return give_blocked(resolver, client, query, &found.blocked, out, size);
+    return give_packed(client, query, found.packed, found.age_s, out);
 }
 
 /* RFC 8467: over TLS, and for a client that padded its query, the size of the answer says as little as it can. */
@@ -97,6 +159,10 @@ static long serve_query(struct np_resolver *resolver, const struct np_ticket *ti
         resolver->answers.dropped++;
         return 0;
     }
+    if ((out_len = recall(resolver, &ticket->client, query, out, size)) > 0) {
+        resolver->answers.cached++;
+        return (long)out_len;
+    }
     resolver->answers.forwarded++;
     if (np_forward_ask(resolver->forward, ticket, query) == 0)
         return -1;
@@ -111,34 +177,30 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
     return n > 0 ? (long)pad(&ticket->client, &query, out, (size_t)n, size) : n;
 }
 
-/* Sees each upstream answer once: the filter today, the cache tomorrow. */
+static void filter(struct np_resolver *resolver, struct np_forward_result *result)
+{
+    /* A zone that the owner sends to a server of his own is home's: its addresses are private by nature. */
+    if (!np_special_forward(&resolver->view, result->qname))
+        result->filter = np_rebind_check(&resolver->view, result->message, result->len, &result->found);
+}
+
+/* Sees each upstream answer once: filters it, packs it for the clients, keeps it. Of what the filter blocks nothing is
+ * kept. */
 static void judge(void *ctx, struct np_forward_result *result)
 {
     struct np_resolver *resolver = ctx;
-    const struct np_view *view = &resolver->view;
-    /* A zone that the owner sends to a server of his own is home's: its addresses are private by nature. */
-    if (np_special_forward(view, result->qname))
+    struct np_cache_key key = {result->qname, result->qtype, result->dnssec_ok, result->checking_disabled};
+    struct np_packed_life life;
+    filter(resolver, result);
+    resolver->packed_len = np_packed_make(result->message, result->len, result->filter == NP_REBIND_PASS,
+                                          &resolver->packed, sizeof resolver->packed, &life);
+    if (resolver->packed_len < 0 || !resolver->cache)
         return;
-    result->filter = np_rebind_check(view, result->message, result->len, &result->found);
-}
-
-/* Counts what the filter blocked, and says so, though not as often as strangers like. */
-static void note_blocked(struct np_resolver *resolver, const struct np_forward_result *result)
-{
-    int64_t now_ms = (int64_t)uv_now(resolver->loop);
-    char text[NP_NAME_TEXT_MAX], addr[NP_ADDR_TEXT_MAX], more[64] = "";
-    struct np_name name = *result->qname;
-    uint64_t missed;
-    resolver->answers.blocked++;
-    np_blocked_add(&resolver->blocked, &name, result->qtype, &result->found, now_ms);
-    if (!np_pace_take(&resolver->blocked_lines, now_ms, &missed))
-        return;
-    np_name_lower(&name);
-    if (missed > 0)
-        snprintf(more, sizeof more, " (and %llu others, not logged)", (unsigned long long)missed);
-    np_info("rebinding filter: %.300s type %u %s%s%s", np_name_format(&name, text), result->qtype,
-            result->found.family == AF_UNSPEC ? "answered malformed" : "named ",
-            result->found.family == AF_UNSPEC ? "" : np_addr_format(&result->found, addr), more);
+    if (result->filter == NP_REBIND_BLOCK)
+        np_cache_put_blocked(resolver->cache, &key, &result->found, &life, now_ms(resolver));
+    else
+        np_cache_put(resolver->cache, &key, &resolver->packed.head, (size_t)resolver->packed_len, &life,
+                     now_ms(resolver));
 }
 
 static void answered(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
@@ -148,14 +210,10 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     const struct np_client *client = &ticket->client;
     uint8_t *out = resolver->out;
     size_t len = 0;
-    if (result->message && result->filter == NP_REBIND_BLOCK) {
-        note_blocked(resolver, result);
-        len = np_local_blocked(&resolver->view, client, query, out, sizeof resolver->out);
-    } else if (result->message) {
-        /* No upstream is trusted to validate for us as yet: AD is never shown. */
-        struct np_response_pass pass = {.ad = false, .additional = result->filter == NP_REBIND_PASS};
-        len = np_response_rewrite(result->message, result->len, query, &pass, out, np_query_limit(query, client->tcp));
-    }
+    if (result->message && result->filter == NP_REBIND_BLOCK)
+        len = give_blocked(resolver, client, query, &result->found, out, sizeof resolver->out);
+    else if (result->message && resolver->packed_len > 0)
+        len = give_packed(client, query, &resolver->packed.head, 0, out);
     if (len == 0) {
         resolver->answers.failed++;
         len = np_local_offline(&resolver->view, client, query, result->message ? NP_EDE_OTHER : result->ede, out,
@@ -168,8 +226,10 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
 static void part_closed(void *ctx)
 {
     struct np_resolver *resolver = ctx;
-    if (--resolver->open == 0)
-        free(resolver);
+    if (--resolver->open > 0)
+        return;
+    np_cache_free(resolver->cache);
+    free(resolver);
 }
 
 int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
@@ -182,6 +242,7 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     np_limit_init(&resolver->limit, key);
     resolver->loop = loop;
     np_view_init(&resolver->view);
+    resolver->view.cache = 0; /* none before the first view */
     np_pace_init(&resolver->blocked_lines, BLOCKED_LINES, BLOCKED_LINE_MS, (int64_t)uv_now(loop));
     int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
     if (rc) {
@@ -199,11 +260,32 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     return 0;
 }
 
+/* Makes the cache fit the view that comes: its size, and nothing in it that the view would judge or ask otherwise. */
+static void fit_cache(struct np_resolver *resolver, const struct np_view *view)
+{
+    int rc = 0;
+    if (resolver->cache && (!np_rebind_same(&resolver->view, view) || !np_view_same_forwards(&resolver->view, view)))
+        np_cache_flush(resolver->cache);
+    if (view->cache == 0) {
+        np_cache_free(resolver->cache);
+        resolver->cache = NULL;
+    } else if (!resolver->cache) {
+        uint64_t key;
+        np_random_bytes(&key, sizeof key);
+        rc = np_cache_new(view->cache, key, &resolver->cache);
+    } else if (view->cache != np_cache_stats(resolver->cache)->size) {
+        rc = np_cache_resize(resolver->cache, view->cache);
+    }
+    if (rc)
+        np_warning("cache of %u bytes: %s", view->cache, np_strerror(rc));
+}
+
 int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *view)
 {
     int rc = np_forward_set_upstreams(resolver->forward, view);
     if (rc)
         return rc;
+    fit_cache(resolver, view);
     resolver->view = *view;
     np_limit_set_rate(&resolver->limit, view->rate_limit);
     if (np_view_admit(view, &resolver->admit))
@@ -260,6 +342,8 @@ void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_
     out_stats->answers = resolver->answers;
     out_stats->server = *np_server_stats(resolver->server);
     out_stats->forward = *np_forward_stats(resolver->forward);
+    if (resolver->cache)
+        out_stats->cache = *np_cache_stats(resolver->cache);
     out_stats->inflight = np_forward_inflight(resolver->forward);
     out_stats->upstream_count = np_forward_upstreams(resolver->forward, out_stats->upstreams, NP_STATS_UPSTREAMS_MAX);
     blocked_stats(resolver, out_stats);

@@ -1,5 +1,5 @@
-/* response: what comes back from an upstream: is it the answer to what was asked, what does it mean, and how is it
- * given to a client. Pure; the bytes are hostile. */
+/* response: what comes back from an upstream: is it the answer to what was asked, and what does it mean. Pure; the bytes
+ * are hostile. How it is given to clients is packed.h's business. */
 #ifndef RESOLVER_RESPONSE_H
 #define RESOLVER_RESPONSE_H
 
@@ -34,18 +34,5 @@ enum np_response_verdict np_response_check(const struct np_asked *asked, const u
 
 /* Randomises the case of the name's letters with random bits, one a byte of the name (draft-vixie-dnsext-dns0x20). */
 void np_response_mix_case(struct np_name *name, const uint8_t random[NP_NAME_WIRE_MAX / 8 + 1]);
-
-/* What of an upstream's answer is given on. */
-struct np_response_pass {
-    bool ad;         /* show AD where the upstream set it and the client asked (DO or AD) */
-    bool additional; /* give the additional section */
-};
-
-/* Writes a well-formed response for the client: its ID and question (and the question's case where owners repeat it),
- * RA set, AA and Z clear, our own OPT where the client had one, with the upstream's EDEs that fit. When answer and
- * authority do not fit in limit bytes, TC and no records. Returns the length, 0 when message is not well-formed or not
- * an answer to a question of the client's name. out has limit bytes and does not overlap message. */
-size_t np_response_rewrite(const uint8_t *message, size_t len, const struct np_query *client,
-                           const struct np_response_pass *pass, uint8_t *out, size_t limit);
 
 #endif

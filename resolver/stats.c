@@ -22,6 +22,7 @@ struct field {
 static const struct field fields[] = {
     OF(answers, own),
     OF(answers, special),
+    OF(answers, cached),
     OF(answers, forwarded),
     OF(answers, blocked),
     OF(answers, failed),
@@ -51,6 +52,17 @@ static const struct field fields[] = {
     OF(forward, foreign),
     OF(forward, case_broken),
     FIELD(forward, inflight, inflight),
+    OF(cache, hits),
+    OF(cache, negative),
+    OF(cache, misses),
+    OF(cache, inserted),
+    OF(cache, replaced),
+    OF(cache, moved),
+    OF(cache, evicted),
+    OF(cache, refused),
+    OF(cache, entries),
+    OF(cache, bytes),
+    OF(cache, size),
 };
 
 #define FIELD_COUNT (sizeof fields / sizeof *fields)

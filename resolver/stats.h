@@ -2,7 +2,7 @@
  * "resolver" of `nameplate status --json`.
  *
  *   {"answers": {"own": 5, "special": 0, "forwarded": 12, "blocked": 1, "failed": 0, "errors": 0, "dropped": 0},
- *    "server": {"udp_in": 18, ...}, "forward": {"asked": 12, ...},
+ *    "server": {"udp_in": 18, ...}, "forward": {"asked": 12, ...}, "cache": {"hits": 7, ...},
  *    "upstreams": [{"zone": ".", "address": "198.51.100.53:53", "alive": true, "srtt_us": 1800, "answers": 12,
  *                   "failures": 0}],
  *    "blocked": [{"name": "evil.example", "count": 3, "error": 0, "type": 1, "address": "192.168.1.1",
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "resolver/blocked.h"
+#include "resolver/cache.h"
 #include "resolver/forward.h"
 #include "resolver/server.h"
 
@@ -25,10 +26,10 @@
 #define NP_STATS_NAMES_MAX     (40 * 1024)  /* of these for blocked names: one of 255 odd bytes takes 1,300 */
 #define NP_STATS_UPSTREAMS_MAX 40           /* eight for everything, and one of each forwarded zone */
 
-/* Queries by what became of them. Each is in one of own, special, forwarded, errors, dropped, truncated and over_rate;
- * blocked and failed are ends of forwarded ones. */
+/* Queries by what became of them. Each is in one of own, special, cached, forwarded, errors, dropped, truncated and
+ * over_rate; blocked is an end of cached and forwarded ones, failed of forwarded ones. */
 struct np_stats_answers {
-    uint64_t own, special, errors, dropped, forwarded, blocked, failed;
+    uint64_t own, special, cached, errors, dropped, forwarded, blocked, failed;
     uint64_t truncated, over_rate; /* over the client's rate: told to come over TCP, and not answered at all */
 };
 
@@ -37,7 +38,8 @@ struct np_stats {
     struct np_stats_answers answers;
     struct np_server_stats server;
     struct np_forward_stats forward;
-    uint64_t inflight; /* questions that are being asked now */
+    struct np_cache_stats cache; /* all 0: there is none */
+    uint64_t inflight;           /* questions that are being asked now */
     size_t upstream_count;
     struct np_forward_upstream upstreams[NP_STATS_UPSTREAMS_MAX];
     size_t blocked_count;

@@ -10,12 +10,13 @@
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
+#include "resolver/cache.h"
 #include "resolver/resolver.h"
 
 #define LISTEN_MAX (NP_SERVER_LISTENERS_MAX / 2) /* UDP and TCP of each */
 
 static const char usage[] =
-    "usage: nameplate resolver --view FILE [--listen ADDR]... [--port N] [--upstream ADDR]...\n"
+    "usage: nameplate resolver --view FILE [--listen ADDR]... [--port N] [--upstream ADDR]... [--cache SIZE]\n"
     "\n"
     "Runs the resolver alone: answers the own names in the view, forwards everything else.\n"
     "\n"
@@ -25,12 +26,15 @@ static const char usage[] =
     "  --upstream ADDR  server to forward to (ADDR, ADDR:PORT or [ADDR]:PORT, with ' trust-ad' after it to believe "
     "its\n"
     "                   AD bit), may be repeated; replaces the view's. No TLS: that is the agent's\n"
+    "  --cache SIZE     memory for answers, 256K to 1G, 0 for none; replaces the view's (4M)\n"
     "  --log-level L    error, warning, notice, info or debug (info)\n"
     "  --help           this text\n";
 
 struct options {
     const char *view_path;
     uint16_t port;
+    bool has_cache;
+    uint32_t cache;
     size_t listen_count, upstream_count;
     struct np_addr listen[LISTEN_MAX];
     struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
@@ -84,6 +88,11 @@ static int take_option(struct options *options, int option)
         return -1;
     case 'u':
         return take_upstream(options);
+    case 'c':
+        if (np_cache_parse_size(optarg, &options->cache))
+            return wrong("cache", optarg);
+        options->has_cache = true;
+        return -1;
     case 'L':
         if (np_log_level_parse(optarg, &level))
             return wrong("log-level", optarg);
@@ -105,6 +114,7 @@ static int read_options(int argc, char **argv, struct options *options)
         {"listen", required_argument, NULL, 'l'},
         {"port", required_argument, NULL, 'p'},
         {"upstream", required_argument, NULL, 'u'},
+        {"cache", required_argument, NULL, 'c'},
         {"log-level", required_argument, NULL, 'L'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -161,6 +171,8 @@ static int load_view(struct verb *verb)
         memcpy(verb->view.upstreams, verb->options.upstreams, sizeof verb->view.upstreams);
         verb->view.upstream_count = verb->options.upstream_count;
     }
+    if (!rc && verb->options.has_cache)
+        verb->view.cache = verb->options.cache;
     if (!rc && check_view(&verb->view))
         return NP_E_CONFIG; /* said why */
     if (!rc)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
+#include "resolver/cache.h"
 
 void np_view_init(struct np_view *view)
 {
@@ -10,6 +11,7 @@ void np_view_init(struct np_view *view)
     view->ttl = NP_VIEW_TTL_DEFAULT;
     view->canary = true;
     view->inflight_limit = NP_VIEW_INFLIGHT;
+    view->cache = NP_CACHE_SIZE_DEFAULT;
 }
 
 const struct np_view_interface *np_view_interface(const struct np_view *view, uint32_t index)
@@ -19,6 +21,28 @@ const struct np_view_interface *np_view_interface(const struct np_view *view, ui
             return &view->interfaces[i];
     }
     return NULL;
+}
+
+static bool same_forward(const struct np_view_forward *a, const struct np_view_forward *b)
+{
+    if (a->to_count != b->to_count || !np_name_equal(&a->zone, &b->zone))
+        return false;
+    for (size_t i = 0; i < a->to_count; i++) {
+        if (!np_view_upstream_equal(&a->to[i], &b->to[i]))
+            return false;
+    }
+    return true;
+}
+
+bool np_view_same_forwards(const struct np_view *a, const struct np_view *b)
+{
+    if (a->forward_count != b->forward_count)
+        return false;
+    for (size_t i = 0; i < a->forward_count; i++) {
+        if (!same_forward(&a->forwards[i], &b->forwards[i]))
+            return false;
+    }
+    return true;
 }
 
 bool np_view_usable(const struct np_addr *addr)

@@ -11,7 +11,7 @@
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
  *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}],
  *    "limits":{"rate":1000,"inflight":512},
- *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}, "canary":true}
+ *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}, "canary":true, "cache":4194304}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -128,9 +128,11 @@ struct np_view {
     size_t rebind_count;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
     bool canary; /* use-application-dns.net does not exist, so browsers keep to this resolver */
+    uint32_t cache; /* bytes of the resolver's cache, as cache.h bounds them; 0: none */
 };
 
-/* An empty view: role host, no names, no addresses, TTL 10, no rate limit, canary. It admits loopback alone. */
+/* An empty view: role host, no names, no addresses, TTL 10, no rate limit, canary, the default cache. It admits
+ * loopback alone. */
 void np_view_init(struct np_view *view);
 
 /* Parses len bytes of JSON. On success *out_view is the whole snapshot; on an error it is untouched and error says
@@ -166,6 +168,9 @@ const char *np_view_pattern_format(const struct np_view_pattern *pattern, char b
 
 /* Is the name what the pattern means? */
 bool np_view_pattern_matches(const struct np_view_pattern *pattern, const struct np_name *name);
+
+/* Do both views send the same zones to the same servers? */
+bool np_view_same_forwards(const struct np_view *a, const struct np_view *b);
 
 /* Are forwarded answers filtered? */
 bool np_view_filters(const struct np_view *view);

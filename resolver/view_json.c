@@ -7,6 +7,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
+#include "resolver/cache.h"
 #include "resolver/limit.h"
 #include "resolver/view.h"
 
@@ -306,6 +307,10 @@ static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
     view->rate_limit = number_of(in, json_object_get(value, "rate"), 0, NP_LIMIT_RATE_MAX, 0);
     at(in, "limits.inflight");
     view->inflight_limit = number_of(in, json_object_get(value, "inflight"), 1, NP_VIEW_INFLIGHT_MAX, NP_VIEW_INFLIGHT);
+    at(in, "cache");
+    view->cache = number_of(in, json_object_get(root, "cache"), 0, NP_CACHE_SIZE_MAX, NP_CACHE_SIZE_DEFAULT);
+    if (view->cache > 0 && view->cache < NP_CACHE_SIZE_MIN)
+        fail(in, NP_E_LIMIT);
 }
 
 /* jansson recurses once a level up to 2048 deep and takes 100,000 brackets in its stride; a view has four levels. */
@@ -484,7 +489,8 @@ static bool encode_members(const struct np_view *view, json_t *root)
            put(root, "rebind",
                json_pack("{s:s, s:o}", "filter", filter_words[view->rebind_filter], "allow",
                          patterns_json(view->rebind_allow, view->rebind_count))) &&
-           put(root, "canary", json_boolean(view->canary));
+           put(root, "canary", json_boolean(view->canary)) &&
+           put(root, "cache", json_integer(view->cache));
 }
 
 int np_view_encode(const struct np_view *view, char **out_json)

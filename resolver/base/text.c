@@ -1,5 +1,6 @@
 #include "resolver/base/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,5 +169,28 @@ int np_parse_int(const char *text, int64_t min, int64_t max, int64_t *out_value)
     if (!starts_well || *end != 0 || errno == ERANGE || value < min || value > max)
         return NP_E_MALFORMED;
     *out_value = value;
+    return 0;
+}
+
+int np_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out_bytes)
+{
+    static const char units[] = "KMG";
+    uint64_t value = 0;
+    if (*text < '0' || *text > '9')
+        return NP_E_MALFORMED;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return NP_E_MALFORMED;
+        value = value * 10 + digit;
+    }
+    const char *unit = *text ? strchr(units, toupper((unsigned char)*text)) : NULL;
+    unsigned shift = unit ? (unsigned)(unit - units + 1) * 10 : 0;
+    if ((*text && (!unit || text[1])) || value > UINT64_MAX >> shift)
+        return NP_E_MALFORMED;
+    value <<= shift;
+    if (value < min || value > max)
+        return NP_E_MALFORMED;
+    *out_bytes = value;
     return 0;
 }

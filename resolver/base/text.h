@@ -47,4 +47,8 @@ void np_wipe(void *data, size_t len);
 /* Parses a decimal integer from min to max; the whole text must be the number. Returns 0 or NP_E_MALFORMED. */
 int np_parse_int(const char *text, int64_t min, int64_t max, int64_t *out_value);
 
+/* Parses a size in bytes from min to max: a decimal number, alone or with one of the units K, M, G (powers of 1024,
+ * either case). Returns 0 or NP_E_MALFORMED. */
+int np_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out_bytes);
+
 #endif

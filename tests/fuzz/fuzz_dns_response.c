@@ -1,10 +1,11 @@
-/* An upstream's packet: matched, filtered, rewritten for a client that asked its very question. The first byte chooses
- * the client's EDNS, DO, transport and size. */
+/* An upstream's packet: matched, filtered, packed and given to a client that asked its very question. The first byte
+ * chooses the client's EDNS, DO, transport and size. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "resolver/packed.h"
 #include "resolver/rebind.h"
 #include "resolver/response.h"
 
@@ -40,6 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     "\"rebind\":{\"allow\":[\"ok.example\",\"*.plex.direct\"]}}";
     static struct np_view view;
     static uint8_t out[NP_DNS_MESSAGE_MAX];
+    static union {
+        struct np_packed head;
+        uint8_t bytes[NP_PACKED_MAX];
+    } packed;
     char error[NP_VIEW_ERROR_MAX];
     uint8_t packet[512];
     struct np_walk walk;
@@ -63,9 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum np_response_verdict verdict = np_response_check(&asked, data, size);
     int n = np_query_write(packet, sizeof packet, 7, NP_FLAG_RD, &walk.qname, walk.qtype, mode & 1, mode & 2);
     require(n > 0 && np_query_parse(packet, (size_t)n, &query) == NP_QUERY_GOOD, "query");
-    struct np_response_pass pass = {.ad = (mode & 8) != 0, .additional = filter == NP_REBIND_PASS};
+    struct np_packed_how how = {.ad = (mode & 8) != 0, .ede = NP_EDE_NONE};
     size_t limit = mode & 4 ? NP_DNS_MESSAGE_MAX : mode & 0x10 ? NP_DNS_UDP_MAX : NP_DNS_UDP_PLAIN;
-    size_t len = np_response_rewrite(data, size, &query, &pass, out, limit);
+    long packed_len = np_packed_make(data, size, filter == NP_REBIND_PASS, &packed, sizeof packed, NULL);
+    size_t len = packed_len > 0 ? np_packed_write(&packed.head, &query, &how, out, limit) : 0;
     require(len <= limit, "size");
     if (verdict == NP_RESPONSE_GOOD || verdict == NP_RESPONSE_FAILED)
         require(len > 0, "a good response can be given on");

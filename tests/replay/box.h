@@ -15,6 +15,7 @@
 #include "agent/identity/store.h"
 #include "agent/network/addresses.h"
 #include "resolver/message.h"
+#include "resolver/packed.h"
 #include "resolver/upstream.h"
 #include "tests/replay/script.h"
 
@@ -95,6 +96,10 @@ struct box {
     struct np_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
     size_t upstream_count;
     struct question question;
+    union {
+        struct np_packed head;
+        uint8_t bytes[NP_PACKED_MAX];
+    } packed;
     uint8_t answer[NP_DNS_MESSAGE_MAX]; /* what the client got last */
     size_t answer_len;
     int64_t answer_ms;

@@ -2,6 +2,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/local.h"
+#include "resolver/packed.h"
 #include "resolver/rebind.h"
 #include "resolver/response.h"
 #include "tests/replay/box.h"
@@ -177,7 +178,7 @@ static void finish(struct box *box, const uint8_t *message, size_t len)
 {
     struct question *q = &box->question;
     struct np_client client = {.ifindex = q->ifindex};
-    struct np_response_pass pass = {.additional = true};
+    struct np_packed_how how = {.ede = NP_EDE_NONE};
     q->open = false;
     box->answer_ms = box->now_ms - q->start_ms;
     if (!message && q->fallback_len) {
@@ -189,8 +190,8 @@ static void finish(struct box *box, const uint8_t *message, size_t len)
                                            NP_DNS_UDP_MAX);
     else if (np_rebind_check(&box->view, message, len, NULL) == NP_REBIND_BLOCK)
         box->answer_len = np_local_blocked(&box->view, &client, &q->query, box->answer, NP_DNS_UDP_MAX);
-    else
-        box->answer_len = np_response_rewrite(message, len, &q->query, &pass, box->answer, NP_DNS_UDP_MAX);
+    else if (np_packed_make(message, len, true, &box->packed, sizeof box->packed, NULL) > 0)
+        box->answer_len = np_packed_write(&box->packed.head, &q->query, &how, box->answer, NP_DNS_UDP_MAX);
 }
 
 static void send_try(struct box *box, size_t server, bool tcp, bool probe)

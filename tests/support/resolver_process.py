@@ -34,7 +34,7 @@ def free_port():
 class Resolver:
     """One running `nameplate resolver`."""
 
-    def __init__(self, program, folder, view, upstreams=(), listen=('127.0.0.1',), prefix=()):
+    def __init__(self, program, folder, view, upstreams=(), listen=('127.0.0.1',), prefix=(), options=()):
         self.port = free_port()
         self.view_path = folder / f'view-{self.port}.json'
         self.view_path.write_text(json.dumps(view))
@@ -43,6 +43,7 @@ class Resolver:
             argv += ['--listen', address]
         for upstream in upstreams:
             argv += ['--upstream', upstream]
+        argv += options
         self.log_path = folder / f'log-{self.port}'
         with open(self.log_path, 'w') as log:
             self.process = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)

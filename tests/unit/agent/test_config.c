@@ -36,6 +36,7 @@ static void defaults(void **state)
     assert_string_equal(config.run, "/run/nameplate");
     assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
     assert_int_equal(config.dns_port, 53);
+    assert_int_equal(config.cache, 4 << 20);
     assert_int_equal(config.rebind_filter, NP_FILTER_AUTO);
     assert_true(config.dot);
     assert_int_equal(config.dot_port, 853);
@@ -52,7 +53,7 @@ static void everything(void **state)
                            "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
                            "canary = no\nrebind-filter = off\nrebind-allow = {\"router.example\", \"*.plex.direct\"}\n"
-                           "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\n"),
+                           "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\ncache = 64M\n"),
                      0);
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
     assert_int_equal(config.policy.lan_count, 2);
@@ -70,6 +71,7 @@ static void everything(void **state)
     assert_int_equal(config.rebind_count, 2);
     assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
     assert_int_equal(config.backend.port, 8080);
+    assert_int_equal(config.cache, 64 << 20);
     assert_false(config.http);
     /* Without the resolver there is nobody to ask behind the TLS. */
     assert_int_equal(parse(GOOD "dns = false\ndot = true\n"), 0);
@@ -113,6 +115,8 @@ static void errors(void **state)
         {GOOD "forward = {\"home.arpa\"}\n", "box.conf:3: forward"},
         {GOOD "forward = {\"home.arpa=tls://10.0.0.1\"}\n",
          "box.conf:3: forward: 'home.arpa=tls://10.0.0.1': tls:// needs"},
+        {GOOD "cache = 4X\n", "box.conf:3: cache = 4X: must be a size such as 4M, from 256K to 1G, or 0"},
+        {GOOD "cache = 255K\n", "box.conf:3: cache = 255K: must be"},
         {GOOD "rebind-filter = maybe\n", "box.conf:3: rebind-filter"},
         {GOOD "rebind-allow = {\"*\", \"*.\"}\n", "box.conf:3: rebind-allow: '*.' is not a name such as"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},

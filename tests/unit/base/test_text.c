@@ -187,6 +187,52 @@ static void test_parse_int(void **state)
     assert_int_equal(np_parse_int("9223372036854775808", 0, INT64_MAX, &value), NP_E_MALFORMED);
 }
 
+static void test_parse_size(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = {{"0", 0},
+                {"1", 1},
+                {"007", 7},
+                {"4M", 4 << 20},
+                {"4m", 4 << 20},
+                {"256k", 256 << 10},
+                {"1G", 1 << 30},
+                {"18446744073709551615", UINT64_MAX},
+                {"16383G", 17591112302592}};
+    static const char *const bad[] = {"",
+                                      " 1",
+                                      "1 ",
+                                      "-1",
+                                      "+1",
+                                      "M",
+                                      "4MB",
+                                      "4MM",
+                                      "1.5M",
+                                      "4T",
+                                      "0x1",
+                                      "4 M",
+                                      "1KM",
+                                      "18446744073709551616",
+                                      "17179869184G"};
+    uint64_t value = 77;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        if (np_parse_size(good[i].text, 0, UINT64_MAX, &value) || value != good[i].value)
+            fail_msg("'%s'", good[i].text);
+    }
+    value = 77;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (np_parse_size(bad[i], 0, UINT64_MAX, &value) != NP_E_MALFORMED)
+            fail_msg("'%s' was taken", bad[i]);
+    }
+    assert_int_equal(np_parse_size("255K", 256 << 10, 1 << 20, &value), NP_E_MALFORMED);
+    assert_int_equal(np_parse_size("1025K", 256 << 10, 1 << 20, &value), NP_E_MALFORMED);
+    assert_int_equal(value, 77);
+    assert_int_equal(np_parse_size("1024K", 256 << 10, 1 << 20, &value), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_token_and_sanitize),
         cmocka_unit_test(test_compare_wipe),
         cmocka_unit_test(test_parse_int),
+        cmocka_unit_test(test_parse_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,32 @@ static void test_compare(void **state)
     }
 }
 
+/* Without the key nobody can write names that collide: for a hash of multiplications and shifts, two names that differ
+ * in these three bits collide under every key. */
+static void test_hash_flooding(void **state)
+{
+    (void)state;
+    struct np_name a = name_of("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), b = a;
+    b.wire[7] ^= 0x80;
+    b.wire[11] ^= 0x80;
+    b.wire[15] ^= 0x80;
+    unsigned low_bits_equal = 0;
+    for (uint64_t key = 0; key < 64; key++) {
+        uint64_t difference = np_name_hash(&a, key) ^ np_name_hash(&b, key);
+        assert_true(difference != 0);
+        low_bits_equal += (difference & 0xff) == 0;
+    }
+    assert_in_range(low_bits_equal, 0, 4);
+    /* One bit of the name turns about half of the hash's. */
+    unsigned turned = 0;
+    for (uint64_t key = 0; key < 64; key++) {
+        b = a;
+        b.wire[1 + key % 32] ^= 0x08;
+        turned += (unsigned)__builtin_popcountll(np_name_hash(&a, key) ^ np_name_hash(&b, key));
+    }
+    assert_in_range(turned / 64, 28, 36);
+}
+
 static void test_within(void **state)
 {
     (void)state;
@@ -255,13 +281,10 @@ static void test_reverse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_and_format),
-        cmocka_unit_test(test_longest),
-        cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_within),
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_read_bombs),
-        cmocka_unit_test(test_parent_and_prepend),
+        cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_compare),          cmocka_unit_test(test_hash_flooding),
+        cmocka_unit_test(test_within),           cmocka_unit_test(test_read),
+        cmocka_unit_test(test_read_bombs),       cmocka_unit_test(test_parent_and_prepend),
         cmocka_unit_test(test_reverse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

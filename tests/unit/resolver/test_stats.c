@@ -50,6 +50,8 @@ static void test_round_trip(void **state)
     stats.server.not_admitted = 3;
     stats.forward.case_broken = INT64_MAX;
     stats.inflight = 5;
+    stats.cache.hits = 6;
+    stats.cache.size = 4 << 20;
     add_upstream(".", "198.51.100.53");
     stats.upstreams[0].alive = stats.upstreams[0].measured = true;
     stats.upstreams[0].srtt_us = 1800;
@@ -62,6 +64,8 @@ static void test_round_trip(void **state)
                                  "\"address\":\"192.168.1.1\",\"last_seconds\":20},{\"name\":\"a\\\\000b.example\","));
     assert_non_null(strstr(text, "\"address\":null"));
     assert_non_null(strstr(text, "\"answers\":{\"own\":1,\"special\":0,"));
+    assert_non_null(strstr(text, "\"cache\":{\"hits\":6,"));
+    assert_non_null(strstr(text, "\"size\":4194304}"));
     assert_non_null(strstr(text, "{\"zone\":\".\",\"address\":\"198.51.100.53:53\",\"alive\":true,\"srtt_us\":1800,"
                                  "\"answers\":7,\"failures\":0}"));
     assert_non_null(strstr(text, "\"zone\":\"home.arpa\",\"address\":\"tls://[2001:db8::53]:853#dns.example\","

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
+#include "resolver/cache.h"
 #include "resolver/view.h"
 
 static const char sample[] =
@@ -18,7 +19,7 @@ static const char sample[] =
     "\"upstreams\":[\"198.51.100.53:53\",\"[2001:db8::53]:53\"],"
     "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}],"
     "\"limits\":{\"rate\":1000,\"inflight\":64},"
-    "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]},\"canary\":false}";
+    "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]},\"canary\":false,\"cache\":1048576}";
 
 static void test_sample(void **state)
 {
@@ -40,6 +41,7 @@ static void test_sample(void **state)
     assert_int_equal(view->forwards[0].to[0].endpoint.port, 5353);
     assert_int_equal(view->rate_limit, 1000);
     assert_int_equal(view->inflight_limit, 64);
+    assert_int_equal(view->cache, 1048576);
     /* What is encoded is what was parsed. */
     assert_int_equal(np_view_encode(view, &json), 0);
     assert_string_equal(json, sample);
@@ -56,6 +58,7 @@ static void test_defaults(void **state)
     assert_int_equal(np_view_parse(least, sizeof least - 1, view, error), 0);
     assert_int_equal(view->role, NP_ROLE_HOST);
     assert_int_equal(view->ttl, 10);
+    assert_int_equal(view->cache, NP_CACHE_SIZE_DEFAULT);
     assert_int_equal(view->rate_limit, 0);
     assert_int_equal(view->inflight_limit, NP_VIEW_INFLIGHT);
     assert_int_equal(view->own_count + view->interface_count + view->upstream_count, 0);
@@ -129,6 +132,10 @@ static void test_errors(void **state)
         {"{\"version\":1,\"rebind\":{\"filter\":true}}", NP_E_TYPE, "rebind.filter:"},
         {"{\"version\":1,\"rebind\":{\"allow\":\"a\"}}", NP_E_TYPE, "rebind.allow:"},
         {"{\"version\":1,\"rebind\":{\"allow\":[\"a\",\"*.\"]}}", NP_E_MALFORMED, "rebind.allow[1]:"},
+        {"{\"version\":1,\"cache\":\"4M\"}", NP_E_TYPE, "cache:"},
+        {"{\"version\":1,\"cache\":1}", NP_E_LIMIT, "cache:"},
+        {"{\"version\":1,\"cache\":262143}", NP_E_LIMIT, "cache:"},
+        {"{\"version\":1,\"cache\":1073741825}", NP_E_MALFORMED, "cache:"},
         {"{\"version\":1,\"x\":[[[[[[[[[[]]]]]]]]]]}", NP_E_LIMIT, "view:"},
     };
     struct np_view *view = test_malloc(sizeof *view);

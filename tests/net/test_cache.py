@@ -1,0 +1,163 @@
+"""The resolver's cache, seen by clients and by upstreams."""
+import json
+import signal
+import time
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+
+from lab.waiting import wait_until
+from resolver_process import VIEW, edes, texts
+from upstream import good, reply
+
+
+def negative(query, rcode, ttl=60, minimum=60):
+    """A negative answer with its SOA, as bytes."""
+    answer = dns.message.make_response(query, recursion_available=True)
+    answer.set_rcode(rcode)
+    answer.authority.append(dns.rrset.from_text('example.', ttl, 'IN', 'SOA', f'ns.example. host.example. 1 2 3 4 {minimum}'))
+    return answer.to_wire()
+
+
+def ttl_of(answer):
+    return [rrset.ttl for rrset in answer.answer + answer.authority]
+
+
+def test_second_question_is_not_forwarded(start, upstream):
+    server = upstream()
+    resolver = start(upstreams=[server.address])
+    for name in ('www.example', 'WWW.example', 'wWw.ExAmPlE'):
+        for tcp in (False, True):
+            answer = resolver.ask(name, tcp=tcp)
+            assert answer.question[0].name.to_text() == f'{name}.', 'the case is the client\'s'
+            assert answer.answer[0].name.to_text() == f'{name}.'
+            assert [str(rdata) for rdata in answer.answer[0]] == ['198.51.100.7']
+            assert answer.flags & dns.flags.RA and not answer.flags & (dns.flags.AA | dns.flags.AD)
+    assert len(server.seen) == 1
+    resolver.ask('www.example', 'AAAA')
+    assert len(server.seen) == 2, 'another type is another question'
+
+
+def test_ttl_counts_down_to_nothing(start, upstream):
+    server = upstream(lambda query, over_tcp: [reply(query, f'{query.question[0].name} 3 A 198.51.100.7',
+                                                     f'{query.question[0].name} 90000 A 198.51.100.8')])
+    resolver = start(upstreams=[server.address])
+    begin = time.monotonic()
+    first = [3, 86400]  # longer ones are cut to a day
+    seen = set()
+
+    def gone():
+        before = time.monotonic() - begin
+        ttls = sorted(line.split()[1] for line in texts(resolver.ask('www.example').answer))
+        after = time.monotonic() - begin
+        if len(server.seen) > 1:
+            return True
+        ttl = int(ttls[0])
+        assert first[0] - 1 - after <= ttl <= first[0] - int(before), (before, ttl)
+        seen.add(ttl)
+        return False
+    wait_until(gone, what='the TTL has passed and the upstream is asked again')
+    assert time.monotonic() - begin >= 2 and seen <= {1, 2, 3} and seen
+
+
+def test_dnssec_and_cd_are_kept_apart(start, upstream):
+    server = upstream(lambda query, over_tcp: [reply(
+        query, f'{query.question[0].name} 60 TXT "do={bool(query.ednsflags & dns.flags.DO)} cd={bool(query.flags & dns.flags.CD)}"')])
+    resolver = start(upstreams=[server.address])
+    for _ in range(2):
+        for do in (False, True):
+            for cd in (0, dns.flags.CD):
+                answer = resolver.ask('www.example', 'TXT', want_dnssec=do, use_edns=0, flags=dns.flags.RD | cd)
+                assert str(answer.answer[0][0]) == f'"do={do} cd={bool(cd)}"'
+                assert bool(answer.flags & dns.flags.CD) == bool(cd)
+    assert len(server.seen) == 4
+
+
+def test_negative_answers(start, upstream):
+    rcodes = {'none': dns.rcode.NXDOMAIN, 'empty': dns.rcode.NOERROR}
+
+    def handler(query, over_tcp):
+        label = query.question[0].name.labels[0].decode().lower()
+        if label == 'bare':
+            return [reply(query, rcode=dns.rcode.NXDOMAIN)]
+        return [negative(query, rcodes[label], ttl=600, minimum=120)]
+    server = upstream(handler)
+    resolver = start(upstreams=[server.address])
+    for label, rcode in rcodes.items():
+        for _ in range(3):
+            answer = resolver.ask(f'{label}.example', use_edns=0)
+            assert answer.rcode() == rcode and answer.answer == []
+            assert 115 <= ttl_of(answer)[0] <= 120, 'the SOA\'s TTL is that of RFC 2308 section 5'
+    assert len(server.seen) == 2
+    for _ in range(2):
+        assert resolver.ask('bare.example').rcode() == dns.rcode.NXDOMAIN
+    assert len(server.seen) == 4, 'without an SOA nothing is kept'
+
+
+def test_nothing_is_kept_of_a_ttl_of_zero(start, upstream):
+    server = upstream(lambda query, over_tcp: [reply(query, f'{query.question[0].name} 0 A 198.51.100.7')])
+    resolver = start(upstreams=[server.address])
+    for _ in range(3):
+        assert texts(resolver.ask('www.example').answer) == ['www.example. 0 IN A 198.51.100.7']
+    assert len(server.seen) == 3
+
+
+def test_sizes(start, upstream):
+    """A kept answer is cut to each client's size, and whole over TCP."""
+    server = upstream(lambda query, over_tcp: [reply(query, *(f'{query.question[0].name} 60 TXT "{"x" * 100}{i}"' for i in range(9)))])
+    resolver = start(upstreams=[server.address])
+    for _ in range(2):
+        answer = resolver.ask('www.example', 'TXT')
+        assert answer.flags & dns.flags.TC and answer.answer == [] and len(answer.to_wire()) <= 512
+        answer = resolver.ask('www.example', 'TXT', use_edns=0, payload=1232)
+        assert not answer.flags & dns.flags.TC and len(answer.answer[0]) == 9
+        assert len(resolver.ask('www.example', 'TXT', tcp=True).answer[0]) == 9
+    assert len(server.seen) == 1
+
+
+def test_view_changes(start, upstream):
+    """A new view keeps the cache, whatever its size, unless the filter would say something else."""
+    server = upstream()
+    resolver = start(upstreams=[server.address])
+
+    def load(view, serial):
+        resolver.view_path.write_text(json.dumps(dict(view, serial=serial)))
+        resolver.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f'serial {serial}' in resolver.log(), what='the view is read')
+    resolver.ask('www.example')
+    for serial, cache in ((101, 4 << 20), (102, 64 << 20), (103, 256 << 10)):
+        load(dict(VIEW, cache=cache, primary={'v4': ['192.168.1.77'], 'v6': []}), serial)
+        assert resolver.ask('www.example').answer
+    assert len(server.seen) == 1
+    load(dict(VIEW, cache=0), 104)
+    resolver.ask('www.example')
+    resolver.ask('www.example')
+    assert len(server.seen) == 3, 'no cache is wanted'
+
+
+def test_filtered_answers(start, upstream):
+    """What the filter blocks is blocked from the cache, too, and asked again when the filter is another one."""
+    server = upstream(lambda query, over_tcp: [reply(query, f'{query.question[0].name} 60 A 192.168.1.9')])
+    resolver = start(upstreams=[server.address])
+    for _ in range(3):
+        answer = resolver.ask('evil.example', use_edns=0)
+        assert answer.answer == [] and edes(answer) == [15] and texts(answer.authority)
+    assert len(server.seen) == 1
+    resolver.view_path.write_text(json.dumps(dict(VIEW, role='host', serial=18)))
+    resolver.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: 'serial 18' in resolver.log(), what='the view is read')
+    assert resolver.ask('evil.example').answer
+    resolver.view_path.write_text(json.dumps(dict(VIEW, serial=19)))
+    resolver.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: 'serial 19' in resolver.log(), what='the view is read')
+    assert resolver.ask('evil.example').answer == []
+
+
+def test_cache_option(start, upstream):
+    server = upstream(good)
+    resolver = start(upstreams=[server.address], options=['--cache', '0'])
+    resolver.ask('www.example')
+    resolver.ask('www.example')
+    assert len(server.seen) == 2

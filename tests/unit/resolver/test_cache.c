@@ -1,0 +1,270 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "resolver/base/error.h"
+#include "resolver/cache.h"
+#include "tests/unit/resolver/dump.h"
+
+#define SECOND 1000
+#define START  (1000000 * SECOND)
+
+/* A cache under test, its clock, and room for messages. */
+struct bench {
+    struct np_cache *cache;
+    int64_t now_ms;
+    struct np_name qname;
+    struct np_query query;
+    uint8_t packet[512], message[8192 + 512], out[8192 + 512];
+    union {
+        struct np_packed head;
+        uint8_t bytes[NP_PACKED_MAX];
+    } packed;
+    struct dump dump;
+};
+
+static int setup(void **state)
+{
+    struct bench *b = test_calloc(1, sizeof *b);
+    b->now_ms = START;
+    *state = b;
+    return np_cache_new(NP_CACHE_SIZE_DEFAULT, 42, &b->cache);
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    np_cache_free(b->cache);
+    test_free(b);
+    return 0;
+}
+
+static struct np_cache_key key_of(struct bench *b, const char *name, uint16_t type, bool dnssec_ok, bool cd)
+{
+    b->qname = dump_name(name);
+    return (struct np_cache_key){&b->qname, type, dnssec_ok, cd};
+}
+
+static void ask(struct bench *b, const char *name, uint16_t type, bool dnssec_ok)
+{
+    size_t n = dump_query(b->packet, name, type, NP_FLAG_RD, dnssec_ok, dnssec_ok);
+    assert_int_equal(np_query_parse(b->packet, n, &b->query), NP_QUERY_GOOD);
+}
+
+/* Puts an upstream's answer: addresses (count of them, from 192.0.2.1 on), or with an RCODE and a SOA's TTL a negative
+ * one. */
+static void put(struct bench *b, const char *name, bool dnssec_ok, uint16_t rcode, unsigned count, uint32_t ttl)
+{
+    static const uint32_t timers[4] = {1, 2, 3, 86400};
+    struct np_cache_key key = key_of(b, name, NP_RR_A, dnssec_ok, false);
+    struct np_name zone = dump_name("example");
+    struct np_packed_life life;
+    struct np_answer answer;
+    ask(b, name, NP_RR_A, dnssec_ok);
+    np_answer_start(&answer, &b->query, b->message, sizeof b->message, NP_FLAG_RA);
+    answer.rcode = rcode;
+    for (unsigned i = 1; i <= count; i++) {
+        uint8_t bytes[4] = {192, 0, (uint8_t)(i >> 8), (uint8_t)i};
+        np_answer_rr(&answer, NP_SECTION_ANSWER, &b->qname, NP_RR_A, ttl, bytes, 4);
+    }
+    if (count == 0)
+        np_answer_soa(&answer, NP_SECTION_AUTHORITY, &zone, ttl, &zone, &zone, 1, timers);
+    size_t n = np_answer_finish(&answer);
+    long len = np_packed_make(b->message, n, true, &b->packed, sizeof b->packed, &life);
+    assert_true(len > 0);
+    np_cache_put(b->cache, &key, &b->packed.head, (size_t)len, &life, b->now_ms);
+}
+
+/* What a client gets from the cache, as text; "-" for a miss. */
+static const char *get(struct bench *b, const char *name, uint16_t type, bool dnssec_ok, bool cd)
+{
+    struct np_cache_key key = key_of(b, name, type, dnssec_ok, cd);
+    struct np_cache_found found;
+    char text[NP_ADDR_TEXT_MAX];
+    np_cache_find(b->cache, &key, b->now_ms, &found);
+    if (found.state == NP_CACHE_MISS)
+        return "-";
+    if (!found.packed) {
+        b->dump.len = 0;
+        dump_add(&b->dump, "blocked %s", np_addr_format(&found.blocked, text));
+        return b->dump.text;
+    }
+    ask(b, name, type, dnssec_ok);
+    struct np_packed_how how = {.age_s = found.age_s, .ede = NP_EDE_NONE};
+    size_t n = np_packed_write(found.packed, &b->query, &how, b->out, sizeof b->out);
+    assert_true(n > 0);
+    return dump_message(&b->dump, b->out, n);
+}
+
+static void test_key(void **state)
+{
+    struct bench *b = *state;
+    put(b, "www.Example", false, 0, 1, 60);
+    assert_string_equal(get(b, "wWW.example", NP_RR_A, false, false),
+                        "NOERROR rd ra wWW.example A; AN wWW.example A 60 192.0.0.1");
+    assert_string_equal(get(b, "www.example", NP_RR_AAAA, false, false), "-");
+    assert_string_equal(get(b, "www.example", NP_RR_A, true, false), "-");
+    assert_string_equal(get(b, "www.example", NP_RR_A, false, true), "-");
+    assert_string_equal(get(b, "ww.example", NP_RR_A, false, false), "-");
+    assert_string_equal(get(b, "www.examplf", NP_RR_A, false, false), "-");
+    assert_string_equal(get(b, "a.www.example", NP_RR_A, false, false), "-");
+    put(b, "www.example", true, 0, 2, 60);
+    assert_string_equal(get(b, "www.example", NP_RR_A, true, false),
+                        "NOERROR rd ra www.example A; AN www.example A 60 192.0.0.1; AN www.example A 60 192.0.0.2; "
+                        "AD . OPT 1232 00008000 ");
+    assert_string_equal(get(b, "www.example", NP_RR_A, false, false),
+                        "NOERROR rd ra www.example A; AN www.example A 60 192.0.0.1");
+    assert_int_equal(np_cache_stats(b->cache)->entries, 2);
+    assert_int_equal(np_cache_stats(b->cache)->hits, 3);
+    assert_int_equal(np_cache_stats(b->cache)->misses, 6);
+}
+
+/* Counts down by whole seconds, never over what is left, and ends when it is at 0. */
+static void test_ageing(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        int64_t at_ms;
+        const char *want;
+    } rows[] = {
+        {0, "60"},    {499, "60"},  {500, "59"},  {1499, "59"}, {1500, "58"},
+        {58500, "1"}, {59499, "1"}, {59500, "-"}, {60000, "-"},
+    };
+    b->now_ms = START + 500; /* in the middle of a second */
+    put(b, "www.example", false, 0, 1, 60);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char want[128];
+        b->now_ms = START + 500 + rows[i].at_ms;
+        snprintf(want, sizeof want, "NOERROR rd ra www.example A; AN www.example A %s 192.0.0.1", rows[i].want);
+        assert_string_equal(get(b, "www.example", NP_RR_A, false, false), rows[i].want[0] == '-' ? "-" : want);
+    }
+}
+
+static void test_negative(void **state)
+{
+    struct bench *b = *state;
+    put(b, "none.example", false, NP_RCODE_NXDOMAIN, 0, 60);
+    put(b, "nodata.example", false, 0, 0, 7200);
+    b->now_ms += 59 * SECOND;
+    assert_string_equal(get(b, "none.example", NP_RR_A, false, false),
+                        "NXDOMAIN rd ra none.example A; AU example SOA 1 example example 1 1 2 3 86400");
+    b->now_ms += 1 * SECOND;
+    assert_string_equal(get(b, "none.example", NP_RR_A, false, false), "-");
+    b->now_ms += (3600 - 60 - 1) * SECOND;
+    assert_string_equal(get(b, "nodata.example", NP_RR_A, false, false),
+                        "NOERROR rd ra nodata.example A; AU example SOA 1 example example 1 1 2 3 86400");
+    b->now_ms += 1 * SECOND;
+    assert_string_equal(get(b, "nodata.example", NP_RR_A, false, false), "-");
+    assert_int_equal(np_cache_stats(b->cache)->negative, 2);
+}
+
+/* What may not be kept is not, and takes what it replaces with it. */
+static void test_not_kept(void **state)
+{
+    struct bench *b = *state;
+    put(b, "www.example", false, 0, 1, 0);
+    assert_string_equal(get(b, "www.example", NP_RR_A, false, false), "-");
+    put(b, "www.example", false, 0, 1, 60);
+    put(b, "www.example", false, 0, 1, 0);
+    assert_string_equal(get(b, "www.example", NP_RR_A, false, false), "-");
+    put(b, "big.example", false, 0, 400, 60);
+    assert_string_not_equal(get(b, "big.example", NP_RR_A, false, false), "-");
+    put(b, "big.example", false, 0, 500, 60);
+    assert_string_equal(get(b, "big.example", NP_RR_A, false, false), "-");
+    assert_int_equal(np_cache_stats(b->cache)->refused, 3);
+    assert_int_equal(np_cache_stats(b->cache)->entries, 0);
+}
+
+/* A newer answer replaces the older one, smaller, equal or larger, without eating memory while it fits. */
+static void test_replacing(void **state)
+{
+    struct bench *b = *state;
+    static const unsigned counts[] = {1, 1, 2, 40, 40, 39, 1, 3, 8, 1};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        put(b, "www.example", false, 0, counts[i], (uint32_t)(100 + i));
+        char want[64];
+        snprintf(want, sizeof want, "AN www.example A %zu 192.0.0.%u", 100 + i, counts[i]);
+        assert_non_null(strstr(get(b, "www.example", NP_RR_A, false, false), want));
+        assert_int_equal(np_cache_stats(b->cache)->entries, 1);
+    }
+    size_t bytes = np_cache_stats(b->cache)->bytes;
+    for (int i = 0; i < 100000; i++)
+        put(b, "www.example", false, 0, 1 + (unsigned)i % 2, 60);
+    assert_in_range(np_cache_stats(b->cache)->bytes, 0, bytes + 200);
+}
+
+static void test_blocked(void **state)
+{
+    struct bench *b = *state;
+    struct np_cache_key key = key_of(b, "evil.example", NP_RR_A, false, false);
+    struct np_packed_life life = {NP_PACKED_POSITIVE, 60};
+    struct np_addr addr;
+    assert_int_equal(np_addr_parse("192.168.1.1", &addr), 0);
+    np_cache_put_blocked(b->cache, &key, &addr, &life, b->now_ms);
+    assert_string_equal(get(b, "evil.example", NP_RR_A, false, false), "blocked 192.168.1.1");
+    put(b, "evil.example", false, 0, 1, 60);
+    assert_string_equal(get(b, "evil.example", NP_RR_A, false, false),
+                        "NOERROR rd ra evil.example A; AN evil.example A 60 192.0.0.1");
+    b->now_ms += 60 * SECOND;
+    assert_string_equal(get(b, "evil.example", NP_RR_A, false, false), "-");
+}
+
+static void test_flush_and_resize(void **state)
+{
+    struct bench *b = *state;
+    char name[64];
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "host-%d.example", i);
+        put(b, name, false, 0, 1, 60);
+    }
+    assert_int_equal(np_cache_resize(b->cache, NP_CACHE_SIZE_MIN - 1), NP_E_LIMIT);
+    assert_int_equal(np_cache_resize(b->cache, 16 << 20), 0);
+    assert_int_equal(np_cache_stats(b->cache)->entries, 5000);
+    assert_int_equal(np_cache_stats(b->cache)->size, 16 << 20);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "host-%d.example", i);
+        assert_string_not_equal(get(b, name, NP_RR_A, false, false), "-");
+    }
+    assert_int_equal(np_cache_resize(b->cache, NP_CACHE_SIZE_MIN), 0);
+    assert_in_range(np_cache_stats(b->cache)->entries, 1000, 4000);
+    assert_string_not_equal(get(b, "host-4999.example", NP_RR_A, false, false), "-");
+    np_cache_flush(b->cache);
+    assert_int_equal(np_cache_stats(b->cache)->entries, 0);
+    assert_string_equal(get(b, "host-4999.example", NP_RR_A, false, false), "-");
+    assert_int_equal(np_cache_stats(b->cache)->inserted, 5000);
+    assert_true(np_cache_stats(b->cache)->evicted >= 1000);
+}
+
+/* 200,000 names that nobody asks for again, beside 500 that somebody does. */
+static void test_flood(void **state)
+{
+    struct bench *b = *state;
+    char name[64];
+    for (int i = 0; i < 200000; i++) {
+        snprintf(name, sizeof name, "unique-%d.flood.example", i);
+        put(b, name, false, i % 3 ? NP_RCODE_NXDOMAIN : 0, i % 3 ? 0 : 2, 3600);
+        if (i % 20 != 0)
+            continue;
+        snprintf(name, sizeof name, "hot-%d.example", i / 20 % 500);
+        if (strcmp(get(b, name, NP_RR_A, false, false), "-") == 0)
+            put(b, name, false, 0, 2, 3600);
+    }
+    const struct np_cache_stats *stats = np_cache_stats(b->cache);
+    assert_int_equal(stats->misses, 500);
+    assert_true(stats->bytes <= NP_CACHE_SIZE_DEFAULT);
+    assert_true(stats->evicted > 150000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_key),     TEST(test_ageing),    TEST(test_negative),         TEST(test_not_kept),
+        TEST(test_blocked), TEST(test_replacing), TEST(test_flush_and_resize), TEST(test_flood),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
