@@ -142,5 +142,3 @@ def test_help_needs_nothing(words, tmp_path):
 
 def test_wrong_words_say_so():
     assert run_lab('shell', 'nowhere').returncode == 1
-    bench = run_lab('bench')
-    assert bench.returncode == 2 and 'issue 4' in bench.stderr

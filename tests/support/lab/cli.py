@@ -9,6 +9,7 @@ from lab.namespaces import Failed
 
 # tests/lab prints the same file before Python is installed.
 HELP = Path(__file__).with_name('help.txt').read_text()
+BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
 
 
 def main(argv):
@@ -29,14 +30,16 @@ def main(argv):
     commands.add_parser('nodes')
     commands.add_parser('down')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
-    commands.add_parser('bench')
+    bench = commands.add_parser('bench')
+    bench.add_argument('what', choices=['resolver'])
+    bench.add_argument('--only', metavar='ROW', action='append', choices=BENCH_ROWS, help='only this row; may be repeated')
+    bench.add_argument('--pairs', metavar='N', type=int, help='interleaved pairs a row (15)')
+    bench.add_argument('--quick', action='store_true', help='3 pairs of short runs: shows that it works, not what it costs')
+    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json)')
     arguments = parser.parse_args(argv)
     if arguments.help or arguments.command in (None, 'help'):
         print(HELP, end='')
         return 0
-    if arguments.command == 'bench':
-        print('lab: bench comes with issue 4 (the resolver); there is nothing to measure by it yet', file=sys.stderr)
-        return 2
     if os.getuid() != 0:
         print(f'lab: network namespaces need root: sudo tests/lab {" ".join(argv)}', file=sys.stderr)
         return 2
@@ -65,6 +68,15 @@ def _demo(_arguments):
 def _test(arguments):
     from lab import runner
     return runner.run(arguments.long, arguments.k)
+
+
+def _bench(arguments):
+    from lab import build
+    from lab.bench import resolver
+    if not os.environ.get('NAMEPLATE_BIN'):
+        build.build('release', targets=('nameplate', *resolver.PROGRAMS))
+    return resolver.run(paths.find_bin_dir(), only=arguments.only, pairs=arguments.pairs, quick=arguments.quick,
+                        result=arguments.json and Path(arguments.json))
 
 
 def _up(arguments):
@@ -122,4 +134,5 @@ def _build(arguments):
     return 0
 
 
-RUN = {'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down, 'build': _build}
+RUN = {'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down, 'build': _build,
+       'bench': _bench}

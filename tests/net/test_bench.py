@@ -1,0 +1,78 @@
+"""`tests/lab bench resolver` works: every row is there and measured. What it measured is nobody's business here."""
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.bench import figures
+from lab.cli import BENCH_ROWS
+
+LAB = Path(__file__).resolve().parents[1] / 'lab'
+NAME = 'npbench'
+TRACES = ('/run/netns', NAME + '-*'), ('/etc/netns', NAME + '-*'), ('/var/lib', f'nameplate-lab-{NAME}'), ('/dev/shm', f'nameplate-bench-{NAME}-*')
+
+
+def traces():
+    return [path for folder, pattern in TRACES for path in Path(folder).glob(pattern)]
+
+
+@pytest.fixture
+def bench(bin_dir):
+    """bench(words): the running command, with this build and a name of its own. Gone afterwards."""
+    running = []
+
+    def start(*words):
+        environment = {**os.environ, 'NAMEPLATE_LAB': NAME, 'NAMEPLATE_BIN': str(bin_dir)}
+        running.append(subprocess.Popen([str(LAB), 'bench', *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return running[-1]
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
+    assert traces() == []
+
+
+def test_every_row(bench, tmp_path):
+    result = tmp_path / 'bench.json'
+    said, _ = bench('resolver', '--quick', '--pairs', '1', '--json', str(result)).communicate(timeout=600)
+    assert result.exists(), said
+    data = json.loads(result.read_text())
+    assert {row['key'] for row in data['rows']} == set(BENCH_ROWS), said
+    assert {'dnsmasq', 'unbound', 'knot-resolver', 'dnsperf'} == set(data['versions'])
+    for row in data['rows']:
+        assert row['name'] in said
+        assert {'name', 'unit', 'value', 'limit', 'peers', 'bar', 'met'} <= set(row)
+        assert row['value'] is None and row['key'] == 'dot' or row['value'] > 0, row
+        assert row['met'] in ((True, False) if row['bar'] else (None,)), row
+        assert all(value > 0 for value in row['peers'].values()), row
+    by_key = {key: [row for row in data['rows'] if row['key'] == key] for key in BENCH_ROWS}
+    for key in ('own', 'hit', 'miss', 'mix', 'memory'):
+        assert set(by_key[key][0]['peers']) == {'dnsmasq', 'unbound', 'knot-resolver'}
+    assert all(by_key[key][0]['limit'] > 0 for key in ('own', 'hit'))
+
+
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_nothing(bench, wait_until, how):
+    process = bench('resolver', '--only', 'memory')
+    wait_until(lambda: len(traces()) >= 6, 60, 'the bench is at work')
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+
+
+def test_wrong_words_say_so(bench):
+    process = bench('resolver', '--only', 'nothing')
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and 'own' in said
+
+
+def test_interval():
+    values = [5, 1, 4, 2, 3]
+    assert figures.median(values) == 3 and figures.median([1, 2, 3, 4]) == 2.5
+    assert figures.interval(values) == (1, 5)  # five values hold the median with 94 % at most
+    assert figures.interval(list(range(15))) == (3, 11)  # 96.5 %
+    assert figures.ratio([2, 4, 9], [1, 2, 3]) == [2, 2, 3]

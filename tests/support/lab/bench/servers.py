@@ -1,0 +1,175 @@
+"""What is measured: nameplate and its peers, each set up for its best speed that a careful owner could run.
+
+All of them run in one process (nameplate's DNS over TLS in two), log no queries, do not validate DNSSEC (two of them cannot),
+forward to the same upstream and keep the defaults of Debian 12 otherwise. A Server has `name`, `port`, `pids()`.
+"""
+import json
+
+from lab.bench.place import NAME, SERVER, UPSTREAM_PORT, memory_kib, cpu_ns
+
+MIB = 1 << 20
+UPSTREAM = '127.0.0.1'
+WAITING = 4096  # queries that wait for the upstream at once: more than any row has
+
+
+class Server:
+    """A server in its own process. `log` of each is build/lab/logs/bserver-NAME.log."""
+    name = None
+    tls = False
+
+    def __init__(self, place, port):
+        self.place = place
+        self.port = port
+        self.folder = place.folder / f'{self.name}-{port}'
+        self.process = None
+
+    def __enter__(self):
+        self.folder.mkdir(exist_ok=True)
+        self.process = self.place.start(self._daemon(), *self.argv(), ready=self.ready, env=self.environment())
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.place.end(self._daemon())
+
+    def _daemon(self):
+        return f'{self.name}-{self.port}'
+
+    def argv(self):
+        raise NotImplementedError
+
+    def environment(self):
+        return None
+
+    def ready(self):
+        return self.place.answers(self.port)
+
+    def pids(self):
+        return [self.process.pid]
+
+    def cpu_ns(self):
+        return cpu_ns(self.pids())
+
+    def memory_kib(self):
+        return memory_kib(self.pids())
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+class Echo(Server):
+    """The limit: the same packets back, nothing else."""
+    name = 'echo'
+
+    def argv(self):
+        return [self.place.program('bench_echo'), f'{SERVER}:{self.port}']
+
+    def ready(self):
+        # An echo answers with the question, which is no answer to dnspython.
+        return self.place.dnsperf(self.port, self.place.folder / 'own', once=True).completed == 1
+
+
+class Nameplate(Server):
+    """`nameplate resolver`. rate: the limit on a client's queries a second, which is on as it is in a home, but out of reach
+    (0: off, where more than 100,000/s are sent). cache: bytes."""
+    name = 'nameplate'
+
+    def __init__(self, place, port, rate=100000, cache=4 * MIB):
+        super().__init__(place, port)
+        self.view = {
+            'version': 1, 'role': 'router', 'zone': NAME.partition('.')[2], 'ttl': 10, 'serial': 1, 'cache': cache,
+            'own': [{'name': NAME, 'wildcard': False, 'https': True}],
+            'interfaces': [{'index': place.ifindex(), 'name': 'lan', 'lan': True, 'v4': [f'{SERVER}/24'], 'v6': ['fd42::1/64']}],
+            'primary': {'v4': [SERVER], 'v6': ['fd42::1']}, 'limits': {'rate': rate, 'inflight': WAITING},
+        }
+
+    def argv(self):
+        view = self.write('view.json', json.dumps(self.view))
+        return [self.place.program('nameplate'), 'resolver', '--view', view, '--port', self.port, '--listen', SERVER,
+                '--upstream', f'{UPSTREAM}:{UPSTREAM_PORT}']
+
+
+class Peer(Server):
+    """lean: sized for a home and 10,000 names as its documentation has it, where memory is measured. Otherwise nothing is
+    too small for what the bench asks."""
+
+    def __init__(self, place, port, lean=False):
+        super().__init__(place, port)
+        self.lean = lean
+
+
+class Dnsmasq(Peer):
+    name = 'dnsmasq'
+
+    def argv(self):
+        names, waiting = (10000, 150) if self.lean else (150000, WAITING)
+        return ['dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--pid-file=', '--no-hosts', '--no-resolv',
+                f'--port={self.port}', f'--listen-address={SERVER}', '--bind-interfaces', f'--server={UPSTREAM}#{UPSTREAM_PORT}',
+                f'--host-record={NAME},{SERVER}', f'--cache-size={names}', f'--dns-forward-max={waiting}', '--log-facility=-']
+
+
+class Unbound(Peer):
+    name = 'unbound'
+    conf = '''\
+server:
+  interface: {address}@{port}
+  access-control: 192.168.1.0/24 allow
+  num-threads: 1
+  so-reuseport: no
+  module-config: "iterator"
+  minimal-responses: yes
+  do-not-query-localhost: no
+  local-data: "{name}. 10 IN A {address}"
+  do-daemonize: no
+  chroot: ""
+  username: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  verbosity: 0
+  statistics-interval: 0
+{more}
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "."
+  forward-addr: {upstream}@{upstream_port}
+'''
+    large = f'''\
+  so-rcvbuf: 1m
+  so-sndbuf: 1m
+  msg-cache-size: 64m
+  rrset-cache-size: 128m
+  outgoing-range: 8192
+  num-queries-per-thread: {WAITING}
+  incoming-num-tcp: 256
+'''
+
+    def argv(self):
+        text = self.conf.format(address=SERVER, port=self.port, name=NAME, folder=self.folder, upstream=UPSTREAM,
+                                upstream_port=UPSTREAM_PORT, more='' if self.lean else self.large)
+        return ['unbound', '-d', '-c', self.write('unbound.conf', text)]
+
+
+class Kresd(Peer):
+    """Knot Resolver. STUB is its fastest way to forward; modules that would start work of their own are left out."""
+    name = 'knot-resolver'
+    conf = '''\
+net.ipv6 = false
+net.listen('{address}', {port}, {{ kind = '{kind}' }})
+log_level('crit')
+trust_anchors.remove('.')
+modules = {{ 'hints > iterate', 'policy' }}
+for _, name in ipairs({{ 'ta_update', 'ta_signal_query', 'priming', 'detect_time_skew', 'detect_time_jump' }}) do
+  pcall(modules.unload, name)
+end
+cache.open({cache} * MB, 'lmdb://{folder}')
+hints['{name}'] = '{address}'
+policy.add(policy.all(policy.STUB('{upstream}@{upstream_port}')))
+'''
+
+    def argv(self):
+        text = self.conf.format(address=SERVER, port=self.port, kind='tls' if self.tls else 'dns', cache=100 if self.lean else 200,
+                                folder=self.folder, name=NAME, upstream=UPSTREAM, upstream_port=UPSTREAM_PORT)
+        return ['kresd', '-n', '-q', '-c', self.write('kresd.conf', text), self.folder]
