@@ -105,7 +105,7 @@ static void test_position(void **state)
     np_outlook_init(&f->outlook, 1);
     f->outlook.typical_ms = 3000;
     for (int i = 0; i < 3; i++) {
-        char serial[16];
+        char serial[24];
         snprintf(serial, sizeof serial, "NP-000%d", i);
         boxes[i] = box_new(serial);
         enrol(f, boxes[i], 201);
