@@ -8,18 +8,32 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-#define FLAG_DO       0x01u /* of the key */
-#define FLAG_CD       0x02u
-#define FLAGS_KEY     0x03u
-#define FLAG_NEGATIVE 0x04u
-#define FLAG_BLOCKED  0x08u /* by the filter: nothing is stored but this */
+#define FLAG_DO         0x01u /* of the key */
+#define FLAG_CD         0x02u
+#define FLAGS_KEY       0x03u
+#define FLAG_NEGATIVE   0x04u
+#define FLAG_BLOCKED    0x08u /* by the filter */
+#define FLAG_FAILURE    0x10u /* no answer, only that there was none */
+#define FLAG_SAID       0x20u /* an upstream said so */
+#define FLAG_REFRESHING 0x40u /* somebody was told to ask anew */
 
-/* What an item holds: this, the name, and aligned to 2 the packed answer, or for what is blocked a struct np_addr. */
+#define PREFETCH_PART 10 /* one part in so many of the TTL is left */
+#define PREFETCH_USES 2
+#define FAILURE_MAX   512 /* bytes packed of what an upstream said: with more, only the RCODE is kept */
+#define FAILURES_MAX  9   /* 2^9 s is over every maximum */
+#define AMNESTY_S     300 /* a failure so long over does not count towards the next one */
+
+/* What an item holds: this, the name, and aligned to 2 the packed answer; for what is blocked a struct np_addr, for a
+ * failure that nobody said a uint16_t with the EDE. */
 struct entry {
     uint32_t stored_s, expires_s;
+    uint32_t retry_s; /* not asked before; unless in an earlier epoch */
     uint16_t qtype;
     uint8_t flags;
     uint8_t qname_len;
+    uint16_t judged; /* by which filter */
+    uint8_t epoch;
+    uint8_t failures; /* in a row */
     uint8_t qname[];
 };
 
@@ -28,6 +42,8 @@ struct np_cache {
     uint64_t hash_key;
     struct np_cache_stats stats;
     uint64_t moved, evicted; /* in arenas before this one */
+    uint16_t filter;         /* today's number */
+    uint8_t epoch;           /* begins when an upstream comes back */
 };
 
 /* Whole seconds: an answer that came late in one is old at the beginning of the next, never the other way round. */
@@ -71,28 +87,108 @@ static struct np_item *find(const struct np_cache *cache, uint32_t hash, const s
     return NULL;
 }
 
-void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+static bool may_be_stale(const struct entry *entry, uint32_t now_s)
+{
+    return !(entry->flags & FLAG_FAILURE) && now_s < entry->expires_s + NP_CACHE_STALE_S;
+}
+
+/* Has it failed, or been late, a moment ago? */
+static bool is_held(const struct np_cache *cache, const struct entry *entry, uint32_t now_s)
+{
+    return entry->epoch == cache->epoch && now_s < entry->retry_s;
+}
+
+static void hold(const struct np_cache *cache, struct entry *entry, uint32_t until_s)
+{
+    entry->retry_s = until_s;
+    entry->epoch = cache->epoch;
+}
+
+static void describe(const struct np_cache *cache, struct entry *entry, enum np_cache_state state, uint32_t now_s,
+                     struct np_cache_found *out)
+{
+    const uint8_t *content = content_of(entry);
+    out->state = state;
+    out->doubtful = state != NP_CACHE_FAILURE && entry->judged != cache->filter;
+    out->is_blocked = (entry->flags & FLAG_BLOCKED) != 0;
+    out->age_s = now_s - entry->stored_s;
+    out->packed = NULL;
+    if (out->is_blocked) {
+        memcpy(&out->blocked, content, sizeof out->blocked);
+    } else if ((entry->flags & (FLAG_FAILURE | FLAG_SAID)) == FLAG_FAILURE) {
+        uint16_t ede;
+        memcpy(&ede, content, sizeof ede);
+        out->ede = (enum np_ede)ede;
+    } else {
+        out->packed = (const struct np_packed *)(const void *)content;
+    }
+}
+
+static void miss(struct np_cache_found *out)
+{
+    out->state = NP_CACHE_MISS;
+    out->doubtful = out->is_blocked = false;
+    out->packed = NULL;
+}
+
+/* Is a fresh entry about to end that many want? */
+static bool wants_prefetch(const struct np_cache *cache, const struct np_item *item, const struct entry *entry,
+                           uint32_t now_s)
+{
+    return (uint64_t)(entry->expires_s - now_s) * PREFETCH_PART <= entry->expires_s - entry->stored_s &&
+           item->uses >= PREFETCH_USES && !(entry->flags & FLAG_REFRESHING) && !is_held(cache, entry, now_s);
+}
+
+void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
                    struct np_cache_found *out_found)
 {
     struct np_item *item = find(cache, hash_of(cache, key), key);
     struct entry *entry = item ? np_item_data(item) : NULL;
-    if (!entry || seconds(now_ms) >= entry->expires_s) {
+    uint32_t now_s = seconds(now_ms);
+    out_found->refresh = false;
+    if (entry && !(entry->flags & FLAG_FAILURE) && now_s < entry->expires_s) {
+        np_item_use(item);
+        cache->stats.hits++;
+        cache->stats.negative += (entry->flags & FLAG_NEGATIVE) != 0;
+        if (wants_prefetch(cache, item, entry, now_s)) {
+            entry->flags |= FLAG_REFRESHING;
+            cache->stats.prefetches++;
+            out_found->refresh = true;
+        }
+        describe(cache, entry, NP_CACHE_FRESH, now_s, out_found);
+        return;
+    }
+    bool held = entry && is_held(cache, entry, now_s);
+    if (entry && (held || offline) && may_be_stale(entry, now_s)) {
+        np_item_use(item);
+        cache->stats.stale++;
+        out_found->refresh = !held;
+        if (!held)
+            hold(cache, entry, now_s + NP_CACHE_OFFLINE_S + 1);
+        describe(cache, entry, NP_CACHE_STALE, now_s, out_found);
+    } else if (held && (entry->flags & FLAG_FAILURE)) {
+        cache->stats.failures++;
+        describe(cache, entry, NP_CACHE_FAILURE, now_s, out_found);
+    } else {
         cache->stats.misses++;
-        out_found->state = NP_CACHE_MISS;
-        out_found->packed = NULL;
+        miss(out_found);
+    }
+}
+
+void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+                         struct np_cache_found *out_found)
+{
+    struct np_item *item = find(cache, hash_of(cache, key), key);
+    struct entry *entry = item ? np_item_data(item) : NULL;
+    uint32_t now_s = seconds(now_ms);
+    out_found->refresh = false;
+    if (!entry || !may_be_stale(entry, now_s)) {
+        miss(out_found);
         return;
     }
     np_item_use(item);
-    cache->stats.hits++;
-    cache->stats.negative += (entry->flags & FLAG_NEGATIVE) != 0;
-    out_found->state = NP_CACHE_FRESH;
-    out_found->age_s = seconds(now_ms) - entry->stored_s;
-    if (entry->flags & FLAG_BLOCKED) {
-        out_found->packed = NULL;
-        memcpy(&out_found->blocked, content_of(entry), sizeof out_found->blocked);
-    } else {
-        out_found->packed = (const struct np_packed *)(const void *)content_of(entry);
-    }
+    cache->stats.stale++;
+    describe(cache, entry, NP_CACHE_STALE, now_s, out_found);
 }
 
 /* A place for len bytes under the key: the old entry's where they fit without waste, so that a name that changes every
@@ -113,29 +209,32 @@ static struct np_item *place(struct np_cache *cache, const struct np_cache_key *
     return np_arena_add(cache->arena, hash, len, proven);
 }
 
-static void keep(struct np_cache *cache, const struct np_cache_key *key, uint8_t flags, const void *content, size_t len,
-                 const struct np_packed_life *life, int64_t now_ms)
+/* Writes an entry in place of what the key had. Returns it, NULL where there is no room for its size. */
+static struct entry *keep(struct np_cache *cache, const struct np_cache_key *key, uint8_t flags, const void *content,
+                          size_t len, uint32_t ttl_s, int64_t now_ms)
 {
     size_t at = content_at(key->qname->len);
     struct np_item *item = place(cache, key, at + len);
     if (!item)
-        return;
+        return NULL;
     struct entry *entry = np_item_data(item);
     *entry = (struct entry){
         .stored_s = seconds(now_ms),
-        .expires_s = seconds(now_ms) + life->ttl_s,
+        .expires_s = seconds(now_ms) + ttl_s,
         .qtype = key->qtype,
         .flags = (uint8_t)(key_flags(key) | flags),
         .qname_len = key->qname->len,
+        .judged = cache->filter,
     };
     memcpy(entry->qname, key->qname->wire, key->qname->len);
     memcpy(content_of(entry), content, len);
+    return entry;
 }
 
 /* What is not kept still says that what was known holds no longer. */
-static void refuse(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed_life *life)
+static void refuse(struct np_cache *cache, const struct np_cache_key *key)
 {
-    struct np_item *old = life->kind == NP_PACKED_FAILURE ? NULL : find(cache, hash_of(cache, key), key);
+    struct np_item *old = find(cache, hash_of(cache, key), key);
     cache->stats.refused++;
     if (old)
         np_arena_remove(cache->arena, old);
@@ -145,18 +244,80 @@ void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const 
                   const struct np_packed_life *life, int64_t now_ms)
 {
     if (life->ttl_s == 0 || len > NP_CACHE_ANSWER_MAX)
-        refuse(cache, key, life);
+        refuse(cache, key);
     else
-        keep(cache, key, life->kind == NP_PACKED_NEGATIVE ? FLAG_NEGATIVE : 0, packed, len, life, now_ms);
+        keep(cache, key, life->kind == NP_PACKED_NEGATIVE ? FLAG_NEGATIVE : 0, packed, len, life->ttl_s, now_ms);
 }
 
 void np_cache_put_blocked(struct np_cache *cache, const struct np_cache_key *key, const struct np_addr *blocked,
                           const struct np_packed_life *life, int64_t now_ms)
 {
     if (life->ttl_s == 0)
-        refuse(cache, key, life);
+        refuse(cache, key);
     else
-        keep(cache, key, FLAG_BLOCKED, blocked, sizeof *blocked, life, now_ms);
+        keep(cache, key, FLAG_BLOCKED, blocked, sizeof *blocked, life->ttl_s, now_ms);
+}
+
+/* RFC 9520 section 3.2: at least 1 s, longer each time. */
+static uint32_t backoff_s(unsigned failures, bool said)
+{
+    uint32_t delay = 1u << (failures < FAILURES_MAX ? failures : FAILURES_MAX);
+    uint32_t most = said ? NP_CACHE_FAILED_MAX_S : NP_CACHE_UNREACHABLE_MAX_S;
+    return delay < most ? delay : most;
+}
+
+void np_cache_fail(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
+                   enum np_ede ede, int64_t now_ms)
+{
+    struct np_item *item = find(cache, hash_of(cache, key), key);
+    struct entry *entry = item ? np_item_data(item) : NULL;
+    uint32_t now_s = seconds(now_ms);
+    struct np_packed brief;
+    uint16_t why = (uint16_t)ede;
+    unsigned failures = 0;
+    if (entry && entry->epoch == cache->epoch && now_s < entry->retry_s + AMNESTY_S)
+        failures = entry->failures;
+    if (packed && len > FAILURE_MAX) {
+        len = (size_t)np_packed_empty(key->qname, packed->rcode, &brief, sizeof brief);
+        packed = &brief;
+    }
+    if (entry && may_be_stale(entry, now_s))
+        entry->flags &= (uint8_t)~FLAG_REFRESHING;
+    else if (packed)
+        entry = keep(cache, key, FLAG_FAILURE | FLAG_SAID, packed, len, 0, now_ms);
+    else
+        entry = keep(cache, key, FLAG_FAILURE, &why, sizeof why, 0, now_ms);
+    if (!entry)
+        return;
+    hold(cache, entry, now_s + backoff_s(failures, packed != NULL) + 1);
+    entry->failures = (uint8_t)(failures < FAILURES_MAX ? failures + 1 : FAILURES_MAX);
+}
+
+void np_cache_late(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms)
+{
+    struct np_item *item = find(cache, hash_of(cache, key), key);
+    if (item)
+        hold(cache, np_item_data(item), seconds(now_ms) + NP_CACHE_LATE_S);
+}
+
+void np_cache_forgive(struct np_cache *cache)
+{
+    cache->epoch++;
+}
+
+void np_cache_doubt(struct np_cache *cache)
+{
+    if (++cache->filter == 0) /* numbers come round: what has the next ones must go */
+        np_cache_flush(cache);
+}
+
+void np_cache_judged(struct np_cache *cache, const struct np_cache_key *key, bool good)
+{
+    struct np_item *item = find(cache, hash_of(cache, key), key);
+    if (item && good)
+        ((struct entry *)np_item_data(item))->judged = cache->filter;
+    else if (item)
+        np_arena_remove(cache->arena, item);
 }
 
 int np_cache_parse_size(const char *text, uint32_t *out_bytes)

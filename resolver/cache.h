@@ -1,7 +1,8 @@
-/* cache: upstream answers, kept in packed form (packed.h) until their TTL has passed, and for a while after it.
+/* cache: upstream answers, kept in packed form (packed.h) until their TTL has passed and for a while after it, and
+ * which questions cannot be answered just now.
  *
- * Pure: no socket, clock or log; the time is passed in (monotonic milliseconds, never going back). All memory is one
- * arena of the size that np_cache_new was given, so the bound is hard: nothing is allocated afterwards.
+ * Pure: no socket, clock or log; the time is passed in (milliseconds, never going back). All memory is one arena of the
+ * size that np_cache_new was given, so the bound is hard: nothing is allocated afterwards.
  *
  * Keys are name (without regard to case), type, DO and CD; the class is IN. Nothing of a client is in an entry.
  *
@@ -18,10 +19,19 @@
 #include "resolver/name.h"
 #include "resolver/packed.h"
 
-#define NP_CACHE_SIZE_DEFAULT (4u << 20)   /* bytes: about 30,000 usual answers */
+#define NP_CACHE_SIZE_DEFAULT (4u << 20)   /* bytes: about 20,000 usual answers */
 #define NP_CACHE_SIZE_MIN     (256u << 10) /* so that the small ring holds several of the largest answers */
 #define NP_CACHE_SIZE_MAX     (1u << 30)   /* past that it is a mistake in a configuration */
 #define NP_CACHE_ANSWER_MAX   8192         /* bytes packed: larger ones are rare, and one would push out 80 others */
+
+#define NP_CACHE_STALE_S     86400 /* an answer may be given so long after its TTL (RFC 8767 section 5: 1 to 3 days) */
+#define NP_CACHE_STALE_TTL_S 30    /* with this TTL (RFC 8767 section 4) */
+
+/* How long a question that failed is not asked again: 1 s, then twice as long each time (RFC 9520 section 3.2). */
+#define NP_CACHE_FAILED_MAX_S      299 /* when an upstream said so; a second is added by rounding: 5 min at most */
+#define NP_CACHE_UNREACHABLE_MAX_S 4   /* when none said anything: the home comes back as soon as its line does */
+#define NP_CACHE_LATE_S            4   /* an answer that was late, so that stale was given, and is on its way still */
+#define NP_CACHE_OFFLINE_S         1   /* between looks whether stale answers can be had anew while nobody answers */
 
 struct np_cache;
 
@@ -34,26 +44,35 @@ struct np_cache_key {
 
 enum np_cache_state {
     NP_CACHE_MISS,
-    NP_CACHE_FRESH,
+    NP_CACHE_FRESH,  /* give it */
+    NP_CACHE_STALE,  /* give it with np_packed_how.fixed_s NP_CACHE_STALE_TTL_S and the EDE for it */
+    NP_CACHE_FAILURE /* the question failed a moment ago: say so, do not ask */
 };
 
 /* What was found. */
 struct np_cache_found {
     enum np_cache_state state;
-    const struct np_packed *packed; /* NULL: a miss, or an answer that the filter blocked */
+    bool refresh;                   /* ask for it anew, for nobody; said once until it was put or has failed */
+    bool doubtful;                  /* judged by another filter than today's: np_cache_judged is to be told */
+    bool is_blocked;                /* FRESH, STALE: the filter blocked it, there is no answer to give */
+    struct np_addr blocked;         /* then: for which address */
+    const struct np_packed *packed; /* FRESH, STALE: the answer; FAILURE: what an upstream said, NULL: none did */
     uint32_t age_s;                 /* for np_packed_write */
-    struct np_addr blocked;         /* for which address the filter blocked it */
+    enum np_ede ede;                /* FAILURE without an answer: why */
 };
 
 /* Counters since the start, and what is there now. */
 struct np_cache_stats {
-    uint64_t hits;     /* found fresh */
-    uint64_t negative; /* of these, negative answers */
-    uint64_t misses;
-    uint64_t inserted, replaced;
-    uint64_t moved;   /* from probation to the main ring */
-    uint64_t evicted; /* forgotten for want of room */
-    uint64_t refused; /* not kept: transient, or larger than NP_CACHE_ANSWER_MAX */
+    uint64_t hits;               /* found fresh */
+    uint64_t negative;           /* of these, negative answers */
+    uint64_t stale;              /* found stale, and given */
+    uint64_t failures;           /* found failed a moment ago */
+    uint64_t misses;             /* nothing to give */
+    uint64_t prefetches;         /* asked for anew while fresh */
+    uint64_t inserted, replaced; /* answers and failures that were kept */
+    uint64_t moved;              /* from probation to the main ring */
+    uint64_t evicted;            /* forgotten for want of room */
+    uint64_t refused;            /* answers not kept: transient, or larger than NP_CACHE_ANSWER_MAX */
     uint64_t entries;
     uint64_t bytes; /* of the rings that hold something */
     uint64_t size;  /* of everything */
@@ -74,9 +93,15 @@ int np_cache_resize(struct np_cache *cache, size_t size);
 /* Frees it; NULL is allowed. */
 void np_cache_free(struct np_cache *cache);
 
-/* Looks an answer up. */
-void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+/* Looks an answer up for a client. Stale ones are found when the question failed, or was late, a moment ago, or when
+ * offline says that no upstream for the name answers anything: then nobody need wait. Fresh ones that are asked for
+ * again and again and are in the last tenth of their TTL are to be refreshed. */
+void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
                    struct np_cache_found *out_found);
+
+/* Looks for a stale answer (state STALE or MISS), since there is no other. */
+void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+                         struct np_cache_found *out_found);
 
 /* Keeps an answer that np_packed_make made (len bytes) for as long as life says, in place of what the key had. */
 void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
@@ -85,6 +110,23 @@ void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const 
 /* Keeps for as long that the filter blocked an answer for that address, and nothing of the answer. */
 void np_cache_put_blocked(struct np_cache *cache, const struct np_cache_key *key, const struct np_addr *blocked,
                           const struct np_packed_life *life, int64_t now_ms);
+
+/* Notes that the question failed. packed (len bytes) is what an upstream said (SERVFAIL and its like), NULL: none said
+ * anything, and ede tells why. An answer that may still be given, fresh or stale, stays. */
+void np_cache_fail(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
+                   enum np_ede ede, int64_t now_ms);
+
+/* Notes that stale was given because the answer is late: for a moment others get it without waiting. */
+void np_cache_late(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms);
+
+/* Forgets failures and what was late: an upstream has come back, or there are others. */
+void np_cache_forgive(struct np_cache *cache);
+
+/* The filter is another one from now on: what was judged until now is doubtful. */
+void np_cache_doubt(struct np_cache *cache);
+
+/* Today's filter has looked at a doubtful answer: keep it, or forget it. */
+void np_cache_judged(struct np_cache *cache, const struct np_cache_key *key, bool good);
 
 /* Forgets everything. */
 void np_cache_flush(struct np_cache *cache);

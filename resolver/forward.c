@@ -228,15 +228,13 @@ static void question_finish(struct question *question, const uint8_t *message, s
         .message = message ? message : question->fallback,
         .len = message ? len : question->fallback_len,
         .ede = question->unreachable ? NP_EDE_NETWORK_ERROR : NP_EDE_NO_REACHABLE_AUTHORITY,
-        .filter = NP_REBIND_PASS,
     };
     question_remove(question);
-    if (result.message) {
+    if (result.message)
         forward->stats.answered++;
-        forward->judge(forward->ctx, &result);
-    } else {
+    else
         forward->stats.failed++;
-    }
+    forward->judge(forward->ctx, &result);
     question_free(question, &result);
 }
 

@@ -15,7 +15,6 @@
 
 #include "resolver/latency.h"
 #include "resolver/message.h"
-#include "resolver/rebind.h"
 #include "resolver/server.h"
 #include "resolver/view.h"
 
@@ -40,13 +39,11 @@ struct np_forward_result {
     bool dnssec_ok, checking_disabled; /* with qname and qtype what a cache would key on */
     const uint8_t *message;            /* the upstream's answer, well-formed, question matched; NULL: none came */
     size_t len;
-    enum np_ede ede;       /* why none came */
-    enum np_rebind filter; /* for judge to set; PASS at first */
-    struct np_addr found;  /* for judge to set: why the filter blocks or strips */
+    enum np_ede ede; /* why none came */
 };
 
-/* Called once an upstream question ends well, before its clients are told: sets result->filter and found. */
-typedef void np_forward_judge_fn(void *ctx, struct np_forward_result *result);
+/* Called once when a question has ended, well or not, before its clients are told. */
+typedef void np_forward_judge_fn(void *ctx, const struct np_forward_result *result);
 
 /* Tells one client how its question ended. query is as it was given to np_forward_ask. Never called from inside
  * np_forward_ask. */

@@ -56,8 +56,10 @@ enum np_rcode {
 enum np_ede { /* RFC 8914 and the IANA registry; NP_EDE_NONE: none */
               NP_EDE_OTHER = 0,
               NP_EDE_STALE = 3,
+              NP_EDE_CACHED_ERROR = 13,
               NP_EDE_BLOCKED = 15,
               NP_EDE_PROHIBITED = 18,
+              NP_EDE_STALE_NXDOMAIN = 19,
               NP_EDE_NOT_AUTHORITATIVE = 20,
               NP_EDE_NOT_SUPPORTED = 21,
               NP_EDE_NO_REACHABLE_AUTHORITY = 22,

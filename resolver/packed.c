@@ -249,7 +249,7 @@ static bool note(struct np_walk walk, const struct np_packed *head, const struct
     return steady;
 }
 
-long np_packed_make(const uint8_t *message, size_t len, bool additional, void *out, size_t size,
+long np_packed_make(const uint8_t *message, size_t len, bool additional, bool trusted, void *out, size_t size,
                     struct np_packed_life *out_life)
 {
     struct np_packed head = {.counts = {0}};
@@ -261,7 +261,7 @@ long np_packed_make(const uint8_t *message, size_t len, bool additional, void *o
     head.records_len = (uint16_t)(survey.end - survey.start);
     head.qname_len = walk.qname.len;
     head.rcode = walk.flags & RCODE_MASK;
-    head.ad = (walk.flags & NP_FLAG_AD) != 0;
+    head.ad = trusted && (walk.flags & NP_FLAG_AD);
     head.truncated = (walk.flags & NP_FLAG_TC) != 0;
     struct np_packed_life life = judge(&head, &survey);
     size_t arrays_len = (record_count(&head) + head.case_count * 2u) * sizeof(uint16_t);
@@ -365,7 +365,7 @@ size_t np_packed_write(const struct np_packed *packed, const struct np_query *cl
     }
     uint16_t flags = (uint16_t)(NP_FLAG_QR | NP_FLAG_RA | (client->flags & (NP_FLAG_RD | NP_FLAG_CD)) | packed->rcode |
                                 (truncated ? NP_FLAG_TC : 0));
-    if (how->ad && packed->ad && (client->dnssec_ok || (client->flags & NP_FLAG_AD)))
+    if (packed->ad && (client->dnssec_ok || (client->flags & NP_FLAG_AD)))
         flags |= NP_FLAG_AD;
     struct np_writer w = np_writer_make(out, limit);
     np_write_u16(&w, client->id);

@@ -54,10 +54,11 @@ struct np_packed_life {
 };
 
 /* Packs a message that np_response_check found good or failed, into out (size bytes). additional: keep that section;
- * of it, what stands behind the OPT is left out, for cutting the OPT from its midst would move what pointers point at.
- * TTLs over NP_PACKED_TTL_MAX are cut; a negative answer's SOA gets the TTL of RFC 2308 section 5. Returns the bytes
- * used, NP_E_MALFORMED, or NP_E_LIMIT. *out_life, which may be NULL, is written on success. */
-long np_packed_make(const uint8_t *message, size_t len, bool additional, void *out, size_t size,
+ * trusted: keep AD. Of the additional section, what stands behind the OPT is left out, for cutting the OPT from its
+ * midst would move what pointers point at. TTLs over NP_PACKED_TTL_MAX are cut; a negative answer's SOA gets the TTL of
+ * RFC 2308 section 5. Returns the bytes used, NP_E_MALFORMED, or NP_E_LIMIT. *out_life, which may be NULL, is written
+ * on success. */
+long np_packed_make(const uint8_t *message, size_t len, bool additional, bool trusted, void *out, size_t size,
                     struct np_packed_life *out_life);
 
 /* Packs an answer without records, EDE options or message. Returns the bytes used or NP_E_LIMIT. */
@@ -67,14 +68,14 @@ long np_packed_empty(const struct np_name *qname, uint16_t rcode, void *out, siz
 struct np_packed_how {
     uint32_t age_s;   /* taken off every TTL */
     uint32_t fixed_s; /* when not 0: every TTL is this instead (stale answers, RFC 8767 section 4) */
-    bool ad;          /* show AD where the upstream set it and the client asked (DO or AD) */
     enum np_ede ede;  /* said before the upstream's own; NP_EDE_NONE: nothing */
 };
 
 /* Writes the answer for a client whose question has the packed one's name and type: its ID and question (and the
- * question's case where owners repeat it), RA set, AA and Z clear, our own OPT where the client had one, with the EDEs
- * that fit. Additional records are given when all fit; when answer and authority do not fit in limit bytes, TC and no
- * records. Returns the length, 0 when not even that fits or the names differ in length. out has limit bytes. */
+ * question's case where owners repeat it), RA set, AA and Z clear, AD only for a client that set DO or AD, our own OPT
+ * where the client had one, with the EDEs that fit. Additional records are given when all fit; when answer and
+ * authority do not fit in limit bytes, TC and no records. Returns the length, 0 when not even that fits or the names
+ * differ in length. out has limit bytes. */
 size_t np_packed_write(const struct np_packed *packed, const struct np_query *client, const struct np_packed_how *how,
                        uint8_t *out, size_t limit);
 

@@ -12,13 +12,12 @@
 #include "resolver/base/pace.h"
 #include "resolver/base/random.h"
 #include "resolver/blocked.h"
-#include "resolver/cache.h"
 #include "resolver/forward.h"
 #include "resolver/limit.h"
 #include "resolver/local.h"
-#include "resolver/packed.h"
 #include "resolver/padding.h"
 #include "resolver/peer.h"
+#include "resolver/recall.h"
 #include "resolver/special.h"
 
 #define LOOPBACK_IFINDEX 1     /* in every network namespace of Linux */
@@ -36,13 +35,8 @@ struct np_resolver {
     struct np_limit limit;
     struct np_blocked blocked;
     struct np_pace blocked_lines; /* in the log */
-    struct np_cache *cache;       /* NULL: none is wanted, or there is no memory for it */
-    unsigned open;                /* server and forward, until both are closed */
-    long packed_len;
-    union {
-        struct np_packed head;
-        uint8_t bytes[NP_PACKED_MAX];
-    } packed; /* the upstream's answer that judge saw, for the clients who are told next */
+    struct np_recall recall;
+    unsigned open; /* server and forward, until both are closed */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
 
@@ -96,35 +90,13 @@ static void note_blocked(struct np_resolver *resolver, const struct np_name *qna
             found->family == AF_UNSPEC ? "" : np_addr_format(found, addr), more);
 }
 
-static size_t give_blocked(struct np_resolver *resolver, const struct np_client *client, const struct np_query *query,
-                           const struct np_addr *found, uint8_t *out, size_t size)
+/* Counts what a client was told. */
+static void count(struct np_resolver *resolver, const struct np_query *query, const struct np_recalled *recalled)
 {
-    note_blocked(resolver, &query->qname, query->qtype, found);
-    return np_local_blocked(&resolver->view, client, query, out, size);
-}
-
-static size_t give_packed(const struct np_client *client, const struct np_query *query, const struct np_packed *packed,
-                          uint32_t age_s, uint8_t *out)
-{
-    /* No upstream is trusted to validate for us as yet: AD is never shown. */
-    struct np_packed_how how = {.age_s = age_s, .ad = false, .ede = NP_EDE_NONE};
-    return np_packed_write(packed, query, &how, out, np_query_limit(query, client->tcp));
-}
-
-/* The answer from the cache; 0: there is none. */
-static size_t recall(struct np_resolver *resolver, const struct np_client *client, const struct np_query *query,
-                     uint8_t *out, size_t size)
-{
-    struct np_cache_key key = {&query->qname, query->qtype, query->dnssec_ok, (query->flags & NP_FLAG_CD) != 0};
-    struct np_cache_found found;
-    if (!resolver->cache)
-        return 0;
-    np_cache_find(resolver->cache, &key, now_ms(resolver), &found);
-    if (found.state != NP_CACHE_FRESH)
-        return 0;
-    if (!found.packed)
-        return give_blocked(resolver, client, query, &found.blocked, out, size);
-    return give_packed(client, query, found.packed, found.age_s, out);
+    if (recalled->kind == NP_RECALL_FAILURE)
+        resolver->answers.failed++;
+    else if (recalled->is_blocked)
+        note_blocked(resolver, &query->qname, query->qtype, &recalled->blocked);
 }
 
 /* RFC 8467: over TLS, and for a client that padded its query, the size of the answer says as little as it can. */
@@ -159,9 +131,13 @@ static long serve_query(struct np_resolver *resolver, const struct np_ticket *ti
         resolver->answers.dropped++;
         return 0;
     }
-    if ((out_len = recall(resolver, &ticket->client, query, out, size)) > 0) {
+    struct np_recalled recalled;
+    np_recall_query(&resolver->recall, &resolver->view, &ticket->client, query, false, now_ms(resolver), out, size,
+                    &recalled);
+    if (recalled.len > 0) {
+        count(resolver, query, &recalled);
         resolver->answers.cached++;
-        return (long)out_len;
+        return (long)recalled.len;
     }
     resolver->answers.forwarded++;
     if (np_forward_ask(resolver->forward, ticket, query) == 0)
@@ -177,30 +153,10 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
     return n > 0 ? (long)pad(&ticket->client, &query, out, (size_t)n, size) : n;
 }
 
-static void filter(struct np_resolver *resolver, struct np_forward_result *result)
-{
-    /* A zone that the owner sends to a server of his own is home's: its addresses are private by nature. */
-    if (!np_special_forward(&resolver->view, result->qname))
-        result->filter = np_rebind_check(&resolver->view, result->message, result->len, &result->found);
-}
-
-/* Sees each upstream answer once: filters it, packs it for the clients, keeps it. Of what the filter blocks nothing is
- * kept. */
-static void judge(void *ctx, struct np_forward_result *result)
+static void judge(void *ctx, const struct np_forward_result *result)
 {
     struct np_resolver *resolver = ctx;
-    struct np_cache_key key = {result->qname, result->qtype, result->dnssec_ok, result->checking_disabled};
-    struct np_packed_life life;
-    filter(resolver, result);
-    resolver->packed_len = np_packed_make(result->message, result->len, result->filter == NP_REBIND_PASS,
-                                          &resolver->packed, sizeof resolver->packed, &life);
-    if (resolver->packed_len < 0 || !resolver->cache)
-        return;
-    if (result->filter == NP_REBIND_BLOCK)
-        np_cache_put_blocked(resolver->cache, &key, &result->found, &life, now_ms(resolver));
-    else
-        np_cache_put(resolver->cache, &key, &resolver->packed.head, (size_t)resolver->packed_len, &life,
-                     now_ms(resolver));
+    np_recall_take(&resolver->recall, &resolver->view, result, now_ms(resolver));
 }
 
 static void answered(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
@@ -208,19 +164,13 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
 {
     struct np_resolver *resolver = ctx;
     const struct np_client *client = &ticket->client;
-    uint8_t *out = resolver->out;
-    size_t len = 0;
-    if (result->message && result->filter == NP_REBIND_BLOCK)
-        len = give_blocked(resolver, client, query, &result->found, out, sizeof resolver->out);
-    else if (result->message && resolver->packed_len > 0)
-        len = give_packed(client, query, &resolver->packed.head, 0, out);
-    if (len == 0) {
-        resolver->answers.failed++;
-        len = np_local_offline(&resolver->view, client, query, result->message ? NP_EDE_OTHER : result->ede, out,
-                               sizeof resolver->out);
-    }
-    len = pad(client, query, out, len, sizeof resolver->out);
-    np_server_reply(resolver->server, ticket, out, len);
+    struct np_recalled recalled;
+    (void)result; /* judge has seen it */
+    np_recall_give(&resolver->recall, &resolver->view, client, query, now_ms(resolver), resolver->out,
+                   sizeof resolver->out, &recalled);
+    count(resolver, query, &recalled);
+    size_t len = pad(client, query, resolver->out, recalled.len, sizeof resolver->out);
+    np_server_reply(resolver->server, ticket, resolver->out, len);
 }
 
 static void part_closed(void *ctx)
@@ -228,7 +178,7 @@ static void part_closed(void *ctx)
     struct np_resolver *resolver = ctx;
     if (--resolver->open > 0)
         return;
-    np_cache_free(resolver->cache);
+    np_recall_deinit(&resolver->recall);
     free(resolver);
 }
 
@@ -242,7 +192,7 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     np_limit_init(&resolver->limit, key);
     resolver->loop = loop;
     np_view_init(&resolver->view);
-    resolver->view.cache = 0; /* none before the first view */
+    np_recall_init(&resolver->recall);
     np_pace_init(&resolver->blocked_lines, BLOCKED_LINES, BLOCKED_LINE_MS, (int64_t)uv_now(loop));
     int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
     if (rc) {
@@ -260,32 +210,14 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     return 0;
 }
 
-/* Makes the cache fit the view that comes: its size, and nothing in it that the view would judge or ask otherwise. */
-static void fit_cache(struct np_resolver *resolver, const struct np_view *view)
-{
-    int rc = 0;
-    if (resolver->cache && (!np_rebind_same(&resolver->view, view) || !np_view_same_forwards(&resolver->view, view)))
-        np_cache_flush(resolver->cache);
-    if (view->cache == 0) {
-        np_cache_free(resolver->cache);
-        resolver->cache = NULL;
-    } else if (!resolver->cache) {
-        uint64_t key;
-        np_random_bytes(&key, sizeof key);
-        rc = np_cache_new(view->cache, key, &resolver->cache);
-    } else if (view->cache != np_cache_stats(resolver->cache)->size) {
-        rc = np_cache_resize(resolver->cache, view->cache);
-    }
-    if (rc)
-        np_warning("cache of %u bytes: %s", view->cache, np_strerror(rc));
-}
-
 int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *view)
 {
     int rc = np_forward_set_upstreams(resolver->forward, view);
     if (rc)
         return rc;
-    fit_cache(resolver, view);
+    rc = np_recall_fit(&resolver->recall, &resolver->view, view);
+    if (rc)
+        np_warning("cache of %u bytes: %s", view->cache, np_strerror(rc));
     resolver->view = *view;
     np_limit_set_rate(&resolver->limit, view->rate_limit);
     if (np_view_admit(view, &resolver->admit))
@@ -342,8 +274,8 @@ void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_
     out_stats->answers = resolver->answers;
     out_stats->server = *np_server_stats(resolver->server);
     out_stats->forward = *np_forward_stats(resolver->forward);
-    if (resolver->cache)
-        out_stats->cache = *np_cache_stats(resolver->cache);
+    if (resolver->recall.cache)
+        out_stats->cache = *np_cache_stats(resolver->recall.cache);
     out_stats->inflight = np_forward_inflight(resolver->forward);
     out_stats->upstream_count = np_forward_upstreams(resolver->forward, out_stats->upstreams, NP_STATS_UPSTREAMS_MAX);
     blocked_stats(resolver, out_stats);

@@ -27,7 +27,7 @@
 #define NP_STATS_UPSTREAMS_MAX 40           /* eight for everything, and one of each forwarded zone */
 
 /* Queries by what became of them. Each is in one of own, special, cached, forwarded, errors, dropped, truncated and
- * over_rate; blocked is an end of cached and forwarded ones, failed of forwarded ones. */
+ * over_rate; blocked and failed are ends of cached and forwarded ones. */
 struct np_stats_answers {
     uint64_t own, special, cached, errors, dropped, forwarded, blocked, failed;
     uint64_t truncated, over_rate; /* over the client's rate: told to come over TCP, and not answered at all */

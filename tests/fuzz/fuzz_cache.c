@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum np_response_verdict verdict = np_response_check(&asked, data, size);
     if (verdict != NP_RESPONSE_GOOD && verdict != NP_RESPONSE_FAILED)
         return 0;
-    long len = np_packed_make(data, size, !(mode & 0x20), &packed, sizeof packed, &life);
+    long len = np_packed_make(data, size, !(mode & 0x20), mode & 8, &packed, sizeof packed, &life);
     require(len > 0, "a good answer is packed");
     require((life.kind == NP_PACKED_POSITIVE || life.kind == NP_PACKED_NEGATIVE) == (life.ttl_s > 0), "life");
     require(life.ttl_s <= (life.kind == NP_PACKED_NEGATIVE ? NP_PACKED_NEGATIVE_MAX : NP_PACKED_TTL_MAX), "cap");
@@ -107,14 +107,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int n = np_query_write(packet, sizeof packet, 7, NP_FLAG_RD, &walk.qname, walk.qtype, mode & 1, mode & 2);
     require(n > 0 && np_query_parse(packet, (size_t)n, &query) == NP_QUERY_GOOD, "query");
     struct np_cache_found found;
-    np_cache_find(cache, &key, START_MS + (int64_t)age_s * 1000, &found);
+    np_cache_find(cache, &key, false, START_MS + (int64_t)age_s * 1000, &found);
     require(found.state == NP_CACHE_MISS || (len <= NP_CACHE_ANSWER_MAX && age_s < life.ttl_s), "kept too long");
     if (found.state == NP_CACHE_MISS) {
         require(life.ttl_s == 0 || age_s >= life.ttl_s || len > NP_CACHE_ANSWER_MAX, "lost");
         return 0;
     }
     require(found.age_s == age_s, "age");
-    struct np_packed_how how = {.age_s = found.age_s, .ad = (mode & 8) != 0, .ede = NP_EDE_NONE};
+    struct np_packed_how how = {.age_s = found.age_s, .ede = NP_EDE_NONE};
     size_t limit = mode & 4 ? NP_DNS_MESSAGE_MAX : mode & 0x10 ? NP_DNS_UDP_MAX : NP_DNS_UDP_PLAIN;
     size_t out_len = np_packed_write(found.packed, &query, &how, out, limit);
     require(out_len > 0 && out_len <= limit, "size");

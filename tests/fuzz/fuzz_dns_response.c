@@ -68,9 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum np_response_verdict verdict = np_response_check(&asked, data, size);
     int n = np_query_write(packet, sizeof packet, 7, NP_FLAG_RD, &walk.qname, walk.qtype, mode & 1, mode & 2);
     require(n > 0 && np_query_parse(packet, (size_t)n, &query) == NP_QUERY_GOOD, "query");
-    struct np_packed_how how = {.ad = (mode & 8) != 0, .ede = NP_EDE_NONE};
+    struct np_packed_how how = {.ede = NP_EDE_NONE};
     size_t limit = mode & 4 ? NP_DNS_MESSAGE_MAX : mode & 0x10 ? NP_DNS_UDP_MAX : NP_DNS_UDP_PLAIN;
-    long packed_len = np_packed_make(data, size, filter == NP_REBIND_PASS, &packed, sizeof packed, NULL);
+    long packed_len = np_packed_make(data, size, filter == NP_REBIND_PASS, mode & 8, &packed, sizeof packed, NULL);
     size_t len = packed_len > 0 ? np_packed_write(&packed.head, &query, &how, out, limit) : 0;
     require(len <= limit, "size");
     if (verdict == NP_RESPONSE_GOOD || verdict == NP_RESPONSE_FAILED)

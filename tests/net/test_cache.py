@@ -9,7 +9,7 @@ import dns.rcode
 import dns.rrset
 
 from lab.waiting import wait_until
-from resolver_process import VIEW, edes, texts
+from resolver_process import OFFLINE_S, VIEW, edes, texts
 from upstream import good, reply
 
 
@@ -161,3 +161,96 @@ def test_cache_option(start, upstream):
     resolver.ask('www.example')
     resolver.ask('www.example')
     assert len(server.seen) == 2
+
+
+# When there is no answer.
+
+class Moody:
+    """An upstream that does as it is told: 'good', 'servfail' or 'silent', each answer with its own number in it."""
+
+    def __init__(self, ttl=1):
+        self.mood, self.ttl, self.answers = 'good', ttl, 0
+
+    def __call__(self, query, over_tcp):
+        if self.mood == 'silent':
+            return []
+        if self.mood == 'servfail':
+            return [reply(query, rcode=dns.rcode.SERVFAIL)]
+        self.answers += 1
+        return [reply(query, f'{query.question[0].name} {self.ttl} A 198.51.100.{self.answers}')]
+
+
+def address(answer):
+    return [str(rdata) for rrset in answer.answer for rdata in rrset]
+
+
+def until_expired(resolver, server, name):
+    """Asks until the answer from the cache has run out, and so until the upstream was asked again."""
+    before = len(server.seen)
+    wait_until(lambda: resolver.ask(name) and len(server.seen) > before, what='the TTL has passed')
+
+
+def test_failures_are_remembered(start, upstream):
+    mood = Moody(ttl=60)
+    server = upstream(mood)
+    resolver = start(upstreams=[server.address])
+    mood.mood = 'servfail'
+    assert edes(resolver.ask('www.example', use_edns=0)) == []
+
+    def remembered():
+        asked = len(server.seen)
+        answer = resolver.ask('www.example', use_edns=0)
+        assert answer.rcode() == dns.rcode.SERVFAIL and edes(answer) == ([13] if len(server.seen) == asked else [])
+        return len(server.seen) == asked
+    wait_until(remembered, what='an answer without asking')
+    asked = len(server.seen)
+    assert resolver.ask('www.example', 'AAAA', use_edns=0).rcode() == dns.rcode.SERVFAIL
+    assert len(server.seen) > asked, 'another type is another question'
+    mood.mood = 'good'
+    wait_until(lambda: resolver.ask('www.example').answer, what='it is asked again after a moment')
+
+
+def test_nobody_there_is_remembered(start, upstream):
+    mood = Moody()
+    server = upstream(mood)
+    resolver = start(upstreams=[server.address])
+    mood.mood = 'silent'
+    assert edes(resolver.ask('www.example', use_edns=0)) == [22]
+    asked = len(server.seen)
+    begin = time.monotonic()
+    answer = resolver.ask('www.example', use_edns=0)
+    assert answer.rcode() == dns.rcode.SERVFAIL and edes(answer) == [22]
+    assert len(server.seen) == asked or time.monotonic() - begin > 0.9
+
+
+def test_stale_when_the_upstream_fails(start, upstream):
+    mood = Moody()
+    server = upstream(mood)
+    resolver = start(upstreams=[server.address])
+    resolver.ask('www.example')
+    until_expired(resolver, server, 'www.example')
+    mood.mood = 'servfail'
+    want = f'198.51.100.{mood.answers}'
+    answer = wait_until(lambda: [a for a in [resolver.ask('www.example', use_edns=0)] if edes(a)], what='stale')[0]
+    assert answer.rcode() == dns.rcode.NOERROR and edes(answer) == [3] and address(answer) == [want] and ttl_of(answer) == [30]
+    assert resolver.ask('never.example').rcode() == dns.rcode.SERVFAIL
+    mood.mood = 'good'
+    wait_until(lambda: address(resolver.ask('www.example')) != [want], what='the answer comes anew')
+    assert edes(resolver.ask('www.example', use_edns=0)) == []
+
+
+def test_stale_when_the_upstream_is_silent(start, upstream):
+    mood = Moody()
+    server = upstream(mood)
+    resolver = start(upstreams=[server.address])
+    resolver.ask('www.example')
+    until_expired(resolver, server, 'www.example')
+    mood.mood = 'silent'
+    want = f'198.51.100.{mood.answers}'
+    answer = wait_until(lambda: [a for a in [resolver.ask('www.example', use_edns=0)] if edes(a)], what='stale')[0]
+    assert edes(answer) == [3] and address(answer) == [want]
+    begin = time.monotonic()
+    assert edes(resolver.ask('www.example', use_edns=0)) == [3]
+    assert time.monotonic() - begin < OFFLINE_S
+    mood.mood = 'good'
+    wait_until(lambda: address(resolver.ask('www.example')) != [want], what='the answer comes anew')

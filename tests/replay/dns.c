@@ -190,7 +190,7 @@ static void finish(struct box *box, const uint8_t *message, size_t len)
                                            NP_DNS_UDP_MAX);
     else if (np_rebind_check(&box->view, message, len, NULL) == NP_REBIND_BLOCK)
         box->answer_len = np_local_blocked(&box->view, &client, &q->query, box->answer, NP_DNS_UDP_MAX);
-    else if (np_packed_make(message, len, true, &box->packed, sizeof box->packed, NULL) > 0)
+    else if (np_packed_make(message, len, true, false, &box->packed, sizeof box->packed, NULL) > 0)
         box->answer_len = np_packed_write(&box->packed.head, &q->query, &how, box->answer, NP_DNS_UDP_MAX);
 }
 

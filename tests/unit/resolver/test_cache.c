@@ -17,6 +17,8 @@
 struct bench {
     struct np_cache *cache;
     int64_t now_ms;
+    bool offline;
+    struct np_cache_found found; /* by the last get */
     struct np_name qname;
     struct np_query query;
     uint8_t packet[512], message[8192 + 512], out[8192 + 512];
@@ -74,30 +76,62 @@ static void put(struct bench *b, const char *name, bool dnssec_ok, uint16_t rcod
     if (count == 0)
         np_answer_soa(&answer, NP_SECTION_AUTHORITY, &zone, ttl, &zone, &zone, 1, timers);
     size_t n = np_answer_finish(&answer);
-    long len = np_packed_make(b->message, n, true, &b->packed, sizeof b->packed, &life);
+    long len = np_packed_make(b->message, n, true, true, &b->packed, sizeof b->packed, &life);
     assert_true(len > 0);
     np_cache_put(b->cache, &key, &b->packed.head, (size_t)len, &life, b->now_ms);
 }
 
-/* What a client gets from the cache, as text; "-" for a miss. */
-static const char *get(struct bench *b, const char *name, uint16_t type, bool dnssec_ok, bool cd)
+/* What was found, as text: "-" for a miss, with "stale" or "failed" before the answer. */
+static const char *describe(struct bench *b, const char *name, uint16_t type, bool dnssec_ok)
 {
-    struct np_cache_key key = key_of(b, name, type, dnssec_ok, cd);
-    struct np_cache_found found;
     char text[NP_ADDR_TEXT_MAX];
-    np_cache_find(b->cache, &key, b->now_ms, &found);
-    if (found.state == NP_CACHE_MISS)
+    if (b->found.state == NP_CACHE_MISS)
         return "-";
-    if (!found.packed) {
+    if (b->found.is_blocked || !b->found.packed) {
         b->dump.len = 0;
-        dump_add(&b->dump, "blocked %s", np_addr_format(&found.blocked, text));
+        if (b->found.is_blocked)
+            dump_add(&b->dump, "blocked %s", np_addr_format(&b->found.blocked, text));
+        else
+            dump_add(&b->dump, "failed %d", b->found.ede);
         return b->dump.text;
     }
     ask(b, name, type, dnssec_ok);
-    struct np_packed_how how = {.age_s = found.age_s, .ede = NP_EDE_NONE};
-    size_t n = np_packed_write(found.packed, &b->query, &how, b->out, sizeof b->out);
+    struct np_packed_how how = {.age_s = b->found.age_s, .ede = NP_EDE_NONE};
+    if (b->found.state == NP_CACHE_STALE)
+        how.fixed_s = NP_CACHE_STALE_TTL_S;
+    size_t n = np_packed_write(b->found.packed, &b->query, &how, b->out, sizeof b->out);
     assert_true(n > 0);
     return dump_message(&b->dump, b->out, n);
+}
+
+static const char *get(struct bench *b, const char *name, uint16_t type, bool dnssec_ok, bool cd)
+{
+    struct np_cache_key key = key_of(b, name, type, dnssec_ok, cd);
+    np_cache_find(b->cache, &key, b->offline, b->now_ms, &b->found);
+    return describe(b, name, type, dnssec_ok);
+}
+
+/* The same for what is wanted most often. */
+static enum np_cache_state find(struct bench *b, const char *name)
+{
+    (void)get(b, name, NP_RR_A, false, false);
+    return b->found.state;
+}
+
+static enum np_cache_state find_stale(struct bench *b, const char *name)
+{
+    struct np_cache_key key = key_of(b, name, NP_RR_A, false, false);
+    np_cache_find_stale(b->cache, &key, b->now_ms, &b->found);
+    return b->found.state;
+}
+
+/* The question fails: said by an upstream with SERVFAIL, or by nobody. */
+static void fail_question(struct bench *b, const char *name, bool said)
+{
+    struct np_cache_key key = key_of(b, name, NP_RR_A, false, false);
+    long len = np_packed_empty(&b->qname, NP_RCODE_SERVFAIL, &b->packed, sizeof b->packed);
+    np_cache_fail(b->cache, &key, said ? &b->packed.head : NULL, said ? (size_t)len : 0, NP_EDE_NETWORK_ERROR,
+                  b->now_ms);
 }
 
 static void test_key(void **state)
@@ -259,12 +293,245 @@ static void test_flood(void **state)
     assert_true(stats->evicted > 150000);
 }
 
+static void test_stale(void **state)
+{
+    struct bench *b = *state;
+    put(b, "www.example", false, 0, 1, 60);
+    put(b, "none.example", false, NP_RCODE_NXDOMAIN, 0, 60);
+    b->now_ms += 60 * SECOND;
+    /* While upstreams answer, nothing stale is found by itself. */
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+    assert_int_equal(find_stale(b, "www.example"), NP_CACHE_STALE);
+    assert_int_equal(find_stale(b, "none.example"), NP_CACHE_STALE);
+    assert_int_equal(find_stale(b, "other.example"), NP_CACHE_MISS);
+    /* After a failure it is, until the next try; the failure itself is not told. */
+    fail_question(b, "www.example", true);
+    assert_string_equal(get(b, "www.example", NP_RR_A, false, false),
+                        "NOERROR rd ra www.example A; AN www.example A 30 192.0.0.1");
+    assert_false(b->found.refresh);
+    b->now_ms += 2 * SECOND;
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+    /* When it is late others do not wait either. */
+    struct np_cache_key key = key_of(b, "www.example", NP_RR_A, false, false);
+    np_cache_late(b->cache, &key, b->now_ms);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_STALE);
+    b->now_ms += NP_CACHE_LATE_S * SECOND;
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+    /* It comes anew. */
+    np_cache_late(b->cache, &key, b->now_ms);
+    put(b, "www.example", false, 0, 2, 60);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+    /* A day after its end it is too old. */
+    b->now_ms += (60 + NP_CACHE_STALE_S - 1) * SECOND;
+    assert_int_equal(find_stale(b, "www.example"), NP_CACHE_STALE);
+    b->now_ms += SECOND;
+    assert_int_equal(find_stale(b, "www.example"), NP_CACHE_MISS);
+    fail_question(b, "www.example", false);
+    assert_int_equal(find_stale(b, "www.example"), NP_CACHE_MISS);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_FAILURE);
+    assert_int_equal(np_cache_stats(b->cache)->stale, 5);
+}
+
+/* Nobody waits for upstreams that are known to be away; they are looked for now and then all the same. */
+static void test_offline(void **state)
+{
+    struct bench *b = *state;
+    unsigned refreshes = 0;
+    put(b, "www.example", false, 0, 1, 60);
+    b->offline = true;
+    assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+    b->now_ms += 60 * SECOND;
+    for (int i = 0; i < 1000; i++, b->now_ms += 10) {
+        assert_int_equal(find(b, "www.example"), NP_CACHE_STALE);
+        refreshes += b->found.refresh;
+    }
+    assert_in_range(refreshes, 5, 10);
+    assert_int_equal(find(b, "other.example"), NP_CACHE_MISS);
+    b->offline = false;
+    np_cache_forgive(b->cache);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+}
+
+/* For how many seconds from now on the failure is remembered. */
+static int64_t remembered_s(struct bench *b, const char *name)
+{
+    int64_t begin_ms = b->now_ms;
+    while (find(b, name) != NP_CACHE_MISS)
+        b->now_ms += 100;
+    return (b->now_ms - begin_ms) / SECOND;
+}
+
+/* RFC 9520 section 3.2: at least a second, longer each time, never over five minutes. */
+static void test_failures(void **state)
+{
+    struct bench *b = *state;
+    static const int64_t said[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 299, 299}, nobody[] = {1, 2, 4, 4, 4};
+    for (int64_t offset = 0; offset < SECOND; offset += 333) { /* whatever part of a second it is */
+        b->now_ms = b->now_ms / SECOND * SECOND + SECOND + offset;
+        np_cache_flush(b->cache);
+        for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+            fail_question(b, "bad.example", true);
+            assert_string_equal(get(b, "bad.example", NP_RR_A, false, false), "SERVFAIL rd ra bad.example A");
+            assert_in_range(remembered_s(b, "bad.example"), said[i], said[i] + 1);
+        }
+        for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
+            fail_question(b, "gone.example", false);
+            assert_string_equal(get(b, "gone.example", NP_RR_A, false, false), "failed 23");
+            assert_in_range(remembered_s(b, "gone.example"), nobody[i], nobody[i] + 1);
+        }
+    }
+    assert_string_equal(get(b, "gone.example", NP_RR_AAAA, false, false), "-");
+    assert_string_equal(get(b, "gone.example", NP_RR_A, true, false), "-");
+    /* Five minutes later it begins anew. */
+    fail_question(b, "bad.example", true);
+    b->now_ms += 600 * SECOND + SECOND;
+    fail_question(b, "bad.example", true);
+    assert_in_range(remembered_s(b, "bad.example"), 1, 2);
+    /* An answer ends it. */
+    fail_question(b, "bad.example", true);
+    put(b, "bad.example", false, 0, 1, 60);
+    assert_int_equal(find(b, "bad.example"), NP_CACHE_FRESH);
+    b->now_ms += 60 * SECOND;
+    np_cache_flush(b->cache);
+    fail_question(b, "bad.example", true);
+    assert_in_range(remembered_s(b, "bad.example"), 1, 2);
+}
+
+/* When an upstream comes back nothing bad is remembered. */
+static void test_forgiving(void **state)
+{
+    struct bench *b = *state;
+    for (int i = 0; i < 8; i++) {
+        fail_question(b, "bad.example", true);
+        b->now_ms += 200 * SECOND;
+    }
+    fail_question(b, "bad.example", true);
+    put(b, "www.example", false, 0, 1, 1);
+    b->now_ms += SECOND;
+    fail_question(b, "www.example", false);
+    assert_int_equal(find(b, "bad.example"), NP_CACHE_FAILURE);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_STALE);
+    np_cache_forgive(b->cache);
+    assert_int_equal(find(b, "bad.example"), NP_CACHE_MISS);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+    fail_question(b, "bad.example", true);
+    assert_in_range(remembered_s(b, "bad.example"), 1, 2);
+}
+
+/* What an upstream says at length about a failure is not kept, only its RCODE. */
+static void test_long_failure(void **state)
+{
+    struct bench *b = *state;
+    struct np_cache_key key = key_of(b, "bad.example", NP_RR_A, false, false);
+    struct np_answer answer;
+    ask(b, "bad.example", NP_RR_A, false);
+    np_answer_start(&answer, &b->query, b->message, sizeof b->message, NP_FLAG_RA);
+    answer.rcode = NP_RCODE_REFUSED;
+    for (int i = 0; i < 100; i++)
+        np_answer_rr(&answer, NP_SECTION_ANSWER, &b->qname, NP_RR_A, 60, "abcd", 4);
+    size_t n = np_answer_finish(&answer);
+    long len = np_packed_make(b->message, n, true, false, &b->packed, sizeof b->packed, NULL);
+    assert_true(len > 1000);
+    np_cache_fail(b->cache, &key, &b->packed.head, (size_t)len, NP_EDE_NONE, b->now_ms);
+    assert_string_equal(get(b, "bad.example", NP_RR_A, false, false), "REFUSED rd ra bad.example A");
+    assert_in_range(np_cache_stats(b->cache)->bytes, 1, 128);
+}
+
+/* In the last tenth of its TTL, when it was asked for before, and once. */
+static void test_prefetch(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        uint32_t ttl;
+        unsigned uses; /* before */
+        int64_t at_s;
+        bool refresh;
+    } rows[] = {
+        {100, 2, 89, false}, {100, 2, 90, true},       {100, 2, 99, true},      {100, 1, 95, true},
+        {100, 0, 95, false}, {10, 2, 8, false},        {10, 2, 9, true},        {9, 2, 8, false},
+        {1, 2, 0, false},    {86400, 2, 77759, false}, {86400, 2, 77760, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        np_cache_flush(b->cache);
+        put(b, "www.example", false, 0, 1, rows[i].ttl);
+        for (unsigned k = 0; k < rows[i].uses; k++)
+            assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+        b->now_ms += rows[i].at_s * SECOND;
+        assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+        if (b->found.refresh != rows[i].refresh)
+            fail_msg("row %zu", i);
+        assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+        assert_false(b->found.refresh && rows[i].refresh); /* one in flight */
+    }
+    assert_int_equal(np_cache_stats(b->cache)->prefetches, 6);
+    /* It failed: again after a while, and the answer is good until its end. */
+    np_cache_flush(b->cache);
+    put(b, "www.example", false, 0, 1, 100);
+    (void)find(b, "www.example");
+    b->now_ms += 90 * SECOND;
+    (void)find(b, "www.example");
+    assert_true(b->found.refresh);
+    fail_question(b, "www.example", false);
+    assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+    assert_false(b->found.refresh);
+    b->now_ms += 2 * SECOND;
+    assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
+    assert_true(b->found.refresh);
+    /* It came: from the beginning. */
+    put(b, "www.example", false, 0, 1, 100);
+    (void)find(b, "www.example");
+    assert_false(b->found.refresh);
+}
+
+/* Another filter: what was judged before is doubtful until it was looked at again. */
+static void test_doubt(void **state)
+{
+    struct bench *b = *state;
+    put(b, "a.example", false, 0, 1, 60);
+    put(b, "b.example", false, 0, 1, 60);
+    (void)find(b, "a.example");
+    assert_false(b->found.doubtful);
+    np_cache_doubt(b->cache);
+    (void)find(b, "a.example");
+    assert_true(b->found.doubtful);
+    struct np_cache_key key = key_of(b, "a.example", NP_RR_A, false, false);
+    np_cache_judged(b->cache, &key, true);
+    (void)find(b, "a.example");
+    assert_false(b->found.doubtful);
+    key = key_of(b, "b.example", NP_RR_A, false, false);
+    np_cache_judged(b->cache, &key, false);
+    assert_int_equal(find(b, "b.example"), NP_CACHE_MISS);
+    b->now_ms += 60 * SECOND;
+    np_cache_doubt(b->cache);
+    assert_int_equal(find_stale(b, "a.example"), NP_CACHE_STALE);
+    assert_true(b->found.doubtful);
+    put(b, "a.example", false, 0, 1, 60);
+    (void)find(b, "a.example");
+    assert_false(b->found.doubtful);
+    for (int i = 0; i < UINT16_MAX; i++) /* the numbers come round */
+        np_cache_doubt(b->cache);
+    assert_int_equal(find(b, "a.example"), NP_CACHE_MISS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_key),     TEST(test_ageing),    TEST(test_negative),         TEST(test_not_kept),
-        TEST(test_blocked), TEST(test_replacing), TEST(test_flush_and_resize), TEST(test_flood),
+        TEST(test_key),
+        TEST(test_ageing),
+        TEST(test_negative),
+        TEST(test_not_kept),
+        TEST(test_blocked),
+        TEST(test_replacing),
+        TEST(test_flush_and_resize),
+        TEST(test_flood),
+        TEST(test_stale),
+        TEST(test_offline),
+        TEST(test_failures),
+        TEST(test_forgiving),
+        TEST(test_long_failure),
+        TEST(test_prefetch),
+        TEST(test_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

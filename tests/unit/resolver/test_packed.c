@@ -37,8 +37,8 @@ static const char *show(struct showing *r, const void *message, size_t len, uint
 {
     size_t n = dump_query(r->packet, "WWW.example", NP_RR_A, flags, edns, dnssec);
     assert_int_equal(np_query_parse(r->packet, n, &r->query), NP_QUERY_GOOD);
-    struct np_packed_how how = {.ad = pass.ad, .ede = NP_EDE_NONE};
-    if (np_packed_make(message, len, pass.additional, &r->packed, sizeof r->packed, NULL) < 0)
+    struct np_packed_how how = {.ede = NP_EDE_NONE};
+    if (np_packed_make(message, len, pass.additional, pass.ad, &r->packed, sizeof r->packed, NULL) < 0)
         return "malformed";
     n = np_packed_write(&r->packed.head, &r->query, &how, r->out, limit);
     if (n == 0)
@@ -237,7 +237,7 @@ static void test_life(void **state)
             add(&b, NP_SECTION_AUTHORITY, "example", NP_RR_NS, 300, "\2ns\0", 4);
         if (rows[i].soa_ttl || rows[i].soa_minimum)
             add_soa(&b, rows[i].soa_ttl, rows[i].soa_minimum);
-        long n = np_packed_make(b.bytes, b.w.pos, true, packed, sizeof *packed, &life);
+        long n = np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, &life);
         if (n <= 0 || life.kind != rows[i].kind || life.ttl_s != rows[i].ttl)
             fail_msg("row %zu: %ld, kind %d, ttl %u", i, n, life.kind, life.ttl_s);
     }
@@ -253,11 +253,11 @@ static void test_life_of_any(void **state)
     struct np_packed_life life;
     begin(&b, 0, NP_RR_ANY);
     add(&b, NP_SECTION_ANSWER, "@", NP_RR_HINFO, 50, "\0\0", 2);
-    assert_true(np_packed_make(b.bytes, b.w.pos, true, packed, sizeof *packed, &life) > 0);
+    assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, &life) > 0);
     assert_int_equal(life.kind, NP_PACKED_POSITIVE);
     begin(&b, 0, NP_RR_CNAME);
     add(&b, NP_SECTION_ANSWER, "@", NP_RR_CNAME, 50, "\1a\0", 3);
-    assert_true(np_packed_make(b.bytes, b.w.pos, true, packed, sizeof *packed, &life) > 0);
+    assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, &life) > 0);
     assert_int_equal(life.kind, NP_PACKED_POSITIVE);
     assert_int_equal(life.ttl_s, 50);
     test_free(packed);
@@ -289,7 +289,7 @@ static void test_ageing(void **state)
     add(&b, NP_SECTION_ADDITIONAL, "ns", NP_RR_A, 50, "abcd", 4);
     np_write_bytes(&b.w, "\0\0\51\20\0\0\0\200\0\0\6\0\17\0\2\0\6", 17);
     np_write_u16_at(&b.w, 10, 2);
-    assert_true(np_packed_make(b.bytes, b.w.pos, true, packed, sizeof *packed, &life) > 0);
+    assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, &life) > 0);
     assert_int_equal(life.ttl_s, 40);
     static const struct {
         uint32_t age, fixed;
@@ -321,7 +321,7 @@ static void test_negative_soa(void **state)
     union packed *packed = test_malloc(sizeof *packed);
     begin(&b, NP_RCODE_NXDOMAIN, NP_RR_A);
     add_soa(&b, 900, 60);
-    assert_true(np_packed_make(b.bytes, b.w.pos, true, packed, sizeof *packed, NULL) > 0);
+    assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, NULL) > 0);
     assert_string_equal(aged(r, packed, 7, 0, NP_EDE_NONE),
                         "NXDOMAIN rd ra WWW.example A; AU example SOA 53 . . 0 0 0 0 60; AD . OPT 1232 00008000 ");
     test_free(packed);
@@ -362,7 +362,7 @@ static void test_pointers_into_ttls(void **state)
         uint8_t message[256] = HEAD("\201\200", "\0", "\0", "\0") QUESTION;
         memcpy(message + 29, rows[i].records, rows[i].len);
         message[7] = rows[i].count;
-        long n = np_packed_make(message, 29 + rows[i].len, true, packed, sizeof *packed, &life);
+        long n = np_packed_make(message, 29 + rows[i].len, true, true, packed, sizeof *packed, &life);
         if (n <= 0 || (life.kind == NP_PACKED_POSITIVE) != rows[i].kept)
             fail_msg("row %zu: %ld kind %d", i, n, life.kind);
         assert_string_not_equal(aged(r, packed, 0, 0, NP_EDE_NONE), "nothing");
@@ -387,13 +387,13 @@ static void test_largest(void **state)
     for (size_t i = 0; i < RECORDS; i++)
         np_write_bytes(&w, "\0\377\377\0\1\0\0\1\0\0\0", 11);
     assert_int_equal(w.error, 0);
-    long n = np_packed_make(message, w.pos, true, packed, sizeof *packed, NULL);
+    long n = np_packed_make(message, w.pos, true, true, packed, sizeof *packed, NULL);
     assert_in_range(n, RECORDS * 13, NP_PACKED_MAX);
     copy = test_malloc((size_t)n);
     for (long size = 0; size < n; size += size < 100 ? 1 : 1009)
-        assert_int_equal(np_packed_make(message, w.pos, true, copy, (size_t)size, NULL), NP_E_LIMIT);
-    assert_int_equal(np_packed_make(message, w.pos, true, copy, (size_t)n - 1, NULL), NP_E_LIMIT);
-    assert_int_equal(np_packed_make(message, w.pos, true, copy, (size_t)n, NULL), n);
+        assert_int_equal(np_packed_make(message, w.pos, true, true, copy, (size_t)size, NULL), NP_E_LIMIT);
+    assert_int_equal(np_packed_make(message, w.pos, true, true, copy, (size_t)n - 1, NULL), NP_E_LIMIT);
+    assert_int_equal(np_packed_make(message, w.pos, true, true, copy, (size_t)n, NULL), n);
     test_free(copy);
     test_free(packed);
     test_free(message);
