@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
+#include "resolver/rdata.h"
 
 #define FLAG_OPCODE    0x7800u
 #define RCODE_MASK     0x000fu
@@ -15,6 +16,8 @@ static enum np_response_verdict check_body(struct np_walk *walk, const struct np
     unsigned rcode = walk->flags & RCODE_MASK;
     int more;
     while ((more = np_walk_next(walk, &rr)) > 0) {
+        if (rr.type != NP_RR_OPT && !np_rdata_is_sound(walk->reader.data, walk->reader.size, &rr))
+            return NP_RESPONSE_BROKEN;
         if (rr.type != NP_RR_OPT)
             continue;
         if (rr.section != NP_SECTION_ADDITIONAL || opt || rr.owner.len != 1)

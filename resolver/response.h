@@ -1,5 +1,5 @@
-/* response: what comes back from an upstream: is it the answer to what was asked, and what does it mean. Pure; the bytes
- * are hostile. How it is given to clients is packed.h's business. */
+/* response: what comes back from an upstream: is it the answer to what was asked, and what does it mean. Pure; the
+ * bytes are hostile. How it is given to clients is packed.h's business. */
 #ifndef RESOLVER_RESPONSE_H
 #define RESOLVER_RESPONSE_H
 
@@ -22,7 +22,7 @@ struct np_asked {
 enum np_response_verdict {
     NP_RESPONSE_GOOD,      /* an answer: NOERROR, NXDOMAIN or YXDOMAIN, well-formed and complete */
     NP_RESPONSE_FAILED,    /* an answer that another upstream may better: SERVFAIL, REFUSED, ... (well-formed) */
-    NP_RESPONSE_BROKEN,    /* from the right place to the right question, but malformed */
+    NP_RESPONSE_BROKEN,    /* from the right place to the right question, but malformed (resolver/rdata.h included) */
     NP_RESPONSE_TRUNCATED, /* TC over UDP: ask again over TCP */
     NP_RESPONSE_CASE,      /* right but for the letters' case: ask again over TCP */
     NP_RESPONSE_NO_EDNS,   /* FORMERR or NOTIMP to a query with an OPT, without one (RFC 6891 section 7) */

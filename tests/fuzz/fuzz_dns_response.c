@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "resolver/packed.h"
+#include "resolver/rdata.h"
 #include "resolver/rebind.h"
 #include "resolver/response.h"
 
@@ -19,16 +20,19 @@ static void require(int condition, const char *what)
     abort();
 }
 
-/* Counts records by section; the filter must find nothing private in what a client is given. */
-static void check_rewritten(const struct np_view *view, const uint8_t *out, size_t len, bool filtered)
+/* Counts records by section; of a good answer each is sound; the filter must find nothing private in what a client is
+ * given. */
+static void check_rewritten(const struct np_view *view, const uint8_t *out, size_t len, bool good, bool filtered)
 {
     struct np_walk walk;
     struct np_rr rr;
     int more;
     require(np_walk_start(&walk, out, len) == 0, "question");
     require((walk.flags & NP_FLAG_QR) && !(walk.flags & (NP_FLAG_AA | 0x40)), "flags");
-    while ((more = np_walk_next(&walk, &rr)) > 0)
+    while ((more = np_walk_next(&walk, &rr)) > 0) {
         require(rr.type != NP_RR_OPT || rr.section == NP_SECTION_ADDITIONAL, "OPT");
+        require(!good || np_rdata_is_sound(out, len, &rr), "rdata");
+    }
     require(more == 0, "records");
     if (filtered)
         require(np_rebind_check(view, out, len, NULL) == NP_REBIND_PASS, "filter");
@@ -73,9 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     long packed_len = np_packed_make(data, size, filter == NP_REBIND_PASS, mode & 8, &packed, sizeof packed, NULL);
     size_t len = packed_len > 0 ? np_packed_write(&packed.head, &query, &how, out, limit) : 0;
     require(len <= limit, "size");
-    if (verdict == NP_RESPONSE_GOOD || verdict == NP_RESPONSE_FAILED)
-        require(len > 0, "a good response can be given on");
+    bool good = verdict == NP_RESPONSE_GOOD || verdict == NP_RESPONSE_FAILED;
+    require(!good || len > 0, "a good response can be given on");
     if (len > 0)
-        check_rewritten(&view, out, len, filter != NP_REBIND_BLOCK);
+        check_rewritten(&view, out, len, good, filter != NP_REBIND_BLOCK);
     return 0;
 }
