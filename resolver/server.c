@@ -137,6 +137,7 @@ int np_server_add(struct np_server *server, int fd, bool tcp)
     *listener = (struct listener){
         .server = server, .fd = fd, .tcp = tcp, .index = (uint32_t)index, .serial = (uint32_t)++server->serial};
     listener->local = np_endpoint_from_sockaddr((struct sockaddr *)&sa);
+    listener->wildcard = np_addr_classify(&listener->local.addr) == NP_ADDR_UNSPECIFIED;
     rc = uv_poll_init(server->loop, &listener->poll, fd);
     if (rc) {
         free(listener);

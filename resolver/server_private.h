@@ -21,7 +21,8 @@ struct listener {
     uv_poll_t poll;
     int fd;
     bool tcp;
-    bool paused; /* out of descriptors: listens again at the next tick */
+    bool wildcard; /* bound to no address of its own */
+    bool paused;   /* out of descriptors: listens again at the next tick */
     struct np_endpoint local;
     uint32_t index;  /* in server->listeners */
     uint32_t serial; /* tells a listener from an earlier one in the same place */

@@ -5,11 +5,15 @@
 #include "resolver/base/ingress.h"
 #include "resolver/server_private.h"
 
-/* The answer's source address. The interface is named only where the address means nothing without it: elsewhere the
- * routing table knows better, for a client behind a router that is reached by another way. Returns the length used. */
-static size_t write_pktinfo(const struct np_client *client, void *control)
+/* The answer's source address, where the socket is bound to none: where it is, the kernel takes that, and a control
+ * message would only cost it a look whether the address is ours. The interface is named only where the address means
+ * nothing without it: elsewhere the routing table knows better, for a client behind a router that is reached by another
+ * way. Returns the length used. */
+static size_t write_pktinfo(const struct listener *listener, const struct np_client *client, void *control)
 {
     struct cmsghdr *cmsg = control;
+    if (!listener->wildcard)
+        return 0;
     if (client->local.family == AF_INET) {
         struct in_pktinfo info = {0};
         memcpy(&info.ipi_spec_dst, client->local.bytes, 4);
@@ -87,7 +91,7 @@ static bool serve_packet(struct listener *listener, unsigned i, unsigned out)
     batch->out_iov[out].iov_len = (size_t)len;
     answer->msg_name = header->msg_name;
     answer->msg_namelen = header->msg_namelen;
-    answer->msg_controllen = write_pktinfo(client, &batch->out_control[out]);
+    answer->msg_controllen = write_pktinfo(listener, client, &batch->out_control[out]);
     answer->msg_control = answer->msg_controllen > 0 ? &batch->out_control[out] : NULL;
     return true;
 }
@@ -145,7 +149,7 @@ void np_server_udp_reply(struct listener *listener, const struct np_client *clie
     struct iovec iov = {(void *)(uintptr_t)message, len};
     struct msghdr header = {.msg_name = &peer, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
     header.msg_namelen = np_endpoint_to_sockaddr(&client->remote, &peer);
-    header.msg_controllen = write_pktinfo(client, &control);
+    header.msg_controllen = write_pktinfo(listener, client, &control);
     if (header.msg_controllen == 0)
         header.msg_control = NULL;
     if (sendmsg(listener->fd, &header, MSG_DONTWAIT) < 0)

@@ -431,12 +431,13 @@ def link_local(namespace, link):
 
 def dig(namespace, port, server, rdtype='A', *options):
     """Answers as kdig shows them, None without one; kdig drops what comes from another address than the one asked."""
-    argv = ['kdig', f'@{server}', '-p', port, '+short', '+timeout=1', '+retry=0', *options, NAME, rdtype]
+    argv = ['kdig', f'@{server}', '-p', port, '+short', '+timeout=5', '+retry=0', *options, NAME, rdtype]
     status, out, err = attempt(*namespace.argv(*argv))
     return None if status != 0 or 'ERROR' in out + err else out.split()
 
 
-def test_interfaces(home, bin_dir, tmp_path):
+@pytest.mark.parametrize('wildcard', [True, False], ids=['wildcard', 'bound'])
+def test_interfaces(home, bin_dir, tmp_path, wildcard):
     box, client = home
     own_ll, peer_ll = link_local(box, 'lan1'), link_local(client, 'eth1')
     assert own_ll and peer_ll
@@ -444,8 +445,9 @@ def test_interfaces(home, bin_dir, tmp_path):
     view = dict(VIEW, interfaces=[
         {'index': index[1], 'name': 'lan1', 'lan': True, 'v4': ['192.168.1.1/24'], 'v6': ['fd41::1/64', f'{own_ll}/64']},
         {'index': index[2], 'name': 'lan2', 'lan': True, 'v4': ['192.168.2.1/24'], 'v6': []}])
-    # On the wildcard address, so that answers must be made to leave from the one that was asked.
-    resolver = Resolver(bin_dir / 'nameplate', tmp_path, view, listen=('0.0.0.0', '::'), prefix=box.argv())
+    # On the wildcard address answers must be made to leave from the one that was asked.
+    addresses = '192.168.1.1', '192.168.2.1', 'fd41::1', 'fd42::1', f'{own_ll}%lan1'
+    resolver = Resolver(bin_dir / 'nameplate', tmp_path, view, listen=('0.0.0.0', '::') if wildcard else addresses, prefix=box.argv())
     try:
         for options in ((), ('+tcp',)):
             assert dig(client, resolver.port, '192.168.1.1', 'A', *options) == ['192.168.1.1']
@@ -453,8 +455,10 @@ def test_interfaces(home, bin_dir, tmp_path):
             assert dig(client, resolver.port, '192.168.2.1', 'AAAA', *options) == []
             assert dig(client, resolver.port, 'fd41::1', 'AAAA', *options) == ['fd41::1']
             assert dig(client, resolver.port, f'{own_ll}%eth1', 'AAAA', *options) == ['fd41::1']
+            # Back to an address that means nothing without its interface.
+            assert dig(client, resolver.port, 'fd41::1', 'AAAA', '-b', f'{peer_ll}%eth1', *options) == ['fd41::1']
             # fd42::/64 is connected, but the view does not call it LAN: no answer to that source.
-            assert dig(client, resolver.port, 'fd42::1', 'AAAA', *options) is None
+            assert dig(client, resolver.port, 'fd42::1', 'AAAA', '+timeout=1', *options) is None
     finally:
         resolver.close()
 
