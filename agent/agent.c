@@ -65,6 +65,9 @@ static void on_timer(uv_timer_t *timer)
         case NP_JOB_ZONE:
             np_agent_zone_due(agent);
             break;
+        case NP_JOB_REPORT:
+            np_agent_report_due(agent);
+            break;
         }
     }
     np_agent_arm(agent);
@@ -89,17 +92,23 @@ static char *on_leave(struct np_agent *agent, const char *words)
     return np_agent_leave_status(agent);
 }
 
-static char *on_control(void *ctx, const char *request, bool owner)
+static void on_control(void *ctx, uint64_t ticket, const char *request, bool owner)
 {
-    if (strcmp(request, "status") == 0)
-        return np_agent_status(ctx);
+    struct np_agent *agent = ctx;
+    char *answer;
+    if (strcmp(request, "status") == 0) {
+        np_agent_report(agent, ticket, NP_REPORT_STATUS);
+        return;
+    }
     if (strcmp(request, "leave") == 0)
-        return on_leave(ctx, "");
-    if (strncmp(request, "leave ", 6) == 0 && !owner)
-        return strdup("{\"error\":\"only root and the agent's own user may reset this box\"}\n");
-    if (strncmp(request, "leave ", 6) == 0)
-        return on_leave(ctx, request + 6);
-    return strdup("{\"error\":\"unknown request; known: status, leave\"}\n");
+        answer = on_leave(agent, "");
+    else if (strncmp(request, "leave ", 6) == 0 && !owner)
+        answer = strdup("{\"error\":\"only root and the agent's own user may reset this box\"}\n");
+    else if (strncmp(request, "leave ", 6) == 0)
+        answer = on_leave(agent, request + 6);
+    else
+        answer = strdup("{\"error\":\"unknown request; known: status, leave\"}\n");
+    np_control_answer_take(agent->control, ticket, answer);
 }
 
 static void on_child_closed(void *ctx)

@@ -19,6 +19,7 @@
 #define FRAME_PEER        NP_FRAME('P', 'E', 'E', 'R')
 #define FRAME_FORGET      NP_FRAME('F', 'R', 'G', 'T')
 #define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
+#define FRAME_STATS       NP_FRAME('S', 'T', 'A', 'T')
 
 static const char *child_name(const struct np_agent *agent, const struct np_child *child)
 {
@@ -95,6 +96,13 @@ void np_agent_drop_certificate(struct np_agent *agent)
         send_frame(agent, agent->front, FRAME_FORGET, "", NULL, 0);
 }
 
+int np_agent_ask_counters(struct np_agent *agent)
+{
+    if (!agent->resolver || !np_child_status(agent->resolver).ready)
+        return NP_E_CLOSED;
+    return np_child_send(agent->resolver, FRAME_STATS, NULL, 0, NULL, 0);
+}
+
 /* A channel between the two children, anew for each process: whoever lives on gets the other end of it, and drops the
  * one that led to the dead. */
 static void join_children(struct np_agent *agent)
@@ -131,6 +139,8 @@ static void on_frame(void *ctx, struct np_child *child, struct np_frame *frame)
     struct np_agent *agent = ctx;
     if (frame->type == FRAME_READY)
         np_info("%s is ready (pid %d)", child_name(agent, child), (int)np_child_status(child).pid);
+    else if (frame->type == FRAME_STATS && child == agent->resolver)
+        np_agent_take_counters(agent, frame);
 }
 
 static void on_died(void *ctx, struct np_child *child, int status)

@@ -22,13 +22,25 @@
 #include "agent/tls/lookup.h"
 #include "agent/upstreams.h"
 #include "resolver/base/jobs.h"
+#include "resolver/stats.h"
 #include "resolver/view.h"
 
-enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE };
+enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE, NP_JOB_REPORT };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
 
 #define NP_ZONE_DEADLINE_MS 10000 /* for asking the zone, its name servers' addresses included */
+
+#define NP_REPORT_WAIT_MS 500 /* for the resolver's counters, before a report does without them */
+
+/* What a client of the control socket wants to see. */
+enum np_agent_report { NP_REPORT_STATUS };
+
+/* One that waits for the resolver's counters. */
+struct np_agent_waiting {
+    uint64_t ticket;
+    enum np_agent_report what;
+};
 
 /* Everything. About 400 KiB, on the heap. */
 struct np_agent {
@@ -74,6 +86,9 @@ struct np_agent {
     struct np_child *resolver, *front; /* NULL where the configuration needs none */
 
     struct np_control *control;
+    struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
+    size_t waiting_count;
+    struct np_stats *counters; /* the resolver's, while a report is made; NULL: it did not tell them */
 };
 
 /* Milliseconds of the loop's clock, refreshed. */
@@ -129,6 +144,19 @@ void np_agent_zone_stop(struct np_agent *agent);
 
 /* How a wish to leave stands, as JSON (agent/control.h), malloc'd; NULL when out of memory. */
 char *np_agent_leave_status(const struct np_agent *agent);
+
+/* Answers a control client with a report: at once, or once the resolver has told its counters. */
+void np_agent_report(struct np_agent *agent, uint64_t ticket, enum np_agent_report what);
+
+/* Asks the resolver for its counters; np_agent_take_counters comes later, if all is well. Returns 0, or NP_E_CLOSED
+ * where no resolver runs, or -errno. */
+int np_agent_ask_counters(struct np_agent *agent);
+
+/* A STAT frame came from the resolver: answers who waits for it. */
+void np_agent_take_counters(struct np_agent *agent, const struct np_frame *frame);
+
+/* NP_JOB_REPORT is due: answers who waits, without counters. */
+void np_agent_report_due(struct np_agent *agent);
 
 /* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
 char *np_agent_status(struct np_agent *agent);

@@ -146,6 +146,30 @@ static json_t *listeners(const struct np_agent *agent, json_t *problems)
     return array;
 }
 
+/* Every name that is answered as the box's own. */
+static json_t *names(const struct np_agent *agent)
+{
+    json_t *array = json_array();
+    char text[NP_NAME_TEXT_MAX];
+    for (size_t i = 0; i < agent->view.own_count; i++)
+        json_array_append_new(array, json_string(np_name_format(&agent->view.own[i].name, text)));
+    return array;
+}
+
+/* Those that are asked for everything, not those of forwarded zones. */
+static bool nobody_answers(const struct np_stats *stats)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < stats->upstream_count; i++) {
+        if (stats->upstreams[i].zone.len > 1)
+            continue;
+        if (stats->upstreams[i].alive)
+            return false;
+        count++;
+    }
+    return count > 0;
+}
+
 static json_t *upstreams(const struct np_agent *agent, json_t *problems)
 {
     json_t *array = json_array();
@@ -155,6 +179,19 @@ static json_t *upstreams(const struct np_agent *agent, json_t *problems)
     if (agent->server_count == 0)
         problem(problems, "no DNS server to forward to");
     return array;
+}
+
+/* As the resolver wrote it, once more: only what was understood is given on. */
+static json_t *resolver(const struct np_agent *agent, json_t *problems)
+{
+    if (agent->resolver && !agent->counters && np_child_status(agent->resolver).ready)
+        problem(problems, "the resolver process does not tell its counters");
+    if (agent->counters && nobody_answers(agent->counters))
+        problem(problems, "no DNS server that is forwarded to answers");
+    char *text = agent->counters ? np_stats_encode(agent->counters) : NULL;
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return object ? object : json_null();
 }
 
 static json_t *state_folder(const struct np_agent *agent, json_t *problems)
@@ -197,10 +234,12 @@ char *np_agent_status(struct np_agent *agent)
                                e->reason, "certificate", certificate(agent, problems), "addresses",
                                addresses(agent, problems), "hq", hq(agent, problems));
     if (object) {
+        json_object_set_new(object, "names", names(agent));
         json_object_set_new(object, "clock", clock_status(agent, problems));
         json_object_set_new(object, "processes", processes);
         json_object_set_new(object, "listeners", listeners(agent, problems));
         json_object_set_new(object, "upstreams", upstreams(agent, problems));
+        json_object_set_new(object, "resolver", resolver(agent, problems));
         json_object_set_new(object, "state_folder", state_folder(agent, problems));
         json_object_set_new(object, "problems", problems);
     }

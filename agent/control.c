@@ -16,6 +16,7 @@ struct client {
     char request[NP_CONTROL_REQUEST_MAX + 1];
     size_t len;
     char *answer;
+    uint64_t ticket; /* 0: has not asked yet, or was answered */
     unsigned open_handles;
     struct client *next;
 };
@@ -27,6 +28,7 @@ struct np_control {
     void *ctx;
     struct client *clients;
     unsigned client_count;
+    uint64_t last_ticket;
     bool closing, listener_closed;
 };
 
@@ -108,14 +110,25 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     uv_read_stop(stream);
     if (newline)
         *newline = 0;
-    client->answer = client->control->answer(client->control->ctx, client->request, is_owner(&client->pipe));
-    if (!client->answer) {
-        close_client(client);
+    struct np_control *control = client->control;
+    client->ticket = ++control->last_ticket;
+    control->answer(control->ctx, client->ticket, client->request, is_owner(&client->pipe));
+}
+
+void np_control_answer_take(struct np_control *control, uint64_t ticket, char *text)
+{
+    struct client *client = control->clients;
+    while (client && client->ticket != ticket)
+        client = client->next;
+    if (!client || uv_is_closing((uv_handle_t *)&client->pipe)) {
+        free(text);
         return;
     }
-    uv_buf_t out = uv_buf_init(client->answer, (unsigned)strlen(client->answer));
+    client->ticket = 0;
+    client->answer = text;
     client->write.data = client;
-    if (uv_write(&client->write, stream, &out, 1, on_written) < 0)
+    uv_buf_t out = uv_buf_init(text, text ? (unsigned)strlen(text) : 0);
+    if (!text || uv_write(&client->write, (uv_stream_t *)&client->pipe, &out, 1, on_written) < 0)
         close_client(client);
 }
 

@@ -11,6 +11,7 @@
 #define AGENT_CONTROL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 #define NP_CONTROL_CLIENTS_MAX 8    /* people and a watchdog */
@@ -20,13 +21,17 @@
 
 struct np_control;
 
-/* Answers a request line (without its newline) with malloc'd text, NULL when out of memory. owner: the peer is root or
- * the agent's own user (SO_PEERCRED), and so may do more than look. */
-typedef char *np_control_fn(void *ctx, const char *request, bool owner);
+/* Takes a request line (without its newline), to be answered now or later by np_control_answer_take with the ticket.
+ * owner: the peer is root or the agent's own user (SO_PEERCRED), and so may do more than look. */
+typedef void np_control_fn(void *ctx, uint64_t ticket, const char *request, bool owner);
 
 /* Binds path (an old socket file is removed) and listens. Returns 0 or -errno. */
 int np_control_new(uv_loop_t *loop, const char *path, np_control_fn *answer, void *ctx,
                    struct np_control **out_control);
+
+/* Answers a request once: text is malloc'd and taken over; NULL (out of memory) closes the connection. Nothing happens
+ * where the client has gone meanwhile. */
+void np_control_answer_take(struct np_control *control, uint64_t ticket, char *text);
 
 /* Removes the socket's file, closes every connection and frees (from the loop, later). NULL is fine. */
 void np_control_close(struct np_control *control);

@@ -205,7 +205,7 @@ static void question_free(struct question *question, const struct np_forward_res
         struct waiter *waiter = question->waiters;
         question->waiters = waiter->next;
         if (result && result->message)
-            np_latency_add(&forward->stats.latency, (int64_t)(uv_hrtime() / 1000) - waiter->asked_us);
+            np_latency_add(&forward->stats.latency, (int64_t)uv_hrtime() - waiter->asked_ns);
         if (result)
             forward->done(forward->ctx, &waiter->ticket, &waiter->query, result);
         (*client_counter(forward, &waiter->ticket.client))--;
@@ -481,7 +481,7 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
         free(waiter);
         return -ENOMEM;
     }
-    waiter->asked_us = (int64_t)(uv_hrtime() / 1000);
+    waiter->asked_ns = (int64_t)uv_hrtime();
     waiter->ticket = *ticket;
     waiter->query = *query;
     memcpy(waiter->question, query->question, query->question_len);

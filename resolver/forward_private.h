@@ -48,7 +48,7 @@ try {
 /* A client that waits. */
 struct waiter {
     struct waiter *next;
-    int64_t asked_us; /* uv_hrtime's clock */
+    int64_t asked_ns; /* uv_hrtime's clock */
     struct np_ticket ticket;
     struct np_query query;
     uint8_t question[NP_NAME_WIRE_MAX + 4];

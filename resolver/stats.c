@@ -20,49 +20,17 @@ struct field {
 #define OF(group, name) FIELD(group, group.name, name)
 
 static const struct field fields[] = {
-    OF(answers, own),
-    OF(answers, special),
-    OF(answers, cached),
-    OF(answers, forwarded),
-    OF(answers, blocked),
-    OF(answers, failed),
-    OF(answers, errors),
-    OF(answers, dropped),
-    OF(answers, truncated),
-    OF(answers, over_rate),
-    OF(server, udp_in),
-    OF(server, udp_out),
-    OF(server, udp_dropped),
-    OF(server, tcp_in),
-    OF(server, tcp_out),
-    OF(server, tcp_accepted),
-    OF(server, tcp_refused),
-    OF(server, not_admitted),
-    OF(server, tls_in),
-    OF(server, tls_accepted),
-    OF(server, tls_refused),
-    OF(forward, asked),
-    OF(forward, joined),
-    OF(forward, refused),
-    OF(forward, sent_udp),
-    OF(forward, sent_tcp),
-    OF(forward, answered),
-    OF(forward, failed),
-    OF(forward, timeouts),
-    OF(forward, foreign),
-    OF(forward, case_broken),
-    FIELD(forward, inflight, inflight),
-    OF(cache, hits),
-    OF(cache, negative),
-    OF(cache, misses),
-    OF(cache, inserted),
-    OF(cache, replaced),
-    OF(cache, moved),
-    OF(cache, evicted),
-    OF(cache, refused),
-    OF(cache, entries),
-    OF(cache, bytes),
-    OF(cache, size),
+    OF(answers, own),        OF(answers, special),     OF(answers, cached),      OF(answers, forwarded),
+    OF(answers, blocked),    OF(answers, failed),      OF(answers, errors),      OF(answers, dropped),
+    OF(answers, truncated),  OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
+    OF(server, udp_dropped), OF(server, tcp_in),       OF(server, tcp_out),      OF(server, tcp_accepted),
+    OF(server, tcp_refused), OF(server, not_admitted), OF(server, tls_in),       OF(server, tls_accepted),
+    OF(server, tls_refused), OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
+    OF(forward, sent_udp),   OF(forward, sent_tcp),    OF(forward, answered),    OF(forward, failed),
+    OF(forward, timeouts),   OF(forward, foreign),     OF(forward, case_broken), FIELD(forward, inflight, inflight),
+    OF(cache, hits),         OF(cache, negative),      OF(cache, misses),        OF(cache, inserted),
+    OF(cache, replaced),     OF(cache, moved),         OF(cache, evicted),       OF(cache, refused),
+    OF(cache, entries),      OF(cache, bytes),         OF(cache, size),
 };
 
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -86,6 +54,43 @@ static json_t *group_of(json_t *root, const char *name)
     if (!group && json_object_set_new(root, name, json_object()) == 0)
         group = json_object_get(root, name);
     return group;
+}
+
+/* The histograms, by their names in JSON. */
+static const struct {
+    const char *name;
+    size_t offset;
+} histograms[] = {
+    {"local", offsetof(struct np_stats, local)},
+    {"cached", offsetof(struct np_stats, cached)},
+    {"forwarded", offsetof(struct np_stats, forward.latency)},
+};
+
+#define HISTOGRAM_COUNT (sizeof histograms / sizeof *histograms)
+
+static json_t *histogram_json(const struct np_latency *latency)
+{
+    json_t *buckets = json_array();
+    for (size_t i = 0; i < NP_LATENCY_BUCKETS; i++) {
+        if (latency->buckets[i] && json_array_append_new(buckets, json_pack("[I, I]", (json_int_t)np_latency_bound(i),
+                                                                            (json_int_t)latency->buckets[i])))
+            break;
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "count", (json_int_t)latency->count, "sum_ns",
+                     (json_int_t)latency->sum_ns, "p50_ns", (json_int_t)np_latency_percentile(latency, 500), "p99_ns",
+                     (json_int_t)np_latency_percentile(latency, 990), "buckets", buckets);
+}
+
+static json_t *latency_json(const struct np_stats *stats)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < HISTOGRAM_COUNT; i++) {
+        struct np_latency latency;
+        memcpy(&latency, (const char *)stats + histograms[i].offset, sizeof latency);
+        if (json_object_set_new(object, histograms[i].name, histogram_json(&latency)))
+            break;
+    }
+    return object;
 }
 
 static json_t *upstream_json(const struct np_forward_upstream *upstream)
@@ -137,7 +142,8 @@ char *np_stats_encode(const struct np_stats *stats)
     for (size_t i = 0; i < FIELD_COUNT && !failed; i++)
         failed = json_object_set_new(group_of(root, fields[i].group), fields[i].name,
                                      json_integer((json_int_t)get(stats, &fields[i])));
-    failed = failed || json_object_set_new(root, "upstreams", upstreams_json(stats)) ||
+    failed = failed || json_object_set_new(root, "latency", latency_json(stats)) ||
+             json_object_set_new(root, "upstreams", upstreams_json(stats)) ||
              json_object_set_new(root, "blocked", blocked_json(stats));
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -169,6 +175,51 @@ static int parse_fields(const json_t *root, struct np_stats *stats)
         set(stats, &fields[i], (uint64_t)number);
     }
     return 0;
+}
+
+/* What a bucket counts makes the sum: count is taken from them, so that percentiles are never out of reach. */
+static int parse_bucket(const json_t *pair, struct np_latency *latency)
+{
+    int64_t bound, count;
+    int rc = json_array_size(pair) == 2 ? number_of(json_array_get(pair, 0), &bound) : NP_E_MALFORMED;
+    if (rc == 0)
+        rc = number_of(json_array_get(pair, 1), &count);
+    if (rc)
+        return rc;
+    size_t i = 0;
+    while (i < NP_LATENCY_BUCKETS - 1 && np_latency_bound(i) < bound)
+        i++;
+    if (np_latency_bound(i) != bound || (uint64_t)count > INT64_MAX - latency->count)
+        return NP_E_MALFORMED;
+    latency->buckets[i] += (uint64_t)count;
+    latency->count += (uint64_t)count;
+    return 0;
+}
+
+static int parse_histogram(const json_t *object, struct np_latency *out)
+{
+    const json_t *buckets = json_object_get(object, "buckets");
+    struct np_latency latency = {0};
+    int64_t sum = 0;
+    int rc = number_of(json_object_get(object, "sum_ns"), &sum);
+    if (json_array_size(buckets) > NP_LATENCY_BUCKETS)
+        rc = NP_E_LIMIT;
+    for (size_t i = 0; i < json_array_size(buckets) && rc == 0; i++)
+        rc = parse_bucket(json_array_get(buckets, i), &latency);
+    latency.sum_ns = (uint64_t)sum;
+    *out = latency;
+    return rc;
+}
+
+static int parse_latency(const json_t *object, struct np_stats *stats)
+{
+    struct np_latency latency;
+    int rc = 0;
+    for (size_t i = 0; i < HISTOGRAM_COUNT && rc == 0; i++) {
+        rc = parse_histogram(json_object_get(object, histograms[i].name), &latency);
+        memcpy((char *)stats + histograms[i].offset, &latency, sizeof latency);
+    }
+    return rc;
 }
 
 static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
@@ -259,6 +310,8 @@ int np_stats_parse(const char *text, size_t len, struct np_stats *out_stats)
         rc = -ENOMEM;
     if (rc == 0)
         rc = parse_fields(root, stats);
+    if (rc == 0)
+        rc = parse_latency(json_object_get(root, "latency"), stats);
     if (rc == 0)
         rc = parse_upstreams(json_object_get(root, "upstreams"), stats);
     if (rc == 0)

@@ -3,14 +3,18 @@
  *
  *   {"answers": {"own": 5, "special": 0, "forwarded": 12, "blocked": 1, "failed": 0, "errors": 0, "dropped": 0},
  *    "server": {"udp_in": 18, ...}, "forward": {"asked": 12, ...}, "cache": {"hits": 7, ...},
+ *    "latency": {"local": {"count": 1, "sum_ns": 1500, "p50_ns": 1536, "p99_ns": 1536, "buckets": [[1536, 1]]},
+ *                "cached": {...}, "forwarded": {...}},
  *    "upstreams": [{"zone": ".", "address": "198.51.100.53:53", "alive": true, "srtt_us": 1800, "answers": 12,
  *                   "failures": 0}],
  *    "blocked": [{"name": "evil.example", "count": 3, "error": 0, "type": 1, "address": "192.168.1.1",
  *                 "last_seconds": 20}]}
  *
  * The shape is stable: members are added, never renamed or removed. Counters run from the resolver's start. Which there
- * are is one table in stats.c. The agent parses what its resolver sends as it would a stranger's: that process reads
- * hostile packets. */
+ * are is one table in stats.c. Latencies run from the packet's being read to the answer's being ready: "local" and
+ * "cached" are a sample of what needed no upstream, "forwarded" is all that did. A bucket is [longest time, answers],
+ * the last one's time being 2^63 - 1; those that are empty are left out. The agent parses what its resolver sends as it
+ * would a stranger's: that process reads hostile packets. */
 #ifndef RESOLVER_STATS_H
 #define RESOLVER_STATS_H
 
@@ -23,7 +27,7 @@
 #include "resolver/server.h"
 
 #define NP_STATS_TEXT_MAX      (120 * 1024) /* bytes of JSON: fits a channel frame */
-#define NP_STATS_NAMES_MAX     (40 * 1024)  /* of these for blocked names: one of 255 odd bytes takes 1,300 */
+#define NP_STATS_NAMES_MAX     (32 * 1024)  /* of these for blocked names: one of 255 odd bytes takes 1,300 */
 #define NP_STATS_UPSTREAMS_MAX 40           /* eight for everything, and one of each forwarded zone */
 
 /* Queries by what became of them. Each is in one of own, special, cached, forwarded, errors, dropped, truncated and
@@ -38,8 +42,9 @@ struct np_stats {
     struct np_stats_answers answers;
     struct np_server_stats server;
     struct np_forward_stats forward;
-    struct np_cache_stats cache; /* all 0: there is none */
-    uint64_t inflight;           /* questions that are being asked now */
+    struct np_cache_stats cache;     /* all 0: there is none */
+    uint64_t inflight;               /* questions that are being asked now */
+    struct np_latency local, cached; /* of a sample of the answers that needed no upstream */
     size_t upstream_count;
     struct np_forward_upstream upstreams[NP_STATS_UPSTREAMS_MAX];
     size_t blocked_count;

@@ -110,14 +110,10 @@ static int take_option(struct options *options, int option)
 static int read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"view", required_argument, NULL, 'v'},
-        {"listen", required_argument, NULL, 'l'},
-        {"port", required_argument, NULL, 'p'},
-        {"upstream", required_argument, NULL, 'u'},
-        {"cache", required_argument, NULL, 'c'},
-        {"log-level", required_argument, NULL, 'L'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"view", required_argument, NULL, 'v'},  {"listen", required_argument, NULL, 'l'},
+        {"port", required_argument, NULL, 'p'},  {"upstream", required_argument, NULL, 'u'},
+        {"cache", required_argument, NULL, 'c'}, {"log-level", required_argument, NULL, 'L'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
     };
     int option, result = -1;
     options->port = 53;

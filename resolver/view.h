@@ -127,7 +127,7 @@ struct np_view {
     enum np_filter rebind_filter;
     size_t rebind_count;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
-    bool canary; /* use-application-dns.net does not exist, so browsers keep to this resolver */
+    bool canary;    /* use-application-dns.net does not exist, so browsers keep to this resolver */
     uint32_t cache; /* bytes of the resolver's cache, as cache.h bounds them; 0: none */
 };
 

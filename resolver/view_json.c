@@ -489,8 +489,7 @@ static bool encode_members(const struct np_view *view, json_t *root)
            put(root, "rebind",
                json_pack("{s:s, s:o}", "filter", filter_words[view->rebind_filter], "allow",
                          patterns_json(view->rebind_allow, view->rebind_count))) &&
-           put(root, "canary", json_boolean(view->canary)) &&
-           put(root, "cache", json_integer(view->cache));
+           put(root, "canary", json_boolean(view->canary)) && put(root, "cache", json_integer(view->cache));
 }
 
 int np_view_encode(const struct np_view *view, char **out_json)

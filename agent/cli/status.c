@@ -5,10 +5,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/cli/ask.h"
 #include "agent/cli/cli.h"
 #include "agent/config.h"
+
+#define SHOWN_BLOCKED 5 /* names; --json has them all */
 
 static const char *text(const json_t *object, const char *member)
 {
@@ -110,6 +113,107 @@ static void show_listeners(const json_t *status)
     printf("listeners    %zu of %zu open\n", open, count);
 }
 
+static long long number(const json_t *object, const char *member)
+{
+    return (long long)json_integer_value(json_object_get(object, member));
+}
+
+/* "1.5 us", "12 ms": two digits are what a histogram knows. */
+static void show_time(long long ns)
+{
+    if (ns < 10000)
+        printf("%.1f us", (double)ns / 1e3);
+    else if (ns < 1000000)
+        printf("%.0f us", (double)ns / 1e3);
+    else if (ns < 10000000)
+        printf("%.1f ms", (double)ns / 1e6);
+    else
+        printf("%.0f ms", (double)ns / 1e6);
+}
+
+static void show_latency(json_t *latency)
+{
+    const char *name;
+    json_t *histogram;
+    bool first = true;
+    json_object_foreach(latency, name, histogram)
+    {
+        if (number(histogram, "count") == 0)
+            continue;
+        printf(first ? "latency      " : "; ");
+        first = false;
+        printf("%s p50 ", name);
+        show_time(number(histogram, "p50_ns"));
+        printf(", p99 ");
+        show_time(number(histogram, "p99_ns"));
+    }
+    if (!first)
+        puts("");
+}
+
+static void show_upstreams(const json_t *upstreams)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(upstreams, i, item)
+    {
+        const char *zone = text(item, "zone");
+        printf("%-12s %s%s%s: %s", i ? "" : "upstreams", text(item, "address"), strcmp(zone, ".") != 0 ? " for " : "",
+               strcmp(zone, ".") != 0 ? zone : "", json_is_true(json_object_get(item, "alive")) ? "alive" : "SILENT");
+        if (json_is_integer(json_object_get(item, "srtt_us"))) {
+            printf(", ");
+            show_time(number(item, "srtt_us") * 1000);
+        }
+        printf(", %lld answers, %lld failures\n", number(item, "answers"), number(item, "failures"));
+    }
+    if (json_array_size(upstreams) == 0)
+        puts("upstreams    none");
+}
+
+static void show_blocked(const json_t *blocked)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(blocked, i, item)
+    {
+        if (i == SHOWN_BLOCKED)
+            break;
+        const char *address = text(item, "address");
+        printf("%-12s %s, %lld times, last %lld s ago%s%s\n", i ? "" : "blocked", text(item, "name"),
+               number(item, "count"), number(item, "last_seconds"), address[0] ? " for " : "", address);
+    }
+}
+
+/* Every counter under "answers", in the order in which the agent gives them. */
+static void show_answers(json_t *answers)
+{
+    const char *name, *comma = "";
+    json_t *count;
+    printf("resolver     ");
+    json_object_foreach(answers, name, count)
+    {
+        if (json_integer_value(count) == 0)
+            continue;
+        printf("%s%lld %s", comma, (long long)json_integer_value(count), name);
+        comma = ", ";
+    }
+    puts(comma[0] ? "" : "no queries yet");
+}
+
+static void show_resolver(const json_t *status)
+{
+    const json_t *resolver = json_object_get(status, "resolver");
+    if (!json_is_object(resolver)) {
+        printf("upstreams    ");
+        show_list(json_object_get(status, "upstreams"));
+        return;
+    }
+    show_answers(json_object_get(resolver, "answers"));
+    show_latency(json_object_get(resolver, "latency"));
+    show_upstreams(json_object_get(resolver, "upstreams"));
+    show_blocked(json_object_get(resolver, "blocked"));
+}
+
 static void show(const json_t *status)
 {
     const json_t *problems = json_object_get(status, "problems"), *item;
@@ -122,8 +226,7 @@ static void show(const json_t *status)
     show_hq(status);
     show_processes(status);
     show_listeners(status);
-    printf("upstreams    ");
-    show_list(json_object_get(status, "upstreams"));
+    show_resolver(status);
     json_array_foreach(problems, i, item)
     {
         printf("%-12s %s\n", i ? "" : "problems", json_string_value(item) ? json_string_value(item) : "?");

@@ -70,6 +70,7 @@ class FakeHq:
         self.seq = 0
         self.token = os.urandom(32)
         self.package = self.usual = self.good_chain
+        self.names = {HOST: address}  # what its name server knows: A records
         self.present()
         self.server = _Server((address, 443), self)
         self.resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -155,15 +156,16 @@ class FakeHq:
         return 204, {}, b''
 
     def _answer_dns(self):
-        """The name server: HQ's host, and nothing else."""
+        """The name server: `names`, HQ's host among them, and nothing else."""
         with suppress(OSError):
             while True:
                 packet, peer = self.resolver.recvfrom(4096)
                 query = dns.message.from_wire(packet)
                 answer = dns.message.make_response(query, recursion_available=True)
                 question = query.question[0]
-                if question.name.to_text().lower() == f'{HOST}.' and question.rdtype == 1:
-                    answer.answer.append(dns.rrset.from_text(question.name, 5, 'IN', 'A', self.address))
+                known = self.names.get(question.name.to_text(omit_final_dot=True).lower())
+                if known and question.rdtype == 1:
+                    answer.answer.append(dns.rrset.from_text(question.name, 5, 'IN', 'A', known))
                 self.resolver.sendto(answer.to_wire(), peer)
 
 

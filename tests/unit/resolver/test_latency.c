@@ -9,13 +9,14 @@
 static void test_bounds(void **state)
 {
     (void)state;
-    assert_int_equal(np_latency_bound(0), 16);
-    assert_int_equal(np_latency_bound(4), 32);
+    assert_int_equal(np_latency_bound(0), 256);
+    assert_int_equal(np_latency_bound(1), 320);
+    assert_int_equal(np_latency_bound(4), 512);
     assert_int_equal(np_latency_bound(NP_LATENCY_BUCKETS - 1), INT64_MAX);
     assert_int_equal(np_latency_bound(NP_LATENCY_BUCKETS), INT64_MAX);
     for (size_t i = 1; i < NP_LATENCY_BUCKETS; i++)
         assert_true(np_latency_bound(i) > np_latency_bound(i - 1));
-    assert_in_range(np_latency_bound(NP_LATENCY_BUCKETS - 2), 10000000, 20000000);
+    assert_in_range(np_latency_bound(NP_LATENCY_BUCKETS - 2), 10000000000, 20000000000);
 }
 
 /* Each time goes into the first bucket whose bound it does not pass. */
@@ -43,16 +44,16 @@ static void test_percentiles(void **state)
     (void)state;
     struct np_latency latency = {0};
     assert_int_equal(np_latency_percentile(&latency, 500), 0);
-    for (int us = 1; us <= 10000; us++)
-        np_latency_add(&latency, us);
+    for (int ns = 1; ns <= 10000; ns++)
+        np_latency_add(&latency, ns);
     assert_in_range(np_latency_percentile(&latency, 500), 5000, 6000);
     assert_in_range(np_latency_percentile(&latency, 990), 9900, 11900);
     assert_in_range(np_latency_percentile(&latency, 1000), 10000, 12000);
-    assert_in_range(np_latency_percentile(&latency, 1), 10, 16);
+    assert_in_range(np_latency_percentile(&latency, 1), 10, 256);
     for (int i = 0; i < 1000000; i++)
-        np_latency_add(&latency, 60000000);
+        np_latency_add(&latency, 60000000000);
     assert_int_equal(np_latency_percentile(&latency, 990), np_latency_bound(NP_LATENCY_BUCKETS - 2));
-    assert_int_equal(latency.sum_us, 10000ull * 10001 / 2 + 60000000ull * 1000000);
+    assert_int_equal(latency.sum_ns, 10000ull * 10001 / 2 + 60000000000ull * 1000000);
 }
 
 int main(void)

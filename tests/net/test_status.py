@@ -1,0 +1,186 @@
+"""`nameplate status` of a real agent: its JSON against docs/schema, the resolver's counters in it, and that it answers whatever
+the resolver does."""
+import copy
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.query
+import jsonschema
+import pytest
+
+from fake_hq import NAME
+from lab.namespaces import attempt
+from lab.waiting import wait_until
+from real_agent import BOX, OUTSIDE, a_box
+
+SCHEMA = json.loads(Path(__file__, '../../../docs/schema/status.schema.json').resolve().read_text())
+
+
+def strict(schema):
+    """The schema without leave to add members: what a program may add, the page must know."""
+    schema = copy.deepcopy(schema)
+
+    def close(part):
+        if isinstance(part, dict):
+            if 'properties' in part:
+                part.setdefault('additionalProperties', False)
+            for value in part.values():
+                close(value)
+        elif isinstance(part, list):
+            for value in part:
+                close(value)
+    close(schema)
+    return schema
+
+
+def check(status):
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.Draft7Validator(strict(SCHEMA)).validate(status)
+    return status
+
+
+@pytest.fixture(scope='module')
+def box(bin_dir):
+    with a_box(bin_dir, 'alias = {"nas.home.arpa"}\n') as running:
+        running.hq.names |= {'www.example': '198.51.100.7', 'evil.example': '192.168.9.9', 'worse.example': '127.0.0.1'}
+        running.start()
+        wait_until(running.serial, 15, 'the first certificate')
+        wait_until(lambda: running.status().get('state') == 'installed', 15, 'the box is at rest')
+        yield running
+
+
+def ask(box, name, rdtype='A', **options):
+    query = dns.message.make_query(name, rdtype, **options)
+    with box.outside.inside():
+        return dns.query.udp(query, BOX, timeout=5)
+
+
+def text(box):
+    code, out, err = attempt(*box.namespace.argv(box.program, 'status', '--config', box.conf), timeout=10)
+    assert code == 0, err
+    return out
+
+
+def resolver_pid(box):
+    return box.status()['processes']['resolver']['pid']
+
+
+def test_json_is_as_the_schema_says(box):
+    status = check(box.status())
+    assert status['name'] == NAME and status['names'] == [NAME, 'nas.home.arpa']
+    assert status['problems'] == []
+    assert status['upstreams'] == [f'{OUTSIDE}:53']
+
+
+def test_before_enrolment(bin_dir):
+    with a_box(bin_dir) as running:
+        running.hq.answers['*'] = (503, {'Retry-After': '60'}, {})
+        running.start()
+        status = check(running.status())
+        assert status['name'] is None and status['names'] == [] and status['certificate'] is None
+
+
+def test_counters(box):
+    before = box.status()['resolver']
+    for _ in range(40):
+        assert ask(box, NAME).answer
+    assert ask(box, 'www.example').answer
+    assert ask(box, 'printer.local').answer == []
+    for name in ('evil.example', 'EVIL.example', 'worse.example'):
+        assert ask(box, name).answer == []
+    assert ask(box, 'www.example', flags=0).rcode() == 5
+    after = check(box.status())['resolver']
+
+    def grown(group, name):
+        return after[group][name] - before[group][name]
+    assert grown('answers', 'own') == 40 and grown('answers', 'special') == 1 and grown('answers', 'errors') == 1
+    assert grown('answers', 'blocked') == 3
+    assert grown('server', 'udp_in') == grown('server', 'udp_out') == 46
+    upstream, = (item for item in after['upstreams'] if item['zone'] == '.')
+    assert upstream['address'] == f'{OUTSIDE}:53' and upstream['alive'] and upstream['answers'] >= 3 and upstream['srtt_us'] >= 0
+    counts = {item['name']: item['count'] for item in after['blocked']}
+    assert counts['evil.example'] == 2 and counts['worse.example'] == 1
+    first = after['blocked'][0]
+    assert (first['name'], first['address'], first['type'], first['error']) == ('evil.example', '192.168.9.9', 1, 0)
+    assert first['last_seconds'] < 60
+
+
+def test_latency(box):
+    def histograms():
+        return box.status()['resolver']['latency']
+    for _ in range(40):
+        assert ask(box, NAME).answer
+    for _ in range(40):
+        assert ask(box, 'www.example').answer
+    for i in range(5):
+        ask(box, f'unknown-{i}.example')
+    seen = histograms()
+    for histogram in seen.values():
+        assert histogram['count'] == sum(count for _, count in histogram['buckets'])
+        assert histogram['buckets'] == sorted(histogram['buckets'])
+        assert 0 < histogram['p50_ns'] <= histogram['p99_ns']
+        assert histogram['sum_ns'] <= sum(bound * count for bound, count in histogram['buckets'])
+    # One answer in 17 that needs no upstream is timed, every forwarded one.
+    assert seen['local']['count'] >= 2 and seen['cached']['count'] >= 2 and seen['forwarded']['count'] >= 5
+    assert seen['local']['p50_ns'] < seen['forwarded']['p50_ns'], 'nobody was asked, so it took less'
+
+
+def test_text(box):
+    ask(box, NAME)
+    ask(box, 'evil.example')
+    shown = text(box)
+    lines = dict(line.split(None, 1) for line in shown.splitlines() if line[:1].strip())
+    assert 'own' in lines['resolver'] and 'blocked' in lines['resolver']
+    assert lines['latency'].startswith('local p50 ')
+    assert lines['upstreams'].startswith(f'{OUTSIDE}:53: alive, ')
+    assert lines['blocked'].startswith('evil.example, ') and lines['blocked'].endswith(' for 192.168.9.9')
+    assert lines['problems'] == 'none'
+
+
+def test_status_waits_for_nobody(box):
+    """A resolver that does not answer costs half a second and its counters; the rest is told, to every client."""
+    pid = resolver_pid(box)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answers, begin = [], time.monotonic()
+        threads = [threading.Thread(target=lambda: answers.append(box.status())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(answers) == 6 and time.monotonic() - begin < 5
+        for status in answers:
+            check(status)
+            assert status['resolver'] is None and status['name'] == NAME
+            assert any('does not tell its counters' in line for line in status['problems'])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: box.status()['resolver'], 10, 'the counters again')
+
+
+def test_dead_resolver(box):
+    os.kill(resolver_pid(box), signal.SIGKILL)
+    check(box.status())
+    status = wait_until(lambda: (now := box.status())['resolver'] and now, 10, 'the next resolver')
+    assert status['processes']['resolver']['restarts'] == 1
+    assert status['resolver']['answers']['blocked'] == 0, 'counters run from the start of the resolver'
+
+
+def test_silent_upstreams_are_a_problem(box):
+    box.hq.names, names = {}, box.hq.names
+    box.outside.ip('link', 'set', 'eth0', 'down')
+    try:
+        def asked():
+            with box.namespace.inside():
+                dns.query.udp(dns.message.make_query('www.example', 'A'), BOX, timeout=5)
+            return any('no DNS server that is forwarded to answers' in line for line in box.status()['problems'])
+        wait_until(asked, 20, 'the problem is told')
+    finally:
+        box.outside.ip('link', 'set', 'eth0', 'up')
+        box.hq.names = names
