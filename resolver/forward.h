@@ -18,11 +18,12 @@
 #include "resolver/server.h"
 #include "resolver/view.h"
 
-#define NP_FORWARD_INFLIGHT_MAX   2048 /* different questions at once: 2 MB at the worst */
-#define NP_FORWARD_WAITERS_MAX    4096 /* clients waiting for them in all */
+#define NP_FORWARD_INFLIGHT_MAX   8192 /* different questions at once: 4 MB at the worst */
+#define NP_FORWARD_WAITERS_MAX    8192 /* clients waiting for them in all: 5 MB at the worst */
 #define NP_FORWARD_SOCKETS_MAX    512  /* UDP sockets open at once: under the usual limit of 1024 descriptors */
 #define NP_FORWARD_SOCKET_QUERIES 64   /* then the port is given up */
 #define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
+#define NP_FORWARD_FOREIGN_MAX    32   /* packets to one port that answer nothing: then its questions go over TCP */
 
 #define NP_FORWARD_STREAM_QUERIES           128  /* unanswered questions on one connection */
 #define NP_FORWARD_CONNECTIONS_PER_UPSTREAM 8    /* 1024 questions at once over streams */
@@ -40,6 +41,7 @@ struct np_forward_result {
     const uint8_t *message;            /* the upstream's answer, well-formed, question matched; NULL: none came */
     size_t len;
     enum np_ede ede; /* why none came */
+    bool looped;     /* an upstream sent the question back to us */
 };
 
 /* Called once when a question has ended, well or not, before its clients are told. */
@@ -50,6 +52,10 @@ typedef void np_forward_judge_fn(void *ctx, const struct np_forward_result *resu
 typedef void np_forward_done_fn(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
                                 const struct np_forward_result *result);
 
+/* Is the endpoint one of this resolver's own listeners? local is the address from which it would be asked (the very
+ * same one where the endpoint is an address of this machine, but for loopback). */
+typedef bool np_forward_own_fn(void *ctx, const struct np_endpoint *endpoint, const struct np_addr *local);
+
 /* Counters since the start. */
 struct np_forward_stats {
     uint64_t asked;   /* np_forward_ask calls that were taken */
@@ -59,7 +65,14 @@ struct np_forward_stats {
     uint64_t answered;         /* upstream questions that ended with an answer */
     uint64_t failed;           /* ... without one */
     uint64_t timeouts;         /* tries */
-    uint64_t foreign;          /* packets that answered nothing we asked: stale, or forged */
+    uint64_t hedged;           /* questions asked of a second server because the first was late */
+    uint64_t beside;           /* queries sent beside those, to learn about a server */
+    uint64_t pinged;           /* queries sent to learn whether a server is there at all */
+    uint64_t refreshed;        /* questions nobody waits for (np_forward_refresh) */
+    uint64_t late;             /* answers to what nobody waits for any more */
+    uint64_t foreign;          /* packets that answered nothing we asked: forged, or nonsense */
+    uint64_t distrusted;       /* tries moved to TCP since many of those came to their port */
+    uint64_t looped;           /* our own questions, come back from an upstream */
     uint64_t case_broken;      /* answers in another case */
     struct np_latency latency; /* of clients' questions that were answered, from query to answer */
 };
@@ -68,7 +81,9 @@ enum np_forward_health {
     NP_FORWARD_UNTRIED, /* never asked, or not yet answered */
     NP_FORWARD_ALIVE,   /* has answered, and nothing is wrong */
     NP_FORWARD_SUSPECT, /* the last try got no answer: others are asked first */
-    NP_FORWARD_DEAD     /* several in a row got none: only probed */
+    NP_FORWARD_DEAD,    /* several in a row got none: only probed */
+    NP_FORWARD_LOOP,    /* it sends our questions back to us: left alone for a while */
+    NP_FORWARD_ITSELF   /* its address is one of our own listeners: never asked */
 };
 
 /* How one server does. Counters are of tries, and run on while views come and go that have it. */
@@ -87,17 +102,21 @@ struct np_forward_upstream {
     unsigned connections; /* streams open now */
 };
 
-/* Allocates an engine. Returns 0 or -errno. */
-int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, void *ctx,
-                   struct np_forward **out_forward);
+/* Allocates an engine. own may be NULL. Returns 0 or -errno. */
+int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, np_forward_own_fn *own,
+                   void *ctx, struct np_forward **out_forward);
 
 /* Takes upstreams, forwarded zones and the limit of one client's queries out of the view (copied). What is known about
  * those that stay is kept. Returns 0 or -ENOMEM (then nothing has changed). */
 int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view);
 
 /* Asks for the client. query (class IN, one question) and ticket are copied. Returns 0 (done will be called),
- * NP_E_LIMIT, or -ENOMEM. */
+ * NP_E_LIMIT, NP_E_REFUSED when the query is our own, come back through an upstream that forwards to us, or -ENOMEM. */
 int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, const struct np_query *query);
+
+/* Asks for nobody: judge sees the answer, if one comes. For a cache that wants to have it anew before it has run out.
+ * Returns 0 (also when it is being asked already), NP_E_LIMIT or -ENOMEM. */
+int np_forward_refresh(struct np_forward *forward, const struct np_query *query);
 
 /* The counters, borrowed. */
 const struct np_forward_stats *np_forward_stats(const struct np_forward *forward);
@@ -106,7 +125,7 @@ const struct np_forward_stats *np_forward_stats(const struct np_forward *forward
  * number. */
 size_t np_forward_upstreams(const struct np_forward *forward, struct np_forward_upstream *out_upstreams, size_t max);
 
-/* A word for it: "untried", "alive", "suspect", "dead". Static storage. */
+/* A word for it: "untried", "alive", "suspect", "dead", "loop", "itself". Static storage. */
 const char *np_forward_health_name(enum np_forward_health health);
 
 /* Questions in flight now. */

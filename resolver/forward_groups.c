@@ -50,6 +50,17 @@ static int add_group(struct np_forward *forward, struct tables *tables, const st
     return 0;
 }
 
+struct group *np_forward_group(struct np_forward *forward, const struct np_name *qname)
+{
+    struct group *best = &forward->groups[0];
+    for (size_t i = 1; i < forward->group_count; i++) {
+        struct group *group = &forward->groups[i];
+        if ((best == forward->groups || group->zone.len > best->zone.len) && np_name_within(qname, &group->zone))
+            best = group;
+    }
+    return best;
+}
+
 int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view)
 {
     static const struct np_name root = {.len = 1};
@@ -72,9 +83,13 @@ int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *v
     forward->remote_count = tables->remote_count;
     forward->group_count = tables->group_count;
     forward->per_client = view->inflight_limit;
+    /* An address may have come or gone with this view; whoever is still ourselves is found out at the next query. */
+    for (size_t i = 0; i < forward->remote_count; i++)
+        forward->remotes[i]->state.itself = false;
     /* What questions in flight remember by place in a group means nothing now: all may be asked again. */
     for (size_t i = 0; i < forward->inflight; i++) {
         struct np_attempt *attempt = &forward->heap[i]->attempt;
+        forward->heap[i]->group = np_forward_group(forward, &forward->heap[i]->name);
         memset(attempt->sent, 0, sizeof attempt->sent);
         memset(attempt->exhausted, 0, sizeof attempt->exhausted);
     }

@@ -1,48 +1,54 @@
 /* forward_private: what the parts of the forwarding engine share, and nobody else includes.
  *
- *   forward.c         questions and their tries, from the client's query to its answer
- *   forward_groups.c  which upstreams there are
- *   forward_udp.c     tries on UDP sockets
- *   forward_stream.c  tries on streams of DNS messages (dns_stream.h): pipelining, reuse, retry; whoever opened the
- * stream forward_tcp.c     opens a stream over plain TCP forward_stats.c   what people are told about all of it
+ *   forward.c           the engine: clients' queries come in, answers go out, beginning and end
+ *   forward_question.c  a question on its way: when whom is asked (attempt.h decides), its tries, its end
+ *   forward_answer.c    what comes back for a try (response.h judges), and what follows from it (attempt.h decides)
+ *   forward_loop.c      questions that come back to us: an upstream that is ourselves, or that forwards to us
+ *   forward_groups.c    which upstreams there are
+ *   forward_udp.c       tries on UDP sockets
+ *   forward_stream.c    tries on streams of DNS messages (dns_stream.h), whoever opened the stream: pipelining, reuse
+ *   forward_tcp.c       opens a stream over plain TCP
+ *   forward_stats.c     what people are told about all of it
  *
  * Another transport that carries a stream (TLS that ends in another process) is another opener beside forward_tcp.c:
  * connection_start in forward_stream.c calls it with a new struct connection; it hands in the descriptor through
  * np_forward_stream_opened, at once or later, or gives up through np_forward_stream_failed. Later, the connection may
- * have gone: remember its serial and look it up with np_forward_stream_find. */
+ * have gone: remember its serial and look it up with np_forward_stream_find. Which transport a question takes first is
+ * decided in np_forward_send. */
 #ifndef RESOLVER_FORWARD_PRIVATE_H
 #define RESOLVER_FORWARD_PRIVATE_H
 
+#include "resolver/attempt.h"
+#include "resolver/dns_stream.h"
 #include "resolver/forward.h"
 #include "resolver/response.h"
-#include "resolver/dns_stream.h"
-#include "resolver/upstream.h"
 
 #define REMOTES_MAX     (NP_VIEW_UPSTREAMS_MAX + NP_VIEW_FORWARDS_MAX * NP_VIEW_FORWARD_TO_MAX)
-#define BUCKETS         4096 /* of the table of questions in flight: two a question at most */
+#define BUCKETS         8192 /* of the table of questions in flight: as many as there are questions at most */
 #define CLIENT_COUNTERS 1024 /* clients share counters when their hashes meet: a limit, not an account */
-#define RANDOM_POOL     4096 /* bytes from the kernel at a time: one getrandom for 100 questions */
+#define RANDOM_POOL     4096 /* bytes from the kernel at a time: one getrandom for 400 queries */
 #define UDP_RECEIVE_MAX 4096 /* an upstream that ignores our 1232 */
-#define TRIES_ALL       (NP_ATTEMPT_TRIES_MAX * 2) /* those over TCP and the probes counted */
+#define UDP_BATCH       8    /* answers received at a time */
+#define TRIES_ALL       (NP_ATTEMPT_TRIES_MAX * 2) /* of a question; those over streams and those beside counted */
 #define QUERY_SIZE_MAX  (2 + NP_DNS_HEADER_LEN + NP_NAME_WIRE_MAX + 4 + 11)
 
 struct question;
 struct remote;
 
-/* One query sent. Either its socket or its connection is set while it can still be answered. */
-struct
-try {
+/* A query that was sent. Either its socket or its connection is set while it can still be answered. */
+struct pending {
+    struct pending *next; /* of the question's, the newest first */
     struct question *question;
     struct remote *remote; /* valid while socket or connection is set */
     struct udp_socket *socket;
     struct connection *connection;
-    int64_t sent_ms;
+    struct np_try try;
+    uint64_t case_seed; /* secret: what its name's letters look like */
     uint16_t id;
     uint8_t place; /* in the socket's or connection's tries */
-    bool check_case, edns;
-    bool timed_out; /* counted as a failure of the remote already */
-    bool probe;     /* sent beside the real try */
-    bool unsent;    /* waits on its connection for its turn */
+    bool echoed;   /* its question came back to us */
+    bool unsent;   /* waits on its connection for its turn */
+    bool answered; /* on a connection */
 };
 
 /* A client that waits. */
@@ -50,8 +56,8 @@ struct waiter {
     struct waiter *next;
     int64_t asked_ns; /* uv_hrtime's clock */
     struct np_ticket ticket;
-    struct np_query query;
-    uint8_t question[NP_NAME_WIRE_MAX + 4];
+    struct np_query query; /* its names are in question */
+    uint8_t question[];    /* as it was asked */
 };
 
 /* A question in flight. */
@@ -59,30 +65,38 @@ struct question {
     struct np_forward *forward;
     struct question *next; /* in its bucket */
     uint64_t hash;
-    struct np_name sent_name; /* in mixed case */
     uint16_t qtype;
     bool dnssec_ok, checking_disabled;
+    bool unreachable;   /* a try failed in the network, not by silence */
+    bool looped;        /* an upstream sent it back to us */
+    unsigned echo_bits; /* evidence of that */
     struct waiter *waiters;
+    struct group *group; /* in the engine's table */
     struct np_attempt attempt;
     int64_t due_ms;
     size_t heap_index;
-    bool unreachable; /* a try failed in the network, not by silence */
+    struct pending *tries;
     size_t try_count;
-    struct try tries[TRIES_ALL];
     uint8_t *fallback; /* the first SERVFAIL or its like, in case nothing better comes */
     size_t fallback_len;
+    struct np_name name;
 };
 
-/* A connected UDP socket. */
+/* A connected UDP socket. A place is used once. */
 struct udp_socket {
     struct udp_socket *next;
     struct remote *remote;
     uv_poll_t poll;
     int fd;
-    unsigned used, active;
+    unsigned used;    /* places taken so far */
+    unsigned active;  /* tries that can still be answered */
+    unsigned foreign; /* packets that answered nothing */
+    uint64_t waiting; /* places, as bits, from which no answer has come, whether somebody waits for it or not */
     int64_t born_ms;
     bool closing;
-    struct try *tries[NP_FORWARD_SOCKET_QUERIES];
+    uint16_t ids[NP_FORWARD_SOCKET_QUERIES];
+    int64_t sent_us[NP_FORWARD_SOCKET_QUERIES];
+    struct pending *tries[NP_FORWARD_SOCKET_QUERIES]; /* NULL: the question has gone, or it was a ping */
 };
 
 /* A connection to an upstream. */
@@ -92,12 +106,16 @@ struct connection {
     uint64_t serial;              /* tells it from every other one there ever was */
     struct np_dns_stream *stream; /* NULL while somebody else opens it */
     bool open, closing;
+    bool retired;            /* takes no new questions */
     bool dirty;              /* has something to flush */
     unsigned active, unsent; /* tries on it; of these, not yet given to the stream */
-    uint64_t answers;        /* any: it has been of use, and when it ends, its questions get a new one */
+    unsigned abandoned;      /* queries sent whose answers are still to come, but nobody waits for them */
+    uint64_t answers;        /* messages that answered something: then its end is no failure */
     unsigned foreign;        /* messages that answered nothing */
     int64_t active_ms;       /* last question or answer */
-    struct try *tries[NP_FORWARD_STREAM_QUERIES];
+    int64_t heard_ms;        /* last answer; before one: when it was begun */
+    uint16_t ids[NP_FORWARD_STREAM_QUERIES];
+    struct pending *tries[NP_FORWARD_STREAM_QUERIES];
 };
 
 /* An upstream. */
@@ -108,6 +126,7 @@ struct remote {
     struct udp_socket *current;                                          /* takes new queries; NULL: none */
     struct connection *connections[NP_FORWARD_CONNECTIONS_PER_UPSTREAM]; /* NULL: none */
     uint64_t asked, timeouts, errors, streamed;                          /* see np_forward_upstream */
+    bool told_itself;                                                    /* said in the log */
     unsigned references; /* sockets and connections, and the table's own */
 };
 
@@ -122,6 +141,7 @@ struct np_forward {
     uv_loop_t *loop;
     np_forward_judge_fn *judge;
     np_forward_done_fn *done;
+    np_forward_own_fn *own;
     void *ctx;
     struct np_forward_stats stats;
     struct remote *remotes[REMOTES_MAX];
@@ -134,37 +154,138 @@ struct np_forward {
     uint64_t key;
     uint16_t clients[CLIENT_COUNTERS];
     uint32_t per_client; /* how high one of these may go */
+    struct np_hedge hedge;
     struct udp_socket *sockets;
     size_t socket_count;
     struct connection *connections;
     size_t connection_count;
     uint64_t connection_serial;
-    uv_prepare_t flush; /* runs before the loop waits, when a connection has something to send */
-    uv_timer_t timer;   /* at the earliest due_ms */
-    int64_t armed_ms;   /* when the timer fires; 0: not set */
-    uv_timer_t sweep;   /* while there are sockets or connections: closes those that are old */
+    uv_prepare_t flush;                   /* runs before the loop waits, when a connection has something to send */
+    uv_timer_t timer;                     /* at the earliest due_ms */
+    int64_t armed_ms;                     /* when the timer fires; 0: not set */
+    uv_timer_t sweep;                     /* while there are sockets or connections: closes those that are old */
+    int64_t told_loop_ms, told_forged_ms; /* last said in the log; 0: never */
     uint8_t random[RANDOM_POOL];
     size_t random_left;
     size_t handles;
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
-    uint8_t receive[UDP_RECEIVE_MAX];
+    uint8_t receive[UDP_BATCH][UDP_RECEIVE_MAX];
 };
 
-/* Sends the question to the remote over UDP, as a try. Returns 0, NP_E_LIMIT, or -errno when the network refuses it. */
-int np_forward_udp_send(struct question *question, struct remote *remote, bool probe);
+/* The engine. */
 
-/* The socket's last try has ended: closes it unless it takes new ones. */
-void np_forward_udp_idle(struct udp_socket *sock);
+/* A clock in microseconds, for what is measured; uv_now is for what is waited for. */
+int64_t np_forward_us(void);
+
+/* Random bytes from the pool. */
+void np_forward_random(struct np_forward *forward, void *out, size_t len);
+
+/* A number below bound from the same. ctx is the engine. */
+uint32_t np_forward_below(void *ctx, uint32_t bound);
+
+/* Starts the sweep unless it runs. */
+void np_forward_need_sweep(struct np_forward *forward);
+
+/* Counts a closed handle; frees the engine after the last one. */
+void np_forward_handle_closed(struct np_forward *forward);
+
+/* Tells the waiters how their question ended (NULL: the engine closes, nobody is told), and frees them. */
+void np_forward_tell(struct question *question, const struct np_forward_result *result);
+
+/* Drops a reference; frees the remote after the last. */
+void np_forward_remote_release(struct remote *remote);
+
+/* The servers for that name, as the view has them now. */
+struct group *np_forward_group(struct np_forward *forward, const struct np_name *qname);
+
+/* Questions. */
+
+/* The question in flight, NULL when there is none. */
+struct question *np_forward_find(const struct np_forward *forward, uint64_t hash, const struct np_query *query);
+
+/* Puts a new question, which nobody waits for yet, into the tables. NULL when out of memory. */
+struct question *np_forward_question_new(struct np_forward *forward, uint64_t hash, const struct np_query *query);
+
+/* Asks whom np_attempt_next names, until it says to wait. Returns false when the question is to be given up. */
+bool np_forward_step(struct question *question);
+
+/* The question's next step is then. */
+void np_forward_set_due(struct question *question, int64_t due_ms);
+
+/* Ends it. message NULL: nothing better than the fallback came, or nothing at all. */
+void np_forward_finish(struct question *question, const uint8_t *message, size_t len);
+
+/* Ends it without telling anybody. */
+void np_forward_drop(struct question *question);
+
+/* Sends the question to the remote over the transport that it is usually asked over. Returns 0, NP_E_LIMIT,
+ * NP_E_REFUSED when the remote is ourselves, or -errno. */
+int np_forward_send(struct question *question, struct remote *remote, unsigned how);
+
+/* Makes the try one of the question's; NULL when it has had enough or memory is out. The caller puts it on a socket or
+ * connection, and ends it with np_forward_try_end. */
+struct pending *np_forward_try(struct question *question, struct remote *remote, struct np_try try);
+
+/* The remote's place in the question's group, -1 when it is there no more. */
+int np_forward_index(const struct question *question, const struct remote *remote);
+
+/* The try can no longer be answered: takes it off its socket or connection. */
+void np_forward_try_end(struct pending *pending);
+
+/* The network failed the try (and np_forward_try_end was not yet called). */
+void np_forward_try_failed(struct pending *pending);
+
+/* The question cannot be asked of the remote: another one is asked at the next turn of the loop. */
+void np_forward_unreachable(struct question *question, struct remote *remote);
+
+/* The name as the try sends it. */
+void np_forward_sent_name(const struct pending *pending, struct np_name *out_name);
+
+/* Writes the try's query. Returns its length. */
+size_t np_forward_write(const struct pending *pending, uint8_t *out, size_t size);
+
+/* Answers. */
+
+/* Bytes came in with the try's ID from where it was sent to. Returns true when they answer it, and what follows has
+ * been done; false when they must be somebody else's. */
+bool np_forward_received(struct pending *pending, const uint8_t *message, size_t len);
+
+/* Puts the question to the remote over a stream, unless that is under way. */
+void np_forward_over_stream(struct question *question, struct remote *remote, unsigned how, enum np_stream_why why);
+
+/* The try's stream has failed: asked in another way, or of somebody else. */
+void np_forward_stream_lost(struct pending *pending);
+
+/* Loops. */
+
+/* Is the query one that we sent, come back through an upstream? Then it must not wait for itself. */
+bool np_forward_is_echo(struct question *question, const struct np_ticket *ticket, const struct np_query *query);
+
+/* Is the remote, whose socket has the local address, one of our own listeners? Said in the log, once. */
+bool np_forward_is_own(struct remote *remote, int fd);
+
+/* UDP. */
+
+/* Sends the question to the remote over UDP. Returns 0, NP_E_LIMIT, NP_E_REFUSED when the remote is ourselves, or
+ * -errno when the network refuses it. */
+int np_forward_udp_send(struct question *question, struct remote *remote, unsigned how);
+
+/* Asks the remote something it has ready, to learn whether it is there at all. */
+void np_forward_udp_ping(struct remote *remote);
+
+/* Takes an ending try off its socket. For np_forward_try_end alone. */
+void np_forward_udp_take_off(struct pending *pending);
 
 /* Closes idle and overaged sockets; all when everything is set. */
 void np_forward_udp_sweep(struct np_forward *forward, bool everything);
 
+/* Streams. */
+
 /* Sends the question to the remote over one of its streams, which is opened if need be. Returns 0, NP_E_LIMIT or
- * -errno.
- */
-int np_forward_stream_send(struct question *question, struct remote *remote);
+ * -errno. */
+int np_forward_stream_send(struct question *question, struct remote *remote, unsigned how, enum np_stream_why why);
 
 /* An opener has the connection's descriptor, which is the engine's on success; a TCP connect may still be under way.
  * Returns 0 or -errno. */
@@ -176,49 +297,19 @@ void np_forward_stream_failed(struct connection *connection);
 /* The connection with that serial, NULL when it has gone. Borrowed. */
 struct connection *np_forward_stream_find(struct np_forward *forward, uint64_t serial);
 
+/* A question on it was not answered in time. When nothing at all has come for wait_ms, it takes no new questions. */
+void np_forward_stream_silent(struct connection *connection, int64_t wait_ms);
+
 /* The opener for plain TCP: connects to the remote. Returns 0 or -errno. */
 int np_forward_tcp_open(struct connection *connection);
 
 /* Takes an ending try off its connection. For np_forward_try_end alone. */
-void np_forward_stream_take_off(struct try *try);
+void np_forward_stream_take_off(struct pending *pending);
 
 /* Sends what the connections gathered. The callback of the flush handle. */
 void np_forward_stream_flush(uv_prepare_t *prepare);
 
 /* Closes idle connections; all when everything is set. */
 void np_forward_stream_sweep(struct np_forward *forward, bool everything);
-
-/* Takes a new try from the question, NULL when it has had enough. The caller puts it on a socket or connection, and
- * ends it with np_forward_try_end. */
-struct try *np_forward_try(struct question *question, struct remote *remote, bool probe);
-
-/* The try can no longer be answered: takes it off its socket or connection. */
-void np_forward_try_end(struct try *try);
-
-/* Bytes came in for a socket or connection with those tries. Returns after the question they answer, if any, has been
- * dealt with: true if they answered one. */
-bool np_forward_received(struct np_forward *forward, struct try *const *tries, size_t count, bool tcp,
-                         const uint8_t *message, size_t len);
-
-/* The network failed the try (and np_forward_try_end was not yet called). */
-void np_forward_try_failed(struct try *try);
-
-/* The question cannot be asked of the remote: another one is asked at the next turn of the loop. */
-void np_forward_unreachable(struct question *question, struct remote *remote);
-
-/* Random bytes from the pool. */
-void np_forward_random(struct np_forward *forward, void *out, size_t len);
-
-/* Writes the try's query. Returns its length. */
-size_t np_forward_write(const struct try *try, uint8_t *out, size_t size);
-
-/* Drops a reference; frees the remote after the last. */
-void np_forward_remote_release(struct remote *remote);
-
-/* Starts the sweep unless it runs. */
-void np_forward_need_sweep(struct np_forward *forward);
-
-/* Counts a closed handle; frees the engine after the last one. */
-void np_forward_handle_closed(struct np_forward *forward);
 
 #endif

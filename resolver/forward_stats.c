@@ -12,12 +12,16 @@ size_t np_forward_inflight(const struct np_forward *forward)
 
 const char *np_forward_health_name(enum np_forward_health health)
 {
-    static const char *const names[] = {"untried", "alive", "suspect", "dead"};
+    static const char *const names[] = {"untried", "alive", "suspect", "dead", "loop", "itself"};
     return (unsigned)health < sizeof names / sizeof *names ? names[health] : "unknown";
 }
 
-static enum np_forward_health health_of(const struct np_upstream *state)
+static enum np_forward_health health_of(const struct np_upstream *state, int64_t now)
 {
+    if (state->itself)
+        return NP_FORWARD_ITSELF;
+    if (!np_upstream_may_ask(state, now))
+        return NP_FORWARD_LOOP;
     if (np_upstream_is_dead(state))
         return NP_FORWARD_DEAD;
     if (state->timeouts > 0)
@@ -33,7 +37,7 @@ static struct np_forward_upstream describe(const struct np_forward *forward, con
     struct np_forward_upstream upstream = {
         .zone = *zone,
         .server = remote->server,
-        .health = health_of(state),
+        .health = health_of(state, now),
         .alive = !np_upstream_is_dead(state),
         .measured = state->measured,
         .checks_case = np_upstream_checks_case(state, now),

@@ -6,9 +6,7 @@
 #include "resolver/base/error.h"
 #include "resolver/forward_private.h"
 
-#define SPREAD                                                                                                         \
-    16 /* questions on a connection before another one is opened: some servers answer one after the other              \
-        */
+#define SPREAD 16 /* questions on one before another is opened: some servers answer one after the other */
 
 /* Takes the connection out of every table. */
 static void unlink_connection(struct connection *connection)
@@ -32,32 +30,55 @@ static void connection_free(struct connection *connection)
     np_forward_remote_release(remote);
 }
 
-/* Asks the question of a connection that has ended again, on another one, or of somebody else. */
-static void ask_again(struct try *try, bool of_use)
+static int choose_connection(struct remote *remote, struct connection **out_connection);
+static void put_on(struct connection *connection, struct pending *pending);
+
+/* What the end of a connection with questions on it tells. Returns true when they are to be asked on another one: an
+ * upstream may close one just as we send (RFC 7766 section 6.2.4), or take a few questions on each, or not bear more
+ * than one at a time, and then what it had answered may be lost with the rest. */
+static bool may_go_on(struct connection *connection, int64_t now)
 {
-    struct question *question = try->question;
-    struct remote *remote = try->remote;
-    if (!of_use) {
-        np_forward_try_failed(try);
+    struct np_upstream *state = &connection->remote->state;
+    bool together = connection->active - connection->unsent > 1;
+    if (connection->answers == 0 && !together) {
+        np_upstream_lost_stream(state, now);
+        return false;
+    }
+    np_upstream_cut_stream(state, now, connection->answers);
+    return true;
+}
+
+/* Puts a question of an ended connection onto another one. */
+static void move(struct pending *pending)
+{
+    struct question *question = pending->question;
+    struct remote *remote = pending->remote;
+    struct connection *other;
+    unsigned how = pending->try.how;
+    enum np_stream_why why = pending->try.why;
+    if (pending->unsent && choose_connection(remote, &other) == 0) {
+        pending->connection->tries[pending->place] = NULL;
+        put_on(other, pending);
         return;
     }
-    np_forward_try_end(try);
-    if (np_forward_stream_send(question, remote))
+    np_forward_try_end(pending);
+    if (np_forward_stream_send(question, remote, how, why))
         np_forward_unreachable(question, remote);
 }
 
-/* Ends the connection. Its questions get a new one where it had been of use (an upstream may close an idle connection
- * just as we send, RFC 7766 section 6.2.4; or it takes a few questions on each); else they have failed. */
+/* Ends the connection; its questions go elsewhere. */
 static void connection_end(struct connection *connection)
 {
     if (connection->closing)
         return;
     connection->closing = true;
     unlink_connection(connection);
-    bool of_use = connection->answers > 0 && !connection->remote->forward->closing;
+    bool go_on = connection->active > 0 && may_go_on(connection, (int64_t)uv_now(connection->remote->forward->loop));
     for (size_t i = 0; i < NP_FORWARD_STREAM_QUERIES; i++) {
-        if (connection->tries[i])
-            ask_again(connection->tries[i], of_use);
+        if (connection->tries[i] && go_on)
+            move(connection->tries[i]);
+        else if (connection->tries[i])
+            np_forward_stream_lost(connection->tries[i]);
     }
     if (connection->stream)
         np_dns_stream_close(connection->stream);
@@ -80,9 +101,10 @@ void np_forward_stream_flush(uv_prepare_t *prepare)
     uv_prepare_stop(prepare);
     for (struct connection *connection = forward->connections, *next; connection; connection = next) {
         next = connection->next;
-        if (connection->dirty && connection->stream)
-            np_dns_stream_flush(connection->stream);
+        bool dirty = connection->dirty;
         connection->dirty = false;
+        if (dirty && connection->stream)
+            np_dns_stream_flush(connection->stream);
     }
 }
 
@@ -90,16 +112,21 @@ void np_forward_stream_flush(uv_prepare_t *prepare)
 static void pump(struct connection *connection)
 {
     uint8_t packet[QUERY_SIZE_MAX];
+    struct remote *remote = connection->remote;
     if (!connection->open || connection->closing)
         return;
+    unsigned window =
+        np_upstream_pipeline(&remote->state, (int64_t)uv_now(remote->forward->loop), NP_FORWARD_STREAM_QUERIES);
     for (size_t i = 0; i < NP_FORWARD_STREAM_QUERIES && connection->unsent > 0; i++) {
-        struct try *try = connection->tries[i];
-        if (!try || !try->unsent)
+        struct pending *pending = connection->tries[i];
+        if (!pending || !pending->unsent)
             continue;
-        size_t len = np_forward_write(try, packet, sizeof packet);
+        if (connection->active - connection->unsent + connection->abandoned >= window)
+            break;
+        size_t len = np_forward_write(pending, packet, sizeof packet);
         if (np_dns_stream_send(connection->stream, packet, len))
             break; /* full: drained is told */
-        try->unsent = false;
+        pending->unsent = false;
         connection->unsent--;
         flush_later(connection);
     }
@@ -114,14 +141,41 @@ static void on_opened(void *ctx)
     pump(connection);
 }
 
+/* Gives the message to the try, if it answers it. */
+static bool received(struct pending *pending, const uint8_t *message, size_t len)
+{
+    pending->answered = true; /* it may be gone afterwards */
+    if (np_forward_received(pending, message, len))
+        return true;
+    pending->answered = false;
+    return false;
+}
+
 static void on_message(void *ctx, const uint8_t *message, size_t len)
 {
     struct connection *connection = ctx;
-    bool known = np_forward_received(connection->remote->forward, connection->tries, NP_FORWARD_STREAM_QUERIES, true,
-                                     message, len);
-    connection->answers += known;
-    connection->foreign += !known;
-    if (connection->foreign > NP_FORWARD_STREAM_FOREIGN_MAX)
+    struct np_forward *forward = connection->remote->forward;
+    uint16_t id = len >= 2 ? (uint16_t)(message[0] << 8 | message[1]) : 0;
+    size_t place = 0;
+    while (place < NP_FORWARD_STREAM_QUERIES && (connection->ids[place] != id || !connection->tries[place]))
+        place++;
+    connection->heard_ms = (int64_t)uv_now(forward->loop);
+    if (len >= NP_DNS_HEADER_LEN && place < NP_FORWARD_STREAM_QUERIES &&
+        received(connection->tries[place], message, len)) {
+        connection->answers++;
+        pump(connection);
+        return;
+    }
+    if (connection->abandoned > 0) {
+        connection->abandoned--;
+        connection->answers++;
+        forward->stats.late++;
+        np_upstream_lives(&connection->remote->state, connection->heard_ms);
+        pump(connection);
+        return;
+    }
+    forward->stats.foreign++;
+    if (++connection->foreign > NP_FORWARD_STREAM_FOREIGN_MAX)
         connection_end(connection);
 }
 
@@ -179,7 +233,7 @@ static int connection_start(struct remote *remote, size_t place)
         return -ENOMEM;
     connection->remote = remote;
     connection->serial = ++forward->connection_serial;
-    connection->active_ms = (int64_t)uv_now(forward->loop);
+    connection->active_ms = connection->heard_ms = (int64_t)uv_now(forward->loop);
     connection->next = forward->connections;
     forward->connections = connection;
     forward->connection_count++;
@@ -197,6 +251,7 @@ static int choose_connection(struct remote *remote, struct connection **out_conn
 {
     struct connection *best = NULL;
     size_t room = NP_FORWARD_CONNECTIONS_PER_UPSTREAM;
+    unsigned window = np_upstream_pipeline(&remote->state, (int64_t)uv_now(remote->forward->loop), SPREAD);
     for (size_t i = 0; i < NP_FORWARD_CONNECTIONS_PER_UPSTREAM; i++) {
         struct connection *connection = remote->connections[i];
         if (!connection)
@@ -204,7 +259,7 @@ static int choose_connection(struct remote *remote, struct connection **out_conn
         else if (!best || connection->active < best->active)
             best = connection;
     }
-    if ((!best || best->active >= SPREAD) && room < NP_FORWARD_CONNECTIONS_PER_UPSTREAM) {
+    if ((!best || best->active >= window) && room < NP_FORWARD_CONNECTIONS_PER_UPSTREAM) {
         int rc = connection_start(remote, room);
         if (!rc)
             best = remote->connections[room];
@@ -218,47 +273,83 @@ static int choose_connection(struct remote *remote, struct connection **out_conn
 static bool id_taken(const struct connection *connection, uint16_t id)
 {
     for (size_t i = 0; i < NP_FORWARD_STREAM_QUERIES; i++) {
-        if (connection->tries[i] && connection->tries[i]->id == id)
+        if (connection->tries[i] && connection->ids[i] == id)
             return true;
     }
     return false;
 }
 
-int np_forward_stream_send(struct question *question, struct remote *remote)
+/* Gives the try, which is on no connection, a place. There is one. */
+static void put_on(struct connection *connection, struct pending *pending)
+{
+    struct np_forward *forward = connection->remote->forward;
+    size_t place = 0;
+    while (connection->tries[place])
+        place++;
+    do {
+        np_forward_random(forward, &pending->id, sizeof pending->id);
+    } while (id_taken(connection, pending->id));
+    pending->place = (uint8_t)place;
+    pending->connection = connection;
+    pending->unsent = true;
+    connection->ids[place] = pending->id;
+    connection->tries[place] = pending;
+    connection->active++;
+    connection->unsent++;
+    connection->active_ms = (int64_t)uv_now(forward->loop);
+    pump(connection);
+}
+
+int np_forward_stream_send(struct question *question, struct remote *remote, unsigned how, enum np_stream_why why)
 {
     struct connection *connection;
     int rc = choose_connection(remote, &connection);
     if (rc)
         return rc;
-    struct try *try = np_forward_try(question, remote, false);
-    if (!try)
+    int64_t now = (int64_t)uv_now(remote->forward->loop);
+    struct np_try try = np_try_init_stream(&question->attempt, np_forward_index(question, remote), &remote->state, how,
+                                           why, now, np_forward_us());
+    struct pending *pending = np_forward_try(question, remote, try);
+    if (!pending)
         return NP_E_LIMIT;
-    size_t place = 0;
-    while (connection->tries[place])
-        place++;
-    do {
-        np_forward_random(remote->forward, &try->id, sizeof try->id);
-    } while (id_taken(connection, try->id));
-    try->place = (uint8_t)place;
-    try->connection = connection;
-    try->unsent = true;
-    connection->tries[place] = try;
-    connection->active++;
-    connection->unsent++;
-    connection->active_ms = (int64_t)uv_now(remote->forward->loop);
     remote->forward->stats.sent_tcp++;
     remote->streamed++;
-    pump(connection);
+    put_on(connection, pending);
     return 0;
 }
 
-void np_forward_stream_take_off(struct try *try)
+/* Closes one that is not needed any more. Not from inside connection_end, which goes on with its tries. */
+static void close_if_idle(struct connection *connection)
 {
-    struct connection *connection = try->connection;
-    connection->tries[try->place] = NULL;
+    if (connection->retired && connection->active == 0)
+        connection_end(connection);
+}
+
+void np_forward_stream_silent(struct connection *connection, int64_t wait_ms)
+{
+    struct remote *remote = connection->remote;
+    int64_t now = (int64_t)uv_now(remote->forward->loop);
+    if (connection->retired || connection->closing || now - connection->heard_ms < wait_ms)
+        return;
+    connection->retired = true;
+    for (size_t i = 0; i < NP_FORWARD_CONNECTIONS_PER_UPSTREAM; i++) {
+        if (remote->connections[i] == connection)
+            remote->connections[i] = NULL;
+    }
+    if (connection->answers == 0)
+        np_upstream_lost_stream(&remote->state, now);
+}
+
+void np_forward_stream_take_off(struct pending *pending)
+{
+    struct connection *connection = pending->connection;
+    connection->tries[pending->place] = NULL;
     connection->active--;
-    connection->unsent -= try->unsent;
+    connection->abandoned += !pending->unsent && !pending->answered;
+    connection->unsent -= pending->unsent;
+    pending->unsent = false;
     connection->active_ms = (int64_t)uv_now(connection->remote->forward->loop);
+    close_if_idle(connection);
 }
 
 void np_forward_stream_sweep(struct np_forward *forward, bool everything)

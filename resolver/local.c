@@ -131,17 +131,34 @@ size_t np_local_busy(const struct np_client *client, const struct np_query *quer
     return np_answer_finish(&answer);
 }
 
+/* SERVFAIL, but for DS at an own name NODATA. */
+static size_t answer_failed(const struct np_view *view, const struct np_client *client, const struct np_query *query,
+                            enum np_ede ede, const char *ede_text, uint8_t *out, size_t size)
+{
+    struct np_own_match own = np_own_find(view, &query->qname, query->qtype);
+    struct np_answer answer;
+    np_answer_start(&answer, query, out, limit_of(client, query, size), NP_FLAG_RA);
+    if (own.kind == NP_OWN_DS) {
+        np_own_answer(view, &own, client->ifindex, &answer);
+    } else {
+        answer.rcode = NP_RCODE_SERVFAIL;
+        answer.ede = ede;
+        answer.ede_text = ede_text;
+    }
+    return np_answer_finish(&answer);
+}
+
 size_t np_local_offline(const struct np_view *view, const struct np_client *client, const struct np_query *query,
                         enum np_ede ede, uint8_t *out, size_t size)
 {
-    struct np_own_match own = np_own_find(view, &query->qname, query->qtype);
-    size_t limit = limit_of(client, query, size);
-    if (own.kind != NP_OWN_DS)
-        return np_answer_error(query, NP_RCODE_SERVFAIL, NP_FLAG_RA, ede, out, limit);
-    struct np_answer answer;
-    np_answer_start(&answer, query, out, limit, NP_FLAG_RA);
-    np_own_answer(view, &own, client->ifindex, &answer);
-    return np_answer_finish(&answer);
+    return answer_failed(view, client, query, ede, NULL, out, size);
+}
+
+size_t np_local_looped(const struct np_view *view, const struct np_client *client, const struct np_query *query,
+                       uint8_t *out, size_t size)
+{
+    return answer_failed(view, client, query, NP_EDE_OTHER, "forwarding loop: the upstream asks this resolver", out,
+                         size);
 }
 
 size_t np_local_blocked(const struct np_view *view, const struct np_client *client, const struct np_query *query,

@@ -37,6 +37,11 @@ size_t np_local_busy(const struct np_client *client, const struct np_query *quer
 size_t np_local_offline(const struct np_view *view, const struct np_client *client, const struct np_query *query,
                         enum np_ede ede, uint8_t *out, size_t size);
 
+/* The same where the upstream sent the question back to us: EDE 0 with a text that says so. Also what that upstream
+ * gets. Returns its length. */
+size_t np_local_looped(const struct np_view *view, const struct np_client *client, const struct np_query *query,
+                       uint8_t *out, size_t size);
+
 /* The answer where the rebinding filter blocks: NODATA with EDE 15, and a made-up SOA, without which some stubs keep a
  * negative answer very long. Returns its length. */
 size_t np_local_blocked(const struct np_view *view, const struct np_client *client, const struct np_query *query,

@@ -143,8 +143,11 @@ static long serve_query(struct np_resolver *resolver, const struct np_ticket *ti
         return (long)recalled.len;
     }
     resolver->answers.forwarded++;
-    if (np_forward_ask(resolver->forward, ticket, query) == 0)
+    int rc = np_forward_ask(resolver->forward, ticket, query);
+    if (rc == 0)
         return -1;
+    if (rc == NP_E_REFUSED)
+        return (long)np_local_looped(&resolver->view, &ticket->client, query, out, size);
     return (long)np_local_busy(&ticket->client, query, out, size);
 }
 
@@ -177,12 +180,19 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     struct np_resolver *resolver = ctx;
     const struct np_client *client = &ticket->client;
     struct np_recalled recalled;
-    (void)result; /* judge has seen it */
     np_recall_give(&resolver->recall, &resolver->view, client, query, now_ms(resolver), resolver->out,
                    sizeof resolver->out, &recalled);
     count(resolver, query, &recalled);
+    if (result->looped && recalled.kind == NP_RECALL_FAILURE)
+        recalled.len = np_local_looped(&resolver->view, client, query, resolver->out, sizeof resolver->out);
     size_t len = pad(client, query, resolver->out, recalled.len, sizeof resolver->out);
     np_server_reply(resolver->server, ticket, resolver->out, len);
+}
+
+static bool is_own(void *ctx, const struct np_endpoint *endpoint, const struct np_addr *local)
+{
+    const struct np_resolver *resolver = ctx;
+    return np_server_listens(resolver->server, endpoint, local);
 }
 
 static void part_closed(void *ctx)
@@ -212,7 +222,7 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
         return rc;
     }
     resolver->open = 1;
-    rc = np_forward_new(loop, judge, answered, resolver, &resolver->forward);
+    rc = np_forward_new(loop, judge, answered, is_own, resolver, &resolver->forward);
     if (rc) {
         np_server_close(resolver->server, part_closed, resolver);
         return rc;

@@ -46,8 +46,8 @@ enum np_response_verdict np_response_check(const struct np_asked *asked, const u
         /* Old servers answer what they do not understand with a bare header. */
         unsigned rcode = flags & RCODE_MASK;
         if (rcode == NP_RCODE_FORMERR || rcode == NP_RCODE_NOTIMP)
-            return asked->edns ? NP_RESPONSE_NO_EDNS : NP_RESPONSE_BROKEN;
-        return rcode == NP_RCODE_SERVFAIL || rcode == NP_RCODE_REFUSED ? NP_RESPONSE_BROKEN : NP_RESPONSE_FOREIGN;
+            return asked->edns ? NP_RESPONSE_NO_EDNS : NP_RESPONSE_BARE;
+        return rcode == NP_RCODE_SERVFAIL || rcode == NP_RCODE_REFUSED ? NP_RESPONSE_BARE : NP_RESPONSE_FOREIGN;
     }
     if (np_walk_start(&walk, message, len) || walk.qtype != asked->qtype || walk.qclass != NP_CLASS_IN ||
         !np_name_equal(&walk.qname, asked->qname))
@@ -59,11 +59,58 @@ enum np_response_verdict np_response_check(const struct np_asked *asked, const u
     return check_body(&walk, asked);
 }
 
-void np_response_mix_case(struct np_name *name, const uint8_t random[NP_NAME_WIRE_MAX / 8 + 1])
+bool np_response_has_opt(const uint8_t *message, size_t len)
 {
-    for (size_t i = 0; i < name->len; i++) {
-        uint8_t c = (uint8_t)(name->wire[i] | 0x20);
-        if (c >= 'a' && c <= 'z')
-            name->wire[i] ^= (uint8_t)((random[i / 8] >> i % 8 & 1) << 5);
+    struct np_walk walk;
+    struct np_rr rr;
+    if (np_walk_start(&walk, message, len))
+        return false;
+    while (np_walk_next(&walk, &rr) > 0) {
+        if (rr.type == NP_RR_OPT)
+            return true;
     }
+    return false;
+}
+
+static bool is_letter(uint8_t c)
+{
+    c |= 0x20;
+    return c >= 'a' && c <= 'z';
+}
+
+/* The next 64 bits that the seed makes (SplitMix64: a stranger cannot tell them from random ones without the seed). */
+static uint64_t next_bits(uint64_t *seed)
+{
+    uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Length bytes of a name are under 64 and so never letters. */
+void np_response_mix_case(struct np_name *name, uint64_t seed)
+{
+    uint64_t bits = 0;
+    size_t first = name->len;
+    bool capital = false;
+    for (size_t i = 0; i < name->len; i++, bits >>= 1) {
+        if (i % 64 == 0)
+            bits = next_bits(&seed);
+        if (!is_letter(name->wire[i]))
+            continue;
+        if (first == name->len)
+            first = i;
+        name->wire[i] = (uint8_t)((name->wire[i] & ~0x20) | ((bits & 1) << 5));
+        capital |= (bits & 1) == 0;
+    }
+    if (!capital && first < name->len)
+        name->wire[first] &= (uint8_t)~0x20;
+}
+
+unsigned np_response_case_bits(const struct np_name *name)
+{
+    unsigned letters = 0;
+    for (size_t i = 0; i < name->len; i++)
+        letters += is_letter(name->wire[i]);
+    return letters < 64 ? letters : 64;
 }

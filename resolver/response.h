@@ -25,14 +25,24 @@ enum np_response_verdict {
     NP_RESPONSE_BROKEN,    /* from the right place to the right question, but malformed (resolver/rdata.h included) */
     NP_RESPONSE_TRUNCATED, /* TC over UDP: ask again over TCP */
     NP_RESPONSE_CASE,      /* right but for the letters' case: ask again over TCP */
-    NP_RESPONSE_NO_EDNS,   /* FORMERR or NOTIMP to a query with an OPT, without one (RFC 6891 section 7) */
+    NP_RESPONSE_NO_EDNS,   /* FORMERR or NOTIMP to a query with an OPT, without one (RFC 6891 section 7): may be a bare
+                              header, which repeats no question, so a guesser has less to guess */
+    NP_RESPONSE_BARE,      /* another bare header that says that it failed: the same holds */
     NP_RESPONSE_FOREIGN    /* not the answer to this: drop it and wait on */
 };
 
 /* Judges len bytes that came from the upstream. */
 enum np_response_verdict np_response_check(const struct np_asked *asked, const uint8_t *message, size_t len);
 
-/* Randomises the case of the name's letters with random bits, one a byte of the name (draft-vixie-dnsext-dns0x20). */
-void np_response_mix_case(struct np_name *name, const uint8_t random[NP_NAME_WIRE_MAX / 8 + 1]);
+/* Has the message an OPT record? False for one that is malformed. */
+bool np_response_has_opt(const uint8_t *message, size_t len);
+
+/* Randomises the case of the name's letters (draft-vixie-dnsext-dns0x20); at least one is a capital then, since clients
+ * rarely write any. seed is a secret random number, and a new one for every query. */
+void np_response_mix_case(struct np_name *name, uint64_t seed);
+
+/* How many bits of surprise there are in the case of the name's letters when it was drawn like this: one each, at most
+ * 64. */
+unsigned np_response_case_bits(const struct np_name *name);
 
 #endif

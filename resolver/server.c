@@ -202,6 +202,21 @@ int np_server_remove(struct np_server *server, const struct np_endpoint *local, 
     return NP_E_NOT_FOUND;
 }
 
+bool np_server_listens(const struct np_server *server, const struct np_endpoint *endpoint, const struct np_addr *local)
+{
+    bool here = np_addr_classify(&endpoint->addr) == NP_ADDR_LOOPBACK || np_addr_equal(&endpoint->addr, local);
+    for (size_t i = 0; i < NP_SERVER_LISTENERS_MAX; i++) {
+        const struct listener *listener = server->listeners[i];
+        if (!listener || listener->tcp || listener->local.port != endpoint->port ||
+            listener->local.addr.family != endpoint->addr.family)
+            continue;
+        if (np_addr_equal(&listener->local.addr, &endpoint->addr) ||
+            (here && np_addr_classify(&listener->local.addr) == NP_ADDR_UNSPECIFIED))
+            return true;
+    }
+    return false;
+}
+
 void np_server_reply(struct np_server *server, const struct np_ticket *ticket, const uint8_t *message, size_t len)
 {
     if (server->closing)

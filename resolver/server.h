@@ -74,6 +74,11 @@ int np_server_adopt(struct np_server *server, int fd, const struct np_client *cl
  * link-local endpoint without a scope matches the first of its kind. 0 or NP_E_NOT_FOUND. */
 int np_server_remove(struct np_server *server, const struct np_endpoint *local, bool tcp);
 
+/* Would a packet to that endpoint, sent from the address local, come in on one of our UDP listeners? A listener on the
+ * wildcard address takes what is sent to any address of this machine: one from which it is sent to itself, or loopback.
+ */
+bool np_server_listens(const struct np_server *server, const struct np_endpoint *endpoint, const struct np_addr *local);
+
 /* Sends a late answer; len 0 gives the query up. Ignored when the connection or the listener has gone. Not to be called
  * from inside serve, which answers by its own return value. */
 void np_server_reply(struct np_server *server, const struct np_ticket *ticket, const uint8_t *message, size_t len);

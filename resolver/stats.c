@@ -20,17 +20,23 @@ struct field {
 #define OF(group, name) FIELD(group, group.name, name)
 
 static const struct field fields[] = {
-    OF(answers, own),        OF(answers, special),     OF(answers, cached),      OF(answers, forwarded),
-    OF(answers, blocked),    OF(answers, failed),      OF(answers, errors),      OF(answers, dropped),
-    OF(answers, truncated),  OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
-    OF(server, udp_dropped), OF(server, tcp_in),       OF(server, tcp_out),      OF(server, tcp_accepted),
-    OF(server, tcp_refused), OF(server, not_admitted), OF(server, tls_in),       OF(server, tls_accepted),
-    OF(server, tls_refused), OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
-    OF(forward, sent_udp),   OF(forward, sent_tcp),    OF(forward, answered),    OF(forward, failed),
-    OF(forward, timeouts),   OF(forward, foreign),     OF(forward, case_broken), FIELD(forward, inflight, inflight),
-    OF(cache, hits),         OF(cache, negative),      OF(cache, misses),        OF(cache, inserted),
-    OF(cache, replaced),     OF(cache, moved),         OF(cache, evicted),       OF(cache, refused),
-    OF(cache, entries),      OF(cache, bytes),         OF(cache, size),
+    OF(answers, own),         OF(answers, special),     OF(answers, cached),
+    OF(answers, forwarded),   OF(answers, blocked),     OF(answers, failed),
+    OF(answers, errors),      OF(answers, dropped),     OF(answers, truncated),
+    OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
+    OF(server, udp_dropped),  OF(server, tcp_in),       OF(server, tcp_out),
+    OF(server, tcp_accepted), OF(server, tcp_refused),  OF(server, not_admitted),
+    OF(server, tls_in),       OF(server, tls_accepted), OF(server, tls_refused),
+    OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
+    OF(forward, sent_udp),    OF(forward, sent_tcp),    OF(forward, answered),
+    OF(forward, failed),      OF(forward, timeouts),    OF(forward, hedged),
+    OF(forward, beside),      OF(forward, pinged),      OF(forward, refreshed),
+    OF(forward, late),        OF(forward, foreign),     OF(forward, distrusted),
+    OF(forward, looped),      OF(forward, case_broken), FIELD(forward, inflight, inflight),
+    OF(cache, hits),          OF(cache, negative),      OF(cache, misses),
+    OF(cache, inserted),      OF(cache, replaced),      OF(cache, moved),
+    OF(cache, evicted),       OF(cache, refused),       OF(cache, entries),
+    OF(cache, bytes),         OF(cache, size),
 };
 
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -96,10 +102,11 @@ static json_t *latency_json(const struct np_stats *stats)
 static json_t *upstream_json(const struct np_forward_upstream *upstream)
 {
     char zone[NP_NAME_TEXT_MAX], address[NP_VIEW_UPSTREAM_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:b, s:o, s:I, s:I}", "zone", np_name_format(&upstream->zone, zone), "address",
+    return json_pack("{s:s, s:s, s:b, s:o, s:I, s:I, s:s}", "zone", np_name_format(&upstream->zone, zone), "address",
                      np_view_upstream_format(&upstream->server, address), "alive", upstream->alive, "srtt_us",
                      upstream->measured ? json_integer(upstream->srtt_us) : json_null(), "answers",
-                     (json_int_t)upstream->answers, "failures", (json_int_t)upstream->failures);
+                     (json_int_t)upstream->answers, "failures", (json_int_t)upstream->failures, "health",
+                     np_forward_health_name(upstream->health));
 }
 
 static json_t *upstreams_json(const struct np_stats *stats)
@@ -222,6 +229,17 @@ static int parse_latency(const json_t *object, struct np_stats *stats)
     return rc;
 }
 
+/* One that is absent or not known is untried. */
+static enum np_forward_health health_of(const json_t *value)
+{
+    const char *name = json_is_string(value) ? json_string_value(value) : "";
+    for (int i = NP_FORWARD_UNTRIED; i <= NP_FORWARD_ITSELF; i++) {
+        if (strcmp(np_forward_health_name((enum np_forward_health)i), name) == 0)
+            return (enum np_forward_health)i;
+    }
+    return NP_FORWARD_UNTRIED;
+}
+
 static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
 {
     const char *zone = json_string_value(json_object_get(item, "zone"));
@@ -232,6 +250,7 @@ static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
     if (!zone || !address || np_name_parse(zone, &out->zone) || np_view_upstream_parse(address, &out->server, &why))
         return NP_E_MALFORMED;
     out->alive = json_is_true(json_object_get(item, "alive"));
+    out->health = health_of(json_object_get(item, "health"));
     out->measured = json_is_integer(srtt);
     int rc = number_of(out->measured ? srtt : NULL, &out->srtt_us);
     if (rc == 0)

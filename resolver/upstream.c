@@ -1,10 +1,14 @@
 #include "resolver/upstream.h"
 
-#define US 1000
+#define US         1000
+#define SAMPLE_MAX (1000 * US) /* a slow domain is no slow server: one sample must not spoil the rest of the day */
 
-static void measure(struct np_upstream *upstream, int64_t rtt_ms)
+static void measure(struct np_upstream *upstream, int64_t rtt_us)
 {
-    int64_t rtt_us = rtt_ms * US;
+    if (rtt_us < 0)
+        rtt_us = 0;
+    if (rtt_us > SAMPLE_MAX)
+        rtt_us = SAMPLE_MAX;
     if (!upstream->measured) {
         upstream->measured = true;
         upstream->srtt_us = rtt_us;
@@ -16,25 +20,41 @@ static void measure(struct np_upstream *upstream, int64_t rtt_ms)
     upstream->srtt_us += error / 8;
 }
 
-void np_upstream_answered(struct np_upstream *upstream, int64_t now_ms, int64_t rtt_ms)
+void np_upstream_lives(struct np_upstream *upstream, int64_t now_ms)
 {
-    measure(upstream, rtt_ms);
-    upstream->timeouts = 0;
+    upstream->timeouts = upstream->probes = 0;
     upstream->last_answer_ms = now_ms;
     upstream->answers++;
 }
 
+void np_upstream_answered(struct np_upstream *upstream, int64_t now_ms, int64_t rtt_us)
+{
+    measure(upstream, rtt_us);
+    np_upstream_lives(upstream, now_ms);
+}
+
 void np_upstream_failed(struct np_upstream *upstream, int64_t now_ms, int64_t waited_ms)
 {
-    /* The true time is longer than what was waited: enough to fall behind the others. */
-    if (waited_ms > 0)
-        measure(upstream, waited_ms * 2);
+    /* What it cost to wait for it: a server that loses packets falls behind one that is slower but does not. */
+    if (waited_ms > 0 && upstream->measured)
+        measure(upstream, waited_ms * US);
+    if (upstream->timeouts == 0)
+        upstream->probe_ms = now_ms; /* one packet may be lost anywhere: seen again at once */
     upstream->failures++;
     if (upstream->timeouts < 1000)
         upstream->timeouts++;
+}
+
+void np_upstream_probed(struct np_upstream *upstream, int64_t now_ms)
+{
     int64_t delay = NP_UPSTREAM_PROBE_FIRST_MS;
-    for (unsigned i = NP_UPSTREAM_DEAD_AFTER; i < upstream->timeouts && delay < NP_UPSTREAM_PROBE_CAP_MS; i++)
+    if (upstream->measured && upstream->timeouts == 0)
+        return; /* alive: this only measures it */
+    for (unsigned i = 0; i < upstream->probes && delay < NP_UPSTREAM_PROBE_CAP_MS; i++)
         delay *= 2;
+    if (upstream->probes < 1000)
+        upstream->probes++;
+    np_upstream_failed(upstream, now_ms, 0);
     upstream->probe_ms = now_ms + (delay < NP_UPSTREAM_PROBE_CAP_MS ? delay : NP_UPSTREAM_PROBE_CAP_MS);
 }
 
@@ -53,7 +73,50 @@ void np_upstream_kept_case(struct np_upstream *upstream)
 
 void np_upstream_broke_edns(struct np_upstream *upstream, int64_t now_ms)
 {
+    if (++upstream->edns_strikes < NP_UPSTREAM_EDNS_STRIKES)
+        return;
+    upstream->edns_strikes = 0;
+    upstream->edns_seen = false;
     upstream->plain_until_ms = now_ms + NP_UPSTREAM_FORGIVE_MS;
+}
+
+void np_upstream_kept_edns(struct np_upstream *upstream)
+{
+    upstream->edns_strikes = 0;
+    upstream->edns_seen = true;
+}
+
+void np_upstream_cut_stream(struct np_upstream *upstream, int64_t now_ms, uint64_t answers)
+{
+    unsigned limit = answers < 1 ? 1 : answers > 1000 ? 1000 : (unsigned)answers;
+    if (upstream->pipeline == 0 || limit < upstream->pipeline || now_ms >= upstream->pipeline_until_ms)
+        upstream->pipeline = limit;
+    upstream->pipeline_until_ms = now_ms + NP_UPSTREAM_FORGIVE_MS;
+}
+
+void np_upstream_lost_stream(struct np_upstream *upstream, int64_t now_ms)
+{
+    upstream->no_stream_until_ms = now_ms + NP_UPSTREAM_NO_STREAM_MS;
+}
+
+bool np_upstream_echoed(struct np_upstream *upstream, int64_t now_ms, unsigned bits)
+{
+    upstream->loop_bits += bits;
+    if (upstream->loop_bits < NP_UPSTREAM_LOOP_BITS)
+        return false;
+    upstream->loop_bits = NP_UPSTREAM_LOOP_BITS / 2; /* after the pause one more question tells */
+    upstream->loop_until_ms = now_ms + NP_UPSTREAM_LOOP_MS;
+    return true;
+}
+
+void np_upstream_resolved(struct np_upstream *upstream)
+{
+    upstream->loop_bits = 0;
+}
+
+bool np_upstream_may_ask(const struct np_upstream *upstream, int64_t now_ms)
+{
+    return !upstream->itself && now_ms >= upstream->loop_until_ms;
 }
 
 bool np_upstream_checks_case(const struct np_upstream *upstream, int64_t now_ms)
@@ -64,6 +127,12 @@ bool np_upstream_checks_case(const struct np_upstream *upstream, int64_t now_ms)
 bool np_upstream_has_edns(const struct np_upstream *upstream, int64_t now_ms)
 {
     return now_ms >= upstream->plain_until_ms;
+}
+
+unsigned np_upstream_pipeline(const struct np_upstream *upstream, int64_t now_ms, unsigned max)
+{
+    bool known = upstream->pipeline > 0 && now_ms < upstream->pipeline_until_ms;
+    return known && upstream->pipeline < max ? upstream->pipeline : max;
 }
 
 bool np_upstream_is_dead(const struct np_upstream *upstream)
@@ -81,86 +150,28 @@ int64_t np_upstream_rto(const struct np_upstream *upstream)
     return rto < NP_UPSTREAM_RTO_MAX_MS ? rto : NP_UPSTREAM_RTO_MAX_MS;
 }
 
-/* Is a better than b for this attempt? Fewest tries first, then the living, then the fastest; one never measured counts
- * as fast, so that each is tried once. */
-static bool is_better(const struct np_attempt *attempt, const struct np_upstream *const *group, size_t a, size_t b)
+int64_t np_upstream_late(const struct np_upstream *upstream)
 {
-    if (attempt->sent[a] != attempt->sent[b])
-        return attempt->sent[a] < attempt->sent[b];
-    bool dead_a = np_upstream_is_dead(group[a]), dead_b = np_upstream_is_dead(group[b]);
-    if (dead_a != dead_b)
-        return dead_b;
-    if (dead_a)
-        return group[a]->probe_ms < group[b]->probe_ms;
-    return group[a]->srtt_us < group[b]->srtt_us;
+    int64_t late = (upstream->srtt_us + 4 * upstream->var_us) / US, rto = np_upstream_rto(upstream);
+    if (!upstream->measured)
+        late = NP_UPSTREAM_RTO_FIRST_MS / 4;
+    if (late < NP_UPSTREAM_LATE_MIN_MS)
+        late = NP_UPSTREAM_LATE_MIN_MS;
+    return late < rto ? late : rto;
 }
 
-static int choose(const struct np_attempt *attempt, const struct np_upstream *const *group, size_t count,
-                  np_random_below_fn *below, void *ctx)
+int64_t np_upstream_stream_wait(const struct np_upstream *upstream)
 {
-    int best = -1;
-    for (size_t i = 0; i < count; i++) {
-        /* With a SERVFAIL in hand only a living server that was not asked yet may still better it. */
-        if (attempt->fallback_ms && (attempt->sent[i] > 0 || np_upstream_is_dead(group[i])))
-            continue;
-        if (!attempt->exhausted[i] && (best < 0 || is_better(attempt, group, i, (size_t)best)))
-            best = (int)i;
-    }
-    /* A first try now and then measures another one: the fastest of last week need not be today's. */
-    if (best < 0 || count < 2 || attempt->tries > 0 || below(ctx, NP_UPSTREAM_EXPLORE) != 0)
-        return best;
-    size_t other = below(ctx, (uint32_t)count);
-    return attempt->exhausted[other] || np_upstream_is_dead(group[other]) ? best : (int)other;
+    int64_t wait = 2 * np_upstream_rto(upstream);
+    if (wait < NP_UPSTREAM_STREAM_MIN_MS)
+        return NP_UPSTREAM_STREAM_MIN_MS;
+    return wait < NP_UPSTREAM_STREAM_MAX_MS ? wait : NP_UPSTREAM_STREAM_MAX_MS;
 }
 
-int64_t np_attempt_deadline(const struct np_attempt *attempt, const struct np_upstream *const *group, size_t count)
+bool np_upstream_wants_ping(struct np_upstream *upstream, int64_t start_ms, int64_t now_ms)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (group[i]->last_answer_ms >= attempt->start_ms && group[i]->last_answer_ms != 0)
-            return attempt->start_ms + NP_ATTEMPT_DEADLINE_MS;
-    }
-    return attempt->start_ms + NP_ATTEMPT_OFFLINE_MS;
-}
-
-enum np_attempt_step np_attempt_next(const struct np_attempt *attempt, const struct np_upstream *const *group,
-                                     size_t count, int64_t now_ms, np_random_below_fn *below, void *ctx,
-                                     size_t *out_index, int64_t *out_due_ms)
-{
-    if (count > NP_VIEW_UPSTREAMS_MAX)
-        count = NP_VIEW_UPSTREAMS_MAX;
-    int64_t deadline = np_attempt_deadline(attempt, group, count);
-    if (attempt->fallback_ms && attempt->fallback_ms + NP_ATTEMPT_GRACE_MS < deadline)
-        deadline = attempt->fallback_ms + NP_ATTEMPT_GRACE_MS;
-    if (now_ms >= deadline)
-        return NP_ATTEMPT_GIVE_UP;
-    int index = attempt->tries < NP_ATTEMPT_TRIES_MAX ? choose(attempt, group, count, below, ctx) : -1;
-    if (index < 0) {
-        if (attempt->active == 0)
-            return NP_ATTEMPT_GIVE_UP;
-        *out_due_ms = deadline;
-        return NP_ATTEMPT_WAIT;
-    }
-    /* Half as long again each time round, so that a slow server is not flooded with the same question. */
-    int64_t wait = np_upstream_rto(group[index]);
-    for (unsigned i = 0; i < attempt->sent[index]; i++)
-        wait += wait / 2;
-    *out_index = (size_t)index;
-    *out_due_ms = now_ms + wait < deadline ? now_ms + wait : deadline;
-    return NP_ATTEMPT_SEND;
-}
-
-void np_attempt_sent(struct np_attempt *attempt, size_t index)
-{
-    attempt->tries++;
-    if (index < NP_VIEW_UPSTREAMS_MAX && attempt->sent[index] < UINT8_MAX)
-        attempt->sent[index]++;
-}
-
-int np_attempt_probe(const struct np_upstream *const *group, size_t count, size_t chosen, int64_t now_ms)
-{
-    for (size_t i = 0; i < count && i < NP_VIEW_UPSTREAMS_MAX; i++) {
-        if (i != chosen && np_upstream_is_dead(group[i]) && now_ms >= group[i]->probe_ms)
-            return (int)i;
-    }
-    return -1;
+    if (upstream->last_answer_ms > start_ms || now_ms < upstream->ping_ms)
+        return false;
+    upstream->ping_ms = now_ms + NP_UPSTREAM_PING_MS;
+    return true;
 }

@@ -197,3 +197,14 @@ def test_stream_without_answers(start, stub, stream_upstream, upstream):
         for i in range(4):
             client.ask(f'name-{i}.example', 'TXT')
         assert all('the other' in texts(answer.answer)[0] for answer in client.collect().values()), behaviour.__name__
+def test_stream_closed_after_each_answer(start, stub, stream_upstream):
+    """A server that takes one question a connection, as old ones do, and drops what else was sent there."""
+    def once(upstream, sock):
+        sock.sendall(framed(next(queries(sock))))
+    server = stream_upstream(once)
+    client = stub(start(upstreams=[server.address]))
+    for i in range(40):
+        client.ask(f'name-{i}.example', 'TXT')
+    assert all(answer.answer for answer in client.collect().values())
+
+

@@ -148,7 +148,11 @@ def test_noise(start, upstream):
             for _ in range(rng.randrange(1, 6)):
                 packet[rng.randrange(len(packet))] = rng.randrange(256)
             sock.sendto(packet[:rng.randrange(len(packet) + 1)] if i % 3 == 0 else packet, ('127.0.0.1', resolver.port))
-    assert texts(resolver.ask(NAME).answer) == [f'{NAME} 10 IN A 192.168.1.1']
+
+    def answers():  # a full socket buffer may still swallow a question
+        with contextlib.suppress(dns.exception.Timeout):
+            return texts(resolver.ask(NAME, timeout=1).answer)
+    assert wait_until(answers, what='an answer after the flood') == [f'{NAME} 10 IN A 192.168.1.1']
 
 
 # Forwarding.
@@ -336,7 +340,7 @@ def test_upstream_without_edns(start, upstream):
     resolver = start(upstreams=[server.address])
     for i in range(3):
         assert resolver.ask(f'h{i}.example', use_edns=0).answer
-    assert len(server.seen) == 4, 'only the first question is asked with EDNS'
+    assert len(server.seen) == 5, 'two questions show that it goes without EDNS, and from then on none is asked with it'
 
 
 # Nobody there.

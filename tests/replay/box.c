@@ -195,7 +195,7 @@ void box_enrol(struct box *box, const struct np_enrol_event *event)
 
 static int64_t next_due(const struct box *box)
 {
-    int64_t enrol_ms = box->running ? np_jobs_next_due(&box->jobs) : NP_JOB_NEVER, dns_ms = dns_due(box);
+    int64_t enrol_ms = box->running ? np_jobs_next_due(&box->jobs) : NP_JOB_NEVER, dns_ms = upstreams_due(box);
     return enrol_ms < dns_ms ? enrol_ms : dns_ms;
 }
 
@@ -209,8 +209,8 @@ void box_pass(struct box *box, int64_t ms)
         box->now_ms = due_ms > box->now_ms ? due_ms : box->now_ms;
         if (box->running && np_jobs_take_due(&box->jobs, box->now_ms) == JOB_ENROL)
             box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_TIMER});
-        if (dns_due(box) <= box->now_ms)
-            dns_timer(box);
+        if (upstreams_due(box) <= box->now_ms)
+            upstreams_timer(box);
     }
     box->now_ms = end_ms;
     if (box->running)

@@ -14,13 +14,14 @@
 #include "agent/identity/clock.h"
 #include "agent/identity/store.h"
 #include "agent/network/addresses.h"
+#include "resolver/attempt.h"
 #include "resolver/message.h"
 #include "resolver/packed.h"
-#include "resolver/upstream.h"
 #include "tests/replay/script.h"
 
 #define BOX_URL      "https://hq.devices.example"
-#define BOX_TRIES    24
+#define BOX_TRIES    32
+#define DNS_ID       0x1234
 #define BOX_START_MS 60000 /* of the monotonic clock when the scenario begins: 0 means "never" to some cores */
 
 /* HQ as the scenario plays it, and what it saw. */
@@ -49,13 +50,13 @@ struct question {
     size_t len;
     uint32_t ifindex;
     struct np_query query;
-    struct np_name sent_name;
     struct np_attempt attempt;
     int64_t due_ms, start_ms;
     struct {
         size_t server;
-        int64_t sent_ms;
-        bool open, tcp, probe, timed_out, edns, check_case, seen;
+        struct np_name name; /* as it was sent */
+        struct np_try try;
+        bool open, ping, seen;
     } tries[BOX_TRIES];
     size_t try_count;
     uint8_t fallback[512];
@@ -95,6 +96,8 @@ struct box {
     struct hq hq;
     struct np_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
     size_t upstream_count;
+    bool no_streams[NP_VIEW_UPSTREAMS_MAX]; /* by upstream: its streams fail */
+    struct np_hedge hedge;
     struct question question;
     union {
         struct np_packed head;
@@ -152,24 +155,30 @@ void lan_config(struct box *box);
 /* Makes the view for the resolver. */
 void dns_view(struct box *box);
 
-/* `upstreams ...`, `ask ...`, `upstream ...`, and what may be expected of answers. */
-void dns_upstreams(struct box *box);
-/* See dns_upstreams. */
+/* `ask ...`: a client's question. */
 void dns_ask(struct box *box);
-/* See dns_upstreams. */
-void dns_upstream(struct box *box);
 /* `expect answered on IF ADDRESS...`: the own name's A and AAAA there. */
 void dns_expect_answered(struct box *box);
 /* `expect answer RCODE [ADDRESS...] [within=DURATION] [ede=NUMBER]`: what `ask` got. */
 void dns_expect_answer(struct box *box);
-/* `expect asked ADDRESS... [tcp]`: which upstreams were asked since this was last expected. */
-void dns_expect_asked(struct box *box);
+
+/* `upstreams ...`: whom the resolver forwards to. */
+void upstreams_set(struct box *box);
+/* `upstream ADDRESS ...`: what one does. */
+void upstreams_upstream(struct box *box);
+/* `expect asked ADDRESS... [tcp|ping]`: which were asked since this was last expected. */
+void upstreams_expect_asked(struct box *box);
+/* `expect upstream ADDRESS HEALTH [case=] [edns=]`: what is thought of one. */
+void upstreams_expect_upstream(struct box *box);
+
+/* The question in box->question is forwarded. */
+void upstreams_ask(struct box *box);
 
 /* When the forwarded question wants to be looked at; NP_JOB_NEVER. */
-int64_t dns_due(const struct box *box);
+int64_t upstreams_due(const struct box *box);
 
 /* That time has come. */
-void dns_timer(struct box *box);
+void upstreams_timer(struct box *box);
 
 /* Addresses as text, for messages; buffer has STEP_TEXT_MAX bytes. */
 const char *box_addresses(const struct np_addresses *addresses, char *buffer);

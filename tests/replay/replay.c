@@ -270,7 +270,8 @@ static void do_expect(struct box *box)
                                         {"clock", expect_clock},
                                         {"answered", dns_expect_answered},
                                         {"answer", dns_expect_answer},
-                                        {"asked", dns_expect_asked}};
+                                        {"asked", upstreams_expect_asked},
+                                        {"upstream", upstreams_expect_upstream}};
     const char *word = step_word(box->step, "what to expect");
     if (!dispatch(box, verbs, sizeof verbs / sizeof *verbs, word) && !expect_counter(box, word))
         step_fail(box->step, "something that can be expected", "%s", word);
@@ -292,9 +293,9 @@ static void run(struct box *box, const char *path, FILE *trace, void (*on_fail)(
                                         {"hq", hq_step},
                                         {"network", lan_network},
                                         {"config", lan_config},
-                                        {"upstreams", dns_upstreams},
+                                        {"upstreams", upstreams_set},
                                         {"ask", dns_ask},
-                                        {"upstream", dns_upstream}};
+                                        {"upstream", upstreams_upstream}};
     struct step step = {.file = path, .trace = trace, .on_fail = on_fail, .ctx = ctx};
     FILE *in = fopen(path, "r");
     if (!in) {

@@ -35,7 +35,8 @@ static void test_check(void **state)
         ROW(HEAD("\201\201", "\0", "\0", "\0") QUESTION, NP_RESPONSE_NO_EDNS),
         ROW(HEAD("\201\204", "\0", "\0", "\0") QUESTION, NP_RESPONSE_NO_EDNS),
         ROW("\x12\x34\201\201\0\0\0\0\0\0\0\0", NP_RESPONSE_NO_EDNS),
-        ROW("\x12\x34\201\202\0\0\0\0\0\0\0\0", NP_RESPONSE_BROKEN),
+        ROW("\x12\x34\201\202\0\0\0\0\0\0\0\0", NP_RESPONSE_BARE),
+        ROW("\x12\x34\201\205\0\0\0\0\0\0\0\0", NP_RESPONSE_BARE),
         ROW("\x12\x34\201\200\0\0\0\0\0\0\0\0", NP_RESPONSE_FOREIGN),
         ROW(HEAD("\203\200", "\0", "\0", "\0") QUESTION, NP_RESPONSE_TRUNCATED),
         {HEAD("\203\200", "\0", "\0", "\0") QUESTION, 12 + 17, NP_RESPONSE_GOOD, true},
@@ -65,35 +66,72 @@ static void test_check(void **state)
             fail_msg("row %zu", i);
     }
     struct np_asked lax = {0x1234, &name, NP_RR_A, .check_case = false, .edns = false, .tcp = false};
-    assert_int_equal(np_response_check(&lax, (const uint8_t *)rows[13].packet, rows[13].len), NP_RESPONSE_GOOD);
+    assert_int_equal(np_response_check(&lax, (const uint8_t *)rows[14].packet, rows[14].len), NP_RESPONSE_GOOD);
     assert_int_equal(np_response_check(&lax, (const uint8_t *)rows[6].packet, rows[6].len), NP_RESPONSE_FAILED);
 }
 
+static void test_has_opt(void **state)
+{
+    (void)state;
+    static const char with[] = HEAD("\201\200", "\1", "\0", "\1") QUESTION ANSWER OPT;
+    static const char without[] = HEAD("\201\200", "\1", "\0", "\0") QUESTION ANSWER;
+    assert_true(np_response_has_opt((const uint8_t *)with, sizeof with - 1));
+    assert_false(np_response_has_opt((const uint8_t *)without, sizeof without - 1));
+    for (size_t len = 0; len < sizeof with - 1; len++)
+        assert_false(np_response_has_opt((const uint8_t *)with, len));
+}
+
+/* Every letter is a capital half of the time, whatever the others are; nothing else changes; there is always one. */
 static void test_mix_case(void **state)
 {
     (void)state;
-    uint8_t random[NP_NAME_WIRE_MAX / 8 + 1];
-    char text[NP_NAME_TEXT_MAX];
-    struct np_name name = dump_name("www-9_.example");
-    memset(random, 0xff, sizeof random);
-    np_response_mix_case(&name, random);
-    assert_string_equal(np_name_format(&name, text), "WWW-9_.EXAMPLE");
-    random[0] = 0x02; /* the first letter back, the rest of the first byte as it is */
-    random[1] = random[2] = 0;
-    np_response_mix_case(&name, random);
-    assert_string_equal(np_name_format(&name, text), "wWW-9_.EXAMPLE");
-    struct np_name odd = dump_name("@[`{.\\193\\001a");
-    memset(random, 0xff, sizeof random);
-    np_response_mix_case(&odd, random);
-    struct np_name want = dump_name("@[`{.\\193\\001A");
-    assert_int_equal(odd.len, want.len);
-    assert_memory_equal(odd.wire, want.wire, want.len);
+    const struct np_name plain =
+        dump_name("@[`{.\\193\\001a-long-name-with-many-letters.in-it-so-that-it-has-over-sixty-four."
+                  "of-them-all-in-all.example");
+    unsigned capitals[NP_NAME_WIRE_MAX] = {0}, both[NP_NAME_WIRE_MAX] = {0}, letters = 0;
+    enum { ROUNDS = 4000 };
+    for (uint64_t seed = 0; seed < ROUNDS; seed++) {
+        struct np_name mixed = plain;
+        np_response_mix_case(&mixed, seed);
+        assert_int_equal(mixed.len, plain.len);
+        assert_true(np_name_equal(&mixed, &plain));
+        for (size_t i = 0; i < plain.len; i++) {
+            bool capital = mixed.wire[i] != plain.wire[i];
+            assert_true(!capital || (plain.wire[i] >= 'a' && plain.wire[i] <= 'z'));
+            capitals[i] += capital;
+            both[i] += capital && i >= 1 && mixed.wire[i - 1] != plain.wire[i - 1];
+        }
+    }
+    for (size_t i = 0; i < plain.len; i++) {
+        if (plain.wire[i] < 'a' || plain.wire[i] > 'z')
+            continue;
+        letters++;
+        assert_in_range(capitals[i], ROUNDS / 2 - 250, ROUNDS / 2 + 250); /* 8 sigma */
+        if (plain.wire[i - 1] >= 'a' && plain.wire[i - 1] <= 'z')
+            assert_in_range(both[i], ROUNDS / 4 - 220, ROUNDS / 4 + 220);
+    }
+    assert_true(letters > 64);
+    assert_int_equal(np_response_case_bits(&plain), 64);
+    for (uint64_t seed = 0; seed < 64; seed++) {
+        struct np_name one = dump_name("1.a.2"), none = dump_name("1.2.3");
+        np_response_mix_case(&one, seed);
+        np_response_mix_case(&none, seed);
+        assert_int_equal(one.wire[3], 'A');
+        assert_int_equal(np_response_case_bits(&one), 1);
+        assert_int_equal(np_response_case_bits(&none), 0);
+    }
+    /* What is small already is drawn anew, as are capitals. */
+    struct np_name small = dump_name("www.example"), large = dump_name("WWW.EXAMPLE");
+    np_response_mix_case(&small, 7);
+    np_response_mix_case(&large, 7);
+    assert_memory_equal(small.wire, large.wire, small.len);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_has_opt),
         cmocka_unit_test(test_mix_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,7 @@ static void test_round_trip(void **state)
     stats.cache.size = 4 << 20;
     add_upstream(".", "198.51.100.53");
     stats.upstreams[0].alive = stats.upstreams[0].measured = true;
+    stats.upstreams[0].health = NP_FORWARD_ALIVE;
     stats.upstreams[0].srtt_us = 1800;
     add_upstream("home.arpa", "tls://[2001:db8::53]:853#dns.example");
     add_blocked("evil.example", "192.168.1.1");
@@ -74,7 +75,7 @@ static void test_round_trip(void **state)
     assert_non_null(strstr(text, "\"cache\":{\"hits\":6,"));
     assert_non_null(strstr(text, "\"size\":4194304}"));
     assert_non_null(strstr(text, "{\"zone\":\".\",\"address\":\"198.51.100.53:53\",\"alive\":true,\"srtt_us\":1800,"
-                                 "\"answers\":7,\"failures\":0}"));
+                                 "\"answers\":7,\"failures\":0,\"health\":\"alive\"}"));
     assert_non_null(strstr(text, "\"zone\":\"home.arpa\",\"address\":\"tls://[2001:db8::53]:853#dns.example\","
                                  "\"alive\":false,\"srtt_us\":null"));
     assert_int_equal(np_stats_parse(text, strlen(text), &again), 0);

@@ -3,208 +3,110 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <string.h>
 
 #include "resolver/upstream.h"
 
-/* Random numbers that the test chooses. */
-static uint32_t scripted(void *ctx, uint32_t bound)
-{
-    uint32_t *next = ctx;
-    return *next % bound;
-}
-
-struct world {
-    struct np_upstream servers[3];
-    const struct np_upstream *group[3];
-    struct np_attempt attempt;
-    uint32_t random;
-    size_t index;
-    int64_t due;
-};
-
-static void world_init(struct world *world, int64_t now)
-{
-    memset(world, 0, sizeof *world);
-    for (size_t i = 0; i < 3; i++)
-        world->group[i] = &world->servers[i];
-    world->attempt.start_ms = now;
-    world->random = 1; /* never explores */
-}
-
-static enum np_attempt_step next(struct world *world, size_t count, int64_t now)
-{
-    enum np_attempt_step step = np_attempt_next(&world->attempt, world->group, count, now, scripted, &world->random,
-                                                &world->index, &world->due);
-    if (step == NP_ATTEMPT_SEND) {
-        np_attempt_sent(&world->attempt, world->index);
-        world->attempt.active++;
-    }
-    return step;
-}
+#define MS 1000
 
 static void test_rto(void **state)
 {
     (void)state;
     struct np_upstream server = {0};
     assert_int_equal(np_upstream_rto(&server), NP_UPSTREAM_RTO_FIRST_MS);
+    assert_int_equal(np_upstream_late(&server), NP_UPSTREAM_RTO_FIRST_MS / 4);
     for (int i = 0; i < 50; i++)
-        np_upstream_answered(&server, 1000, 20);
+        np_upstream_answered(&server, 1000, 200);
+    assert_in_range(server.srtt_us, 190, 210);
     assert_int_equal(np_upstream_rto(&server), NP_UPSTREAM_RTO_MIN_MS);
+    assert_int_equal(np_upstream_late(&server), NP_UPSTREAM_LATE_MIN_MS);
+    assert_int_equal(np_upstream_stream_wait(&server), NP_UPSTREAM_STREAM_MIN_MS);
     for (int i = 0; i < 50; i++)
-        np_upstream_answered(&server, 1000, i % 2 ? 100 : 300);
+        np_upstream_answered(&server, 1000, (i % 2 ? 40 : 60) * MS);
+    assert_in_range(np_upstream_late(&server), 60, 120); /* it was never later than that */
+    for (int i = 0; i < 50; i++)
+        np_upstream_answered(&server, 1000, (i % 2 ? 100 : 300) * MS);
     assert_in_range(np_upstream_rto(&server), 400, 800);
+    assert_int_equal(np_upstream_late(&server), np_upstream_rto(&server));
     for (int i = 0; i < 50; i++)
-        np_upstream_answered(&server, 1000, 5000);
+        np_upstream_answered(&server, 1000, INT64_MAX);
     assert_int_equal(np_upstream_rto(&server), NP_UPSTREAM_RTO_MAX_MS);
+    assert_int_equal(np_upstream_stream_wait(&server), NP_UPSTREAM_STREAM_MAX_MS);
+    np_upstream_answered(&server, 1000, -5);
+    assert_true(server.srtt_us >= 0);
 }
 
-/* One server, silent: asked a few times with growing pauses, given up under 2 s. */
-static void test_offline(void **state)
+/* One slow answer is not the server's nature. */
+static void test_one_slow_answer(void **state)
 {
     (void)state;
-    struct world world;
-    int64_t now = 50000;
-    int sent = 0;
-    world_init(&world, now);
-    for (;;) {
-        enum np_attempt_step step = next(&world, 1, now);
-        if (step == NP_ATTEMPT_GIVE_UP)
-            break;
-        assert_int_equal(step, NP_ATTEMPT_SEND);
-        assert_true(world.due > now);
-        sent++;
-        np_upstream_failed(&world.servers[0], world.due, world.due - now);
-        now = world.due;
+    struct np_upstream server = {0};
+    for (int i = 0; i < 50; i++)
+        np_upstream_answered(&server, 1000, 10 * MS);
+    np_upstream_answered(&server, 1000, 4000 * MS);
+    assert_in_range(server.srtt_us, 100 * MS, 140 * MS);
+    for (int i = 0; i < 30; i++)
+        np_upstream_answered(&server, 1000, 10 * MS);
+    assert_in_range(server.srtt_us, 10 * MS, 15 * MS);
+}
+
+static void test_health(void **state)
+{
+    (void)state;
+    struct np_upstream server = {0};
+    np_upstream_answered(&server, 1000, 10 * MS);
+    for (unsigned i = 0; i < NP_UPSTREAM_DEAD_AFTER; i++) {
+        assert_false(np_upstream_is_dead(&server));
+        np_upstream_failed(&server, 2000 + i, 250);
     }
-    assert_in_range(sent, 2, 4);
-    assert_int_equal(now, 50000 + NP_ATTEMPT_OFFLINE_MS);
-}
-
-/* The same, but the server answers others meanwhile: it is alive, so it gets more time. */
-static void test_slow(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 50000);
-    assert_int_equal(next(&world, 1, 50000), NP_ATTEMPT_SEND);
-    np_upstream_answered(&world.servers[0], 50500, 30);
-    assert_int_equal(next(&world, 1, 50000 + NP_ATTEMPT_OFFLINE_MS), NP_ATTEMPT_SEND);
-    assert_int_equal(np_attempt_deadline(&world.attempt, world.group, 1), 50000 + NP_ATTEMPT_DEADLINE_MS);
-    assert_int_equal(next(&world, 1, 50000 + NP_ATTEMPT_DEADLINE_MS), NP_ATTEMPT_GIVE_UP);
-    /* An answer from before the question came proves nothing. */
-    world_init(&world, 60000);
-    np_upstream_answered(&world.servers[0], 59999, 30);
-    assert_int_equal(np_attempt_deadline(&world.attempt, world.group, 1), 60000 + NP_ATTEMPT_OFFLINE_MS);
-}
-
-static void test_choice(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1000);
-    np_upstream_answered(&world.servers[0], 900, 80);
-    np_upstream_answered(&world.servers[1], 900, 20);
-    np_upstream_answered(&world.servers[2], 900, 50);
-    assert_int_equal(next(&world, 3, 1000), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 1); /* the fastest first, then the others, then round again */
-    assert_int_equal(next(&world, 3, 1250), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 2);
-    assert_int_equal(next(&world, 3, 1500), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 0);
-    assert_int_equal(next(&world, 3, 1750), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 1);
-    /* Now and then the first try explores. */
-    world_init(&world, 1000);
-    np_upstream_answered(&world.servers[0], 900, 80);
-    world.random = 0;
-    assert_int_equal(next(&world, 1, 1000), NP_ATTEMPT_SEND);
-    world_init(&world, 1000);
-    np_upstream_answered(&world.servers[0], 900, 80);
-    np_upstream_answered(&world.servers[1], 900, 20);
-    world.random = NP_UPSTREAM_EXPLORE * 3; /* 0 of 16, 0 of 2 */
-    assert_int_equal(next(&world, 2, 1000), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 0);
-}
-
-static void test_dead(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1000);
-    for (int i = 0; i < NP_UPSTREAM_DEAD_AFTER; i++) {
-        assert_false(np_upstream_is_dead(&world.servers[0]));
-        np_upstream_failed(&world.servers[0], 1000, 0);
+    assert_true(np_upstream_is_dead(&server));
+    assert_int_equal(server.probe_ms, 2000); /* seen again at once */
+    /* Later and later, up to a cap, and many failures at once do not push it. */
+    int64_t now = 3000, delay = NP_UPSTREAM_PROBE_FIRST_MS;
+    for (int i = 0; i < 20; i++) {
+        np_upstream_probed(&server, now);
+        assert_int_equal(server.probe_ms, now + delay);
+        delay = delay * 2 < NP_UPSTREAM_PROBE_CAP_MS ? delay * 2 : NP_UPSTREAM_PROBE_CAP_MS;
+        for (int k = 0; k < 100; k++)
+            np_upstream_failed(&server, now, 250);
+        now = server.probe_ms;
     }
-    assert_true(np_upstream_is_dead(&world.servers[0]));
-    np_upstream_answered(&world.servers[1], 900, 500);
-    assert_int_equal(next(&world, 2, 1000), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 1);
-    /* It is asked beside the other once its probe is due, later and later. */
-    assert_int_equal(np_attempt_probe(world.group, 2, 1, 1999), -1);
-    assert_int_equal(np_attempt_probe(world.group, 2, 1, 2000), 0);
-    assert_int_equal(np_attempt_probe(world.group, 2, 0, 2000), -1);
-    np_upstream_failed(&world.servers[0], 2000, 0);
-    assert_int_equal(np_attempt_probe(world.group, 2, 1, 3999), -1);
-    for (int i = 0; i < 2000; i++)
-        np_upstream_failed(&world.servers[0], 2000, 0);
-    assert_int_equal(world.servers[0].probe_ms, 2000 + NP_UPSTREAM_PROBE_CAP_MS);
-    np_upstream_answered(&world.servers[0], 5000, 10);
-    assert_false(np_upstream_is_dead(&world.servers[0]));
-    /* When all are dead they are asked all the same. */
-    for (size_t i = 0; i < 2; i++) {
-        for (int k = 0; k < NP_UPSTREAM_DEAD_AFTER; k++)
-            np_upstream_failed(&world.servers[i], 6000, 0);
+    np_upstream_lives(&server, now);
+    assert_false(np_upstream_is_dead(&server));
+    assert_int_equal(server.timeouts, 0);
+    assert_int_equal(server.last_answer_ms, now);
+    np_upstream_failed(&server, now + 5, 0);
+    np_upstream_probed(&server, now + 5);
+    assert_int_equal(server.probe_ms, now + 5 + NP_UPSTREAM_PROBE_FIRST_MS); /* begins anew */
+    /* One that lives is measured without being suspected. */
+    np_upstream_lives(&server, now + 10);
+    np_upstream_probed(&server, now + 10);
+    assert_int_equal(server.timeouts, 0);
+    /* One that nobody knows yet is, so that it is not asked with every question. */
+    struct np_upstream unknown = {0};
+    np_upstream_probed(&unknown, 1000);
+    assert_int_equal(unknown.timeouts, 1);
+    assert_int_equal(unknown.probe_ms, 1000 + NP_UPSTREAM_PROBE_FIRST_MS);
+}
+
+/* Waiting in vain makes a server slower in the ranking than one that answers, if later. */
+static void test_loss_costs(void **state)
+{
+    (void)state;
+    struct np_upstream lossy = {0}, steady = {0};
+    for (int i = 0; i < 100; i++) {
+        np_upstream_answered(&steady, 1000, 40 * MS);
+        if (i % 4 == 0)
+            np_upstream_failed(&lossy, 1000, 250);
+        else
+            np_upstream_answered(&lossy, 1000, 5 * MS);
     }
-    world.attempt = (struct np_attempt){.start_ms = 6000};
-    assert_int_equal(next(&world, 2, 6000), NP_ATTEMPT_SEND);
+    assert_true(lossy.srtt_us > steady.srtt_us);
+    struct np_upstream never = {0};
+    np_upstream_failed(&never, 1000, 400);
+    assert_false(never.measured);
 }
 
-static void test_exhausted(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1000);
-    assert_int_equal(next(&world, 0, 1000), NP_ATTEMPT_GIVE_UP); /* no upstream at all */
-    world.attempt.exhausted[0] = true;
-    assert_int_equal(next(&world, 1, 1000), NP_ATTEMPT_GIVE_UP);
-    /* With a SERVFAIL in hand the other is asked once, and not waited for long. */
-    world_init(&world, 1000);
-    assert_int_equal(next(&world, 2, 1000), NP_ATTEMPT_SEND);
-    world.attempt.active--;
-    world.attempt.exhausted[world.index] = true;
-    world.attempt.fallback_ms = 1100;
-    assert_int_equal(next(&world, 2, 1100), NP_ATTEMPT_SEND);
-    assert_int_equal(world.due, 1100 + NP_ATTEMPT_GRACE_MS);
-    assert_int_equal(next(&world, 2, 1200), NP_ATTEMPT_WAIT);
-    assert_int_equal(next(&world, 2, world.due), NP_ATTEMPT_GIVE_UP);
-    /* A dead one is not waited for at all. */
-    world_init(&world, 1000);
-    for (int k = 0; k < NP_UPSTREAM_DEAD_AFTER; k++)
-        np_upstream_failed(&world.servers[1], 900, 0);
-    assert_int_equal(next(&world, 2, 1000), NP_ATTEMPT_SEND);
-    assert_int_equal(world.index, 0);
-    world.attempt.active--;
-    world.attempt.exhausted[0] = true;
-    world.attempt.fallback_ms = 1010;
-    assert_int_equal(next(&world, 2, 1010), NP_ATTEMPT_GIVE_UP);
-}
-
-static void test_tries_bounded(void **state)
-{
-    (void)state;
-    struct world world;
-    int sent = 0;
-    world_init(&world, 1000);
-    np_upstream_answered(&world.servers[0], 1000, 1);
-    while (next(&world, 3, 1001) == NP_ATTEMPT_SEND)
-        sent++;
-    assert_int_equal(sent, NP_ATTEMPT_TRIES_MAX);
-    assert_int_equal(next(&world, 3, 1001), NP_ATTEMPT_WAIT);
-    assert_int_equal(world.due, 1000 + NP_ATTEMPT_DEADLINE_MS);
-}
-
-static void test_habits(void **state)
+static void test_case(void **state)
 {
     (void)state;
     struct np_upstream server = {0};
@@ -217,18 +119,80 @@ static void test_habits(void **state)
     assert_false(np_upstream_checks_case(&server, 1000));
     assert_false(np_upstream_checks_case(&server, 1000 + NP_UPSTREAM_FORGIVE_MS - 1));
     assert_true(np_upstream_checks_case(&server, 1000 + NP_UPSTREAM_FORGIVE_MS));
+}
+
+static void test_edns(void **state)
+{
+    (void)state;
+    struct np_upstream server = {0};
+    assert_true(np_upstream_has_edns(&server, 1000));
+    np_upstream_broke_edns(&server, 1000);
+    assert_true(np_upstream_has_edns(&server, 1000)); /* once proves nothing */
+    np_upstream_kept_edns(&server);
+    np_upstream_broke_edns(&server, 1000);
     assert_true(np_upstream_has_edns(&server, 1000));
     np_upstream_broke_edns(&server, 1000);
     assert_false(np_upstream_has_edns(&server, 1001));
     assert_true(np_upstream_has_edns(&server, 1000 + NP_UPSTREAM_FORGIVE_MS));
 }
 
+static void test_streams(void **state)
+{
+    (void)state;
+    struct np_upstream server = {0};
+    assert_int_equal(np_upstream_pipeline(&server, 1000, 128), 128);
+    np_upstream_cut_stream(&server, 1000, 50);
+    assert_int_equal(np_upstream_pipeline(&server, 1000, 128), 50);
+    assert_int_equal(np_upstream_pipeline(&server, 1000, 16), 16);
+    np_upstream_cut_stream(&server, 2000, 100); /* the least that was seen counts */
+    assert_int_equal(np_upstream_pipeline(&server, 2000, 128), 50);
+    np_upstream_cut_stream(&server, 3000, 0);
+    assert_int_equal(np_upstream_pipeline(&server, 3000, 128), 1);
+    assert_int_equal(np_upstream_pipeline(&server, 3000 + NP_UPSTREAM_FORGIVE_MS, 128), 128);
+    np_upstream_cut_stream(&server, 4000 + NP_UPSTREAM_FORGIVE_MS, 60);
+    assert_int_equal(np_upstream_pipeline(&server, 4000 + NP_UPSTREAM_FORGIVE_MS, 128), 60);
+    np_upstream_lost_stream(&server, 1000);
+    assert_int_equal(server.no_stream_until_ms, 1000 + NP_UPSTREAM_NO_STREAM_MS);
+}
+
+static void test_loop(void **state)
+{
+    (void)state;
+    struct np_upstream server = {0};
+    assert_true(np_upstream_may_ask(&server, 1000));
+    assert_false(np_upstream_echoed(&server, 1000, NP_UPSTREAM_LOOP_BITS - 1));
+    np_upstream_resolved(&server); /* an answer: it was an accident */
+    assert_false(np_upstream_echoed(&server, 1000, NP_UPSTREAM_LOOP_BITS - 1));
+    assert_true(np_upstream_may_ask(&server, 1000));
+    assert_true(np_upstream_echoed(&server, 1000, 1));
+    assert_false(np_upstream_may_ask(&server, 1000 + NP_UPSTREAM_LOOP_MS - 1));
+    assert_true(np_upstream_may_ask(&server, 1000 + NP_UPSTREAM_LOOP_MS));
+    assert_false(np_upstream_echoed(&server, 70000, 2));
+    assert_true(np_upstream_echoed(&server, 70000, NP_UPSTREAM_LOOP_BITS / 2)); /* one more question tells */
+    server = (struct np_upstream){.itself = true};
+    assert_false(np_upstream_may_ask(&server, 1000));
+}
+
+static void test_ping(void **state)
+{
+    (void)state;
+    struct np_upstream server = {0};
+    assert_true(np_upstream_wants_ping(&server, 1000, 1400));
+    assert_false(np_upstream_wants_ping(&server, 1000, 1400 + NP_UPSTREAM_PING_MS - 1));
+    assert_true(np_upstream_wants_ping(&server, 1000, 1400 + NP_UPSTREAM_PING_MS));
+    np_upstream_lives(&server, 1800);
+    assert_false(np_upstream_wants_ping(&server, 1000, 9000)); /* it is there */
+    assert_true(np_upstream_wants_ping(&server, 1800, 9000));  /* that was before this question */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rto),           cmocka_unit_test(test_offline), cmocka_unit_test(test_slow),
-        cmocka_unit_test(test_choice),        cmocka_unit_test(test_dead),    cmocka_unit_test(test_exhausted),
-        cmocka_unit_test(test_tries_bounded), cmocka_unit_test(test_habits),
+        cmocka_unit_test(test_rto),     cmocka_unit_test(test_one_slow_answer),
+        cmocka_unit_test(test_health),  cmocka_unit_test(test_loss_costs),
+        cmocka_unit_test(test_case),    cmocka_unit_test(test_edns),
+        cmocka_unit_test(test_streams), cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_ping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
