@@ -493,7 +493,7 @@ def test_slow_clients_are_ended(serving):
     cases = [(serving.http_port, False), (serving.http_port, True), (serving.https_port, False)]
     with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
         times = list(pool.map(lambda case: drip_or_reset(*case), cases))
-    assert all(elapsed and 9 < elapsed < 13 for elapsed in times), times
+    assert all(elapsed and 9 < elapsed < 30 for elapsed in times), times
 
 
 def test_dropped_listener_keeps_its_connections(serving):

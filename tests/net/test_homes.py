@@ -65,20 +65,29 @@ def test_host_does_not_filter(world, nas, laptop1):
         world.home1.except_from_filter('')
 
 
+# The demo shows the times of a quiet machine (0.1 s to the local answer, 2 s to the authority, 2 s to the end of a
+# question offline); here only that nothing waits for a poll or a retry, on a machine that may be busy.
+SLOW = 5
+
+
+def in_time(seen):
+    return seen['local_seconds'] < SLOW * 0.1 and seen['public_seconds'] < SLOW * 2
+
+
 def test_new_lease(world, nas, excepted):
     seen = steps_homes.nas_lease(world, OTHER_NAS4)
-    assert seen['local_seconds'] < 0.1 and seen['public_seconds'] < 2
+    assert in_time(seen)
     assert nas.served_certificate()['names'] == [nas.name]
 
 
 def test_nas_without_the_internet(world, nas):
     seen = steps_homes.without_internet(world.home1, nas)
-    assert seen['other']['seconds'] < 2
+    assert seen['other']['seconds'] < SLOW * 2
 
 
 def test_router_without_the_internet(world):
     seen = steps_homes.without_internet(world.home, world.box)
-    assert seen['other']['seconds'] < 2
+    assert seen['other']['seconds'] < SLOW * 2
 
 
 def test_wan_lease_is_nobodys_business(world):
@@ -89,9 +98,9 @@ def test_renumbered_lan(world):
     """There, and back while HQ is stopped: what changed meanwhile arrives after."""
     try:
         seen = steps_homes.renumbering(world, OTHER_LAN4)
-        assert seen['local_seconds'] < 0.1 and seen['public_seconds'] < 2
+        assert in_time(seen)
         seen = steps_hq.stopped(world)
-        assert seen['new'] == LAN4 and seen['local_seconds'] < 0.1
+        assert seen['new'] == LAN4 and seen['local_seconds'] < SLOW * 0.1
     finally:
         if world.home.box_address() != LAN4:
             steps_homes.renumbering(world, LAN4)
