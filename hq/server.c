@@ -48,6 +48,7 @@ struct np_hq {
     struct np_renewer *renewer;
     struct np_retention *retention;
     uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
+    uv_idle_t again;      /* another turn at once: somebody waits for a commit */
     uv_timer_t leaf_timer, ready_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
     void (*ready)(void *ctx, const char *listening);
@@ -188,6 +189,12 @@ static void on_committed(void *ctx, int rc)
     wake(hq);
 }
 
+/* While it is active the loop looks at its sockets without sleeping on them. */
+static void on_again(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct np_hq *hq = prepare->data;
@@ -198,6 +205,10 @@ static void on_prepare(uv_prepare_t *prepare)
             np_error("the database did not take the last changes: %s", np_store_error(hq->store));
         wake(hq);
     }
+    if (np_store_awaited(hq->store))
+        uv_idle_start(&hq->again, on_again);
+    else
+        uv_idle_stop(&hq->again);
 }
 
 /* ---- Opening ---- */
@@ -334,9 +345,10 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
         return fail(error, -ENOMEM, "out of memory");
     hq->loop = loop;
     uv_prepare_init(loop, &hq->prepare);
+    uv_idle_init(loop, &hq->again);
     uv_timer_init(loop, &hq->leaf_timer);
     uv_timer_init(loop, &hq->ready_timer);
-    hq->prepare.data = hq->leaf_timer.data = hq->ready_timer.data = hq;
+    hq->prepare.data = hq->again.data = hq->leaf_timer.data = hq->ready_timer.data = hq;
     *out_hq = hq; /* also after an error: what is open already is closed by np_hq_stop */
     int rc = np_hq_config_read(config, &hq->config, config_error);
     if (rc)
@@ -449,9 +461,9 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
     hq->stopping = true;
     hq->stopped = stopped;
     hq->stopped_ctx = ctx;
-    hq->closing =
-        7; /* three handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind it */
+    hq->closing = 8; /* four handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind */
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&hq->again, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
     if (hq->renewer)

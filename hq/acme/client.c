@@ -30,11 +30,10 @@ enum stage {
 /* A signed request, from np_acme_post to its callback. */
 struct post {
     struct np_acme *acme;
-    struct post *next, **link;
-    char *url; /* NULL: newOrder */
+    struct post *next, **link; /* in waiting or sent */
+    char *url;                 /* NULL: newOrder */
     char *accept, *payload;
     bool with_jwk; /* newAccount */
-    bool sent;
     unsigned nonce_failures, requests;
     int64_t network_ms;
     np_acme_reply_fn *done;
@@ -57,9 +56,10 @@ struct np_acme {
     char account_url[NP_URL_MAX + 1], orders_url[NP_URL_MAX + 1];
     char nonces[NP_ACME_NONCES_MAX][NP_ACME_NONCE_MAX + 1];
     size_t nonce_count;
-    unsigned nonce_fetches; /* HEAD newNonce under way */
-    struct post *posts;     /* newest first */
-    size_t post_count;
+    unsigned nonce_fetches;              /* HEAD newNonce under way */
+    struct post *waiting, **waiting_end; /* for a nonce, the account or a free connection; the oldest first */
+    struct post *sent;
+    size_t waiting_count, sent_count;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -84,18 +84,69 @@ static void keep_nonce(struct np_acme *acme, const struct np_http_response *resp
     memcpy(acme->nonces[acme->nonce_count++], response->nonce, sizeof response->nonce);
 }
 
-static void post_free(struct post *post)
+static void post_unlink(struct post *post)
 {
+    struct np_acme *acme = post->acme;
     *post->link = post->next;
     if (post->next)
         post->next->link = post->link;
-    post->acme->post_count--;
+    if (acme->waiting_end == &post->next)
+        acme->waiting_end = post->link;
+}
+
+/* newAccount goes before all others, and what the CA wants repeated before what is new. */
+static void wait_first(struct post *post)
+{
+    struct np_acme *acme = post->acme;
+    post->next = acme->waiting;
+    post->link = &acme->waiting;
+    if (post->next)
+        post->next->link = &post->next;
+    else
+        acme->waiting_end = &post->next;
+    acme->waiting = post;
+    acme->waiting_count++;
+}
+
+static void wait_last(struct post *post)
+{
+    struct np_acme *acme = post->acme;
+    post->next = NULL;
+    post->link = acme->waiting_end;
+    *acme->waiting_end = post;
+    acme->waiting_end = &post->next;
+    acme->waiting_count++;
+}
+
+static void mark_sent(struct post *post)
+{
+    struct np_acme *acme = post->acme;
+    post_unlink(post);
+    acme->waiting_count--;
+    post->next = acme->sent;
+    post->link = &acme->sent;
+    if (post->next)
+        post->next->link = &post->next;
+    acme->sent = post;
+    acme->sent_count++;
+}
+
+static void take_back(struct post *post)
+{
+    post_unlink(post);
+    post->acme->sent_count--;
+}
+
+/* Of a post that is in no list. */
+static void post_free(struct post *post)
+{
     free(post->url);
     free(post->accept);
     free(post->payload);
     free(post);
 }
 
+/* In no list yet. */
 static struct post *post_new(struct np_acme *acme, const char *url, const char *accept, const char *payload,
                              np_acme_reply_fn *done, void *ctx)
 {
@@ -105,12 +156,6 @@ static struct post *post_new(struct np_acme *acme, const char *url, const char *
     post->acme = acme;
     post->done = done;
     post->ctx = ctx;
-    post->next = acme->posts;
-    post->link = &acme->posts;
-    if (post->next)
-        post->next->link = &post->next;
-    acme->posts = post;
-    acme->post_count++;
     post->url = url ? strdup(url) : NULL;
     post->accept = strdup(accept ? accept : MEDIA_JSON);
     post->payload = payload ? strdup(payload) : NULL;
@@ -195,9 +240,10 @@ static void on_answer(void *ctx, const struct np_http_response *response)
     struct np_acme_reply reply = make_reply(response);
     post->network_ms += response->took_ms;
     keep_nonce(acme, response);
+    take_back(post);
     if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "badNonce") == 0 &&
         ++post->nonce_failures < NP_ACME_NONCE_TRIES) {
-        post->sent = false;
+        wait_first(post);
         pump(acme);
         return;
     }
@@ -212,50 +258,43 @@ static void on_answer(void *ctx, const struct np_http_response *response)
 }
 
 /* Sends post with a nonce from the pool. */
-static void transmit(struct post *post)
+static int transmit(struct post *post)
 {
     struct np_acme *acme = post->acme;
     const char *url = post_url(post);
     char *body = NULL;
-    post->sent = true;
-    post->requests++;
     /* The newest nonce first: it is the least likely to be forgotten by the CA. */
     int rc = np_acme_jws_sign(acme->key, post->with_jwk ? NULL : acme->account_url, acme->nonces[--acme->nonce_count],
                               url, post->payload, &body);
     if (rc == 0)
         rc = np_http_send(acme->http, NP_HTTP_POST_JOSE, url, post->accept, body, on_answer, post);
     free(body);
-    if (rc) {
-        /* Out of memory. Never call back from inside np_acme_post: try again a little later. */
-        post->sent = false;
-        uv_timer_start(&acme->timer, begin, NP_ACME_RETRY_MIN_MS, 0);
-    }
+    if (rc)
+        return rc;
+    post->requests++;
+    mark_sent(post);
+    return 0;
 }
 
-/* Sends what may be sent: everything in the ready stage, only newAccount before. Oldest first. */
+/* Sends what may be sent: everything in the ready stage, only newAccount before; no more at once than there are
+ * connections, so that a request's time is the CA's and not libcurl's queue. */
 static void pump(struct np_acme *acme)
 {
-    unsigned wanting = 0;
-    struct post *last = NULL;
     if (acme->stage != STAGE_READY && acme->stage != STAGE_ACCOUNT)
         return;
-    for (;;) {
-        last = NULL;
-        wanting = 0;
-        for (struct post *post = acme->posts; post; post = post->next) {
-            if (!post->sent && (acme->stage == STAGE_READY || post->with_jwk)) {
-                last = post;
-                wanting++;
-            }
-        }
-        if (!last || acme->nonce_count == 0)
-            break;
-        transmit(last);
-        if (!last->sent)
+    while (acme->waiting && acme->nonce_count > 0 && acme->sent_count < NP_HTTP_CONNECTIONS_MAX &&
+           (acme->stage == STAGE_READY || acme->waiting->with_jwk)) {
+        if (transmit(acme->waiting)) {
+            /* Out of memory. Never call back from inside np_acme_post: try again a little later. */
+            uv_timer_start(&acme->timer, begin, NP_ACME_RETRY_MIN_MS, 0);
             return;
+        }
     }
-    /* Enough nonces for all who wait, a few at a time: each answer brings another one. */
-    while (wanting > acme->nonce_fetches && acme->nonce_fetches < NP_HTTP_CONNECTIONS_MAX) {
+    size_t wanted = acme->stage == STAGE_READY ? acme->waiting_count : acme->waiting && acme->waiting->with_jwk;
+    if (wanted > NP_HTTP_CONNECTIONS_MAX - acme->sent_count)
+        wanted = NP_HTTP_CONNECTIONS_MAX - acme->sent_count;
+    /* Enough nonces for those that could be sent now: each answer brings another one. */
+    while (acme->nonce_count == 0 && wanted > acme->nonce_fetches) {
         if (np_http_send(acme->http, NP_HTTP_HEAD, acme->directory.new_nonce, NULL, NULL, on_nonce, acme))
             break;
         acme->nonce_fetches++;
@@ -323,6 +362,7 @@ static void make_account(struct np_acme *acme)
         return;
     }
     post->with_jwk = true;
+    wait_first(post);
     acme->stage = STAGE_ACCOUNT;
     pump(acme);
 }
@@ -352,10 +392,11 @@ static void begin(uv_timer_t *timer)
         pump(acme);
         return;
     }
-    for (struct post *post = acme->posts, *next; post; post = next) {
-        next = post->next;
-        if (post->with_jwk && !post->sent)
-            post_free(post); /* of the attempt before */
+    if (acme->waiting && acme->waiting->with_jwk) { /* of the attempt before */
+        struct post *old = acme->waiting;
+        post_unlink(old);
+        acme->waiting_count--;
+        post_free(old);
     }
     acme->stage = STAGE_DIRECTORY;
     failed.rc = np_http_send(acme->http, NP_HTTP_GET, acme->config.directory, MEDIA_JSON, NULL, on_directory, acme);
@@ -402,6 +443,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_issuance_config *config, const 
         free(acme);
         return rc;
     }
+    acme->waiting_end = &acme->waiting;
     uv_timer_init(loop, &acme->timer);
     acme->timer.data = acme;
     *out_acme = acme;
@@ -416,10 +458,12 @@ void np_acme_start(struct np_acme *acme)
 int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
                  void *ctx)
 {
-    if (acme->post_count >= NP_ACME_WAITING_MAX)
+    if (acme->waiting_count >= NP_ACME_WAITING_MAX)
         return NP_E_LIMIT;
-    if (!post_new(acme, url, accept, payload, done, ctx))
+    struct post *post = post_new(acme, url, accept, payload, done, ctx);
+    if (!post)
         return -ENOMEM;
+    wait_last(post);
     pump(acme);
     return 0;
 }
@@ -451,12 +495,20 @@ static void on_http_closed(void *ctx)
     uv_close((uv_handle_t *)&acme->timer, on_timer_closed);
 }
 
+static void free_list(struct post *post)
+{
+    for (struct post *next; post; post = next) {
+        next = post->next;
+        post_free(post);
+    }
+}
+
 void np_acme_close(struct np_acme *acme, void (*done)(void *ctx), void *ctx)
 {
     acme->closed = done;
     acme->closed_ctx = ctx;
     uv_timer_stop(&acme->timer);
-    while (acme->posts)
-        post_free(acme->posts);
+    free_list(acme->waiting);
+    free_list(acme->sent);
     np_http_close(acme->http, on_http_closed, acme);
 }

@@ -20,7 +20,7 @@
 
 #define NP_ACME_NONCE_TRIES  10   /* Pebble refuses 5 % of the good nonces by default, to test clients */
 #define NP_ACME_NONCES_MAX   64   /* kept for later requests */
-#define NP_ACME_WAITING_MAX  1024 /* requests that wait for the account: far above the orders in flight */
+#define NP_ACME_WAITING_MAX  1024 /* requests that wait for their turn: far above the orders in flight */
 #define NP_ACME_RETRY_MIN_MS 500
 #define NP_ACME_RETRY_MAX_MS (5 * 60 * 1000)
 

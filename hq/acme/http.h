@@ -1,7 +1,8 @@
 /* http: HTTPS requests by libcurl's multi interface on the libuv loop. The only place that knows libcurl.
  *
- * https only, no redirects, no proxy from the environment, the server's certificate checked against one anchors file
- * (or the system's). Bodies over a limit end the request with NP_E_LIMIT.
+ * https only, connections kept, HTTP/2 where the CA speaks it, no redirects, no proxy from the environment, the
+ * server's certificate checked against one anchors file (or the system's). Bodies over a limit end the request with
+ * NP_E_LIMIT.
  *
  * Lifecycle: np_http_new, any number of np_http_send, np_http_close, and after its callback the loop may go. */
 #ifndef HQ_ACME_HTTP_H
@@ -16,7 +17,7 @@
 
 #define NP_HTTP_CONNECT_TIMEOUT_MS 10000
 #define NP_HTTP_TIMEOUT_MS         60000 /* of a whole request: Boulder may take 30 s under load */
-#define NP_HTTP_CONNECTIONS_MAX    8     /* to the CA at once; HTTP/2 shares one */
+#define NP_HTTP_CONNECTIONS_MAX    16    /* to the CA at once */
 #define NP_HTTP_WHY_MAX            160   /* characters of libcurl's reason */
 
 struct np_http;

@@ -82,6 +82,20 @@ def test_leaf_without_a_name_in_its_subject(hq, ca):
     assert [item['status'] for item in orders_of(ca, 'plain')] == ['valid']
 
 
+def test_many_at_once(hq, ca):
+    """As many orders as there are names, over a few kept connections. (Not with Pebble, which locks itself up under it.)"""
+    before = ca.stats()
+    hq.start()
+    names = [f'many-{n}' for n in range(150)]
+    for name in names:
+        order(hq, name)
+    for name in names:
+        chain_of(hq, name, 60)
+    after = ca.stats()
+    assert len(after['orders']) == len(before['orders']) + len(names)
+    assert after['connections'] - before['connections'] <= 20 and 'backoff' not in hq.log()
+
+
 def test_caa_of_another_ca(hq, ca):
     """The zone's CAA names somebody else: refused, and the CA's words are kept."""
     ca.set(caa_identities=['other.example'])

@@ -94,17 +94,6 @@ def test_two_orders_of_one_device(hq, wait_until):
     assert steps.index('issued') < len(steps) - 1 - steps[::-1].index('ordered'), steps
 
 
-def test_many_at_once(hq, ca):
-    before = ca.orders()
-    hq.start()
-    names = [f'many-{n}' for n in range(100)]
-    for name in names:
-        order(hq, name)
-    for name in names:
-        assert names_of(chain_of(hq, name)[0]) == {f'{name}.{ZONE}'}
-    assert ca.orders() == before + len(names)
-
-
 def query(hq, sql):
     """The first column of what HQ's database says."""
     with contextlib.closing(sqlite3.connect(f'file:{hq.folder}/hq.db?mode=ro', uri=True)) as db:
