@@ -27,10 +27,13 @@ struct np_packed {
     uint16_t core_len;    /* bytes of answer and authority */
     uint16_t records_len; /* bytes of all sections */
     uint16_t case_count;  /* owners to be given the client's case */
+    uint16_t turn_at;     /* where the first address of several stands in the records */
     uint16_t ede_len;
     uint8_t qname_len, rcode;
-    bool ad;        /* AD as the upstream set it */
-    bool truncated; /* TC as the upstream set it (over TCP, else it would not be here) */
+    uint8_t turn_count; /* addresses whose order may be changed; 0: none */
+    uint8_t turn_len;   /* bytes of one */
+    bool ad;            /* AD as the upstream set it */
+    bool truncated;     /* TC as the upstream set it (over TCP, else it would not be here) */
 };
 
 /* Bytes that the largest message needs: its records, at least 11 bytes each, with a TTL and an owner to note. */
@@ -68,6 +71,7 @@ long np_packed_empty(const struct np_name *qname, uint16_t rcode, void *out, siz
 struct np_packed_how {
     uint32_t age_s;   /* taken off every TTL */
     uint32_t fixed_s; /* when not 0: every TTL is this instead (stale answers, RFC 8767 section 4) */
+    unsigned turn;    /* which of several addresses of the name comes first; 0: as the upstream gave them */
     enum np_ede ede;  /* said before the upstream's own; NP_EDE_NONE: nothing */
 };
 

@@ -60,8 +60,9 @@ static size_t limit_of(const struct np_client *client, const struct np_query *qu
     return limit < size ? limit : size;
 }
 
-static void write_found(const struct np_view *view, const struct np_client *client, const struct np_query *query,
-                        const struct np_cache_found *found, uint8_t *out, size_t size, struct np_recalled *recalled)
+static void write_found(struct np_recall *recall, const struct np_view *view, const struct np_client *client,
+                        const struct np_query *query, const struct np_cache_found *found, uint8_t *out, size_t size,
+                        struct np_recalled *recalled)
 {
     bool stale = found->state == NP_CACHE_STALE;
     recalled->kind = stale ? NP_RECALL_STALE : NP_RECALL_FRESH;
@@ -71,7 +72,7 @@ static void write_found(const struct np_view *view, const struct np_client *clie
         recalled->len = np_local_blocked(view, client, query, out, size);
         return;
     }
-    struct np_packed_how how = {.age_s = found->age_s, .ede = NP_EDE_NONE};
+    struct np_packed_how how = {.age_s = found->age_s, .turn = recall->turn++, .ede = NP_EDE_NONE};
     if (stale) {
         how.fixed_s = NP_CACHE_STALE_TTL_S;
         how.ede = found->packed->rcode == NP_RCODE_NXDOMAIN ? NP_EDE_STALE_NXDOMAIN : NP_EDE_STALE;
@@ -144,7 +145,7 @@ void np_recall_query(struct np_recall *recall, const struct np_view *view, const
         write_failure(view, client, query, found.packed, found.age_s, found.packed ? NP_EDE_CACHED_ERROR : found.ede,
                       out, size, out_recalled);
     else
-        write_found(view, client, query, &found, out, size, out_recalled);
+        write_found(recall, view, client, query, &found, out, size, out_recalled);
 }
 
 void np_recall_take(struct np_recall *recall, const struct np_view *view, const struct np_forward_result *result,
@@ -186,7 +187,7 @@ static bool give_stale(struct np_recall *recall, const struct np_view *view, con
     settle(recall, view, query, &found);
     if (found.state == NP_CACHE_MISS)
         return false;
-    write_found(view, client, query, &found, out, size, recalled);
+    write_found(recall, view, client, query, &found, out, size, recalled);
     return recalled->len > 0;
 }
 
@@ -203,7 +204,7 @@ void np_recall_give(struct np_recall *recall, const struct np_view *view, const 
             .blocked = recall->blocked,
             .packed = packed,
         };
-        write_found(view, client, query, &found, out, size, out_recalled);
+        write_found(recall, view, client, query, &found, out, size, out_recalled);
     } else if (!give_stale(recall, view, client, query, now_ms, out, size, out_recalled)) {
         write_failure(view, client, query, packed, 0, recall->ede, out, size, out_recalled);
     }

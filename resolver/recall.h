@@ -28,6 +28,7 @@
 struct np_recall {
     struct np_cache *cache; /* NULL: none is wanted, or there is no memory for it */
     long packed_len;        /* of packed; not above 0: there is none */
+    unsigned turn;          /* counts answers, so that each begins with another address */
     bool failed;            /* no upstream gave an answer */
     enum np_ede ede;        /* then, and none said so: why */
     enum np_rebind filter;

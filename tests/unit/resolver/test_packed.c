@@ -312,6 +312,64 @@ static void test_ageing(void **state)
     test_free(r);
 }
 
+/* Several addresses take turns at the first place; nothing else moves. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct builder b;
+    struct showing *r = test_malloc(sizeof *r);
+    union packed *packed = test_malloc(sizeof *packed);
+    static const struct {
+        const char *owners, *ttls; /* a character for each address */
+        const char *want;          /* the addresses' last numbers as they come with turn 1 */
+    } rows[] = {
+        {"@", "1", "1"},       {"@@", "11", "21"},       {"@@@@@", "11111", "23451"}, {"@@", "12", "12"},
+        {"@@@", "112", "213"}, {"@@@", "122", "132"},    {"@@@@", "1122", "2134"},    {"xx", "11", "12"},
+        {"x@@", "111", "132"}, {"@x@@", "1111", "1243"}, {"@@x@@", "11111", "21345"}, {"", "", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char got[16] = "";
+        begin(&b, 0, NP_RR_A);
+        for (size_t k = 0; k < strlen(rows[i].owners); k++) {
+            uint8_t address[4] = {192, 0, 2, (uint8_t)(k + 1)};
+            add(&b, NP_SECTION_ANSWER, rows[i].owners[k] == '@' ? "@" : "www.example", NP_RR_A,
+                (uint32_t)(rows[i].ttls[k] - '0') * 100, address, 4);
+        }
+        add(&b, NP_SECTION_ADDITIONAL, "@", NP_RR_A, 100, "abcd", 4);
+        add(&b, NP_SECTION_ADDITIONAL, "@", NP_RR_A, 100, "efgh", 4);
+        assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, NULL) > 0);
+        for (unsigned turn = 0; turn < 12; turn++) {
+            struct np_packed_how how = {.turn = turn, .ede = NP_EDE_NONE};
+            size_t n = dump_query(r->packet, "WWW.example", NP_RR_A, NP_FLAG_RD, false, false);
+            assert_int_equal(np_query_parse(r->packet, n, &r->query), NP_QUERY_GOOD);
+            n = np_packed_write(&packed->head, &r->query, &how, r->out, sizeof r->out);
+            const char *text = dump_message(&r->dump, r->out, n);
+            unsigned seen = 0;
+            for (const char *at = text; (at = strstr(at, " 192.0.2.")); at++) {
+                seen |= 1u << (at[9] - '0');
+                if (turn == 1)
+                    strncat(got, at + 9, 1);
+            }
+            assert_int_equal(seen, ((1u << strlen(rows[i].owners)) - 1) << 1);
+            assert_non_null(strstr(text, "AD WWW.example A 100 97.98.99.100; AD WWW.example A 100 101.102.103.104"));
+        }
+        assert_string_equal(got, rows[i].want);
+    }
+    /* In a message that was cut there is nothing to turn. */
+    begin(&b, 0, NP_RR_A);
+    for (int i = 0; i < 200; i++)
+        add(&b, NP_SECTION_ANSWER, "@", NP_RR_A, 100, "abcd", 4);
+    assert_true(np_packed_make(b.bytes, b.w.pos, true, true, packed, sizeof *packed, NULL) > 0);
+    struct np_packed_how how = {.turn = 7, .ede = NP_EDE_NONE};
+    memset(r->out, 0xaa, sizeof r->out);
+    size_t n = dump_query(r->packet, "WWW.example", NP_RR_A, NP_FLAG_RD, false, false);
+    assert_int_equal(np_query_parse(r->packet, n, &r->query), NP_QUERY_GOOD);
+    assert_int_equal(np_packed_write(&packed->head, &r->query, &how, r->out, 512), 29);
+    assert_int_equal(r->out[29], 0xaa);
+    test_free(packed);
+    test_free(r);
+}
+
 /* A negative answer's SOA is given with the TTL by which it is kept (RFC 2308 section 5). */
 static void test_negative_soa(void **state)
 {
@@ -342,14 +400,15 @@ static void test_pointers_into_ttls(void **state)
         bool kept;
     } rows[] = {
 #define POINTER_ROW(records, count, kept) {records, sizeof(records) - 1, count, kept}
-        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\51"), 2, true),  /* into rdata: odd, but steady */
+        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\51"), 2, false), /* an address, which changes places */
         POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\43"), 2, false), /* the TTL's first byte */
         POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\44"), 2, false),
         POINTER_ROW(FIRST("\0\0\1\0", "\1a\0x") SECOND("\300\45"), 2, false),
         POINTER_ROW(FIRST("\0\0\1\0", "\1a\0x") SECOND("\300\46"), 2, false),
-        POINTER_ROW(FIRST("\17\0\1\0", "\1a\0x") SECOND("\300\46"), 2, false), /* and too long: not cut */
-        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\47"), 2, true),   /* the length behind it */
-        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\42"), 2, false),  /* the class, and on */
+        POINTER_ROW(FIRST("\17\0\1\0", "\1a\0x") SECOND("\300\46"), 2, false),      /* and too long: not cut */
+        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\47"), 2, true),        /* the length behind it */
+        POINTER_ROW(FIRST("\0\0\0\74", "\10\10\10\10") SECOND("\300\35"), 2, true), /* an owner that is a pointer */
+        POINTER_ROW(FIRST("\0\0\1\1", "\1a\0x") SECOND("\300\42"), 2, false),       /* the class, and on */
         POINTER_ROW(FIRST("\0\0\1\1", "abcd") "\300\14\0\5\0\1\0\0\0\74\0\2\300\45", 2, false),      /* CNAME */
         POINTER_ROW(FIRST("\0\0\1\1", "abcd") "\300\14\0\17\0\1\0\0\0\74\0\4\0\1\300\44", 2, false), /* MX */
         POINTER_ROW("\300\14\0\5\0\1\0\0\1\0\0\2\300\46" FIRST("\0\0\1\1", "abcd"), 2, false),       /* its own TTL */
@@ -402,10 +461,9 @@ static void test_largest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write),        cmocka_unit_test(test_write_refuses),
-        cmocka_unit_test(test_write_limits), cmocka_unit_test(test_life),
-        cmocka_unit_test(test_life_of_any),  cmocka_unit_test(test_ageing),
-        cmocka_unit_test(test_negative_soa), cmocka_unit_test(test_pointers_into_ttls),
+        cmocka_unit_test(test_write),   cmocka_unit_test(test_write_refuses), cmocka_unit_test(test_write_limits),
+        cmocka_unit_test(test_life),    cmocka_unit_test(test_life_of_any),   cmocka_unit_test(test_ageing),
+        cmocka_unit_test(test_turns),   cmocka_unit_test(test_negative_soa),  cmocka_unit_test(test_pointers_into_ttls),
         cmocka_unit_test(test_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
