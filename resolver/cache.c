@@ -111,7 +111,7 @@ static void describe(const struct np_cache *cache, struct entry *entry, enum np_
     out->state = state;
     out->doubtful = state != NP_CACHE_FAILURE && entry->judged != cache->filter;
     out->is_blocked = (entry->flags & FLAG_BLOCKED) != 0;
-    out->age_s = now_s - entry->stored_s;
+    out->age_s = now_s > entry->stored_s ? now_s - entry->stored_s : 0;
     out->packed = NULL;
     if (out->is_blocked) {
         memcpy(&out->blocked, content, sizeof out->blocked);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "resolver/base/admit.h"
@@ -20,8 +21,10 @@
 #include "resolver/recall.h"
 #include "resolver/special.h"
 
-#define LOOPBACK_IFINDEX 1     /* in every network namespace of Linux */
-#define TIMED_EVERY      17    /* answers: two looks at the clock for each would be 2 % of what one costs */
+#define LOOPBACK_IFINDEX 1  /* in every network namespace of Linux */
+#define TIMED_EVERY      17 /* answers: two looks at the clock for each would be 2 % of what one costs */
+#define SLEEP_LEAST_MS   500
+#define SLEEP_LOOK_MS    1000  /* how long after a sleep answers may still be as young as before */
 #define BLOCKED_LINES    10    /* at once: a page with a few bad names */
 #define BLOCKED_LINE_MS  30000 /* then one in so long, whatever a page does */
 
@@ -39,7 +42,9 @@ struct np_resolver {
     struct np_blocked blocked;
     struct np_pace blocked_lines; /* in the log */
     struct np_recall recall;
-    unsigned open; /* server and forward, until both are closed */
+    int64_t slept_ms;      /* how long the machine has slept since it began */
+    int64_t sleep_look_ms; /* when that is looked at again */
+    unsigned open;         /* server and forward, until both are closed */
     uint8_t out[NP_DNS_MESSAGE_MAX];
 };
 
@@ -72,6 +77,25 @@ static long serve_limited(struct np_resolver *resolver, enum np_limit_verdict ve
 static int64_t now_ms(const struct np_resolver *resolver)
 {
     return (int64_t)uv_now(resolver->loop);
+}
+
+static int64_t clock_ms(clockid_t id)
+{
+    struct timespec now;
+    return clock_gettime(id, &now) ? 0 : now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The clock by which answers grow old, unlike the loop's also while the machine sleeps. */
+static int64_t age_ms(struct np_resolver *resolver)
+{
+    int64_t now = now_ms(resolver);
+    if (now >= resolver->sleep_look_ms) {
+        int64_t slept = clock_ms(CLOCK_BOOTTIME) - clock_ms(CLOCK_MONOTONIC);
+        if (slept > resolver->slept_ms + SLEEP_LEAST_MS) /* never back, by a rounding */
+            resolver->slept_ms = slept;
+        resolver->sleep_look_ms = now + SLEEP_LOOK_MS;
+    }
+    return now + resolver->slept_ms;
 }
 
 /* Counts what the filter blocked, and says so, though not as often as strangers like. */
@@ -135,7 +159,7 @@ static long serve_query(struct np_resolver *resolver, const struct np_ticket *ti
         return 0;
     }
     struct np_recalled recalled;
-    np_recall_query(&resolver->recall, &resolver->view, &ticket->client, query, false, now_ms(resolver), out, size,
+    np_recall_query(&resolver->recall, &resolver->view, &ticket->client, query, false, age_ms(resolver), out, size,
                     &recalled);
     if (recalled.len > 0) {
         count(resolver, query, &recalled);
@@ -171,7 +195,7 @@ static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *pack
 static void judge(void *ctx, const struct np_forward_result *result)
 {
     struct np_resolver *resolver = ctx;
-    np_recall_take(&resolver->recall, &resolver->view, result, now_ms(resolver));
+    np_recall_take(&resolver->recall, &resolver->view, result, age_ms(resolver));
 }
 
 static void answered(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
@@ -180,7 +204,7 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     struct np_resolver *resolver = ctx;
     const struct np_client *client = &ticket->client;
     struct np_recalled recalled;
-    np_recall_give(&resolver->recall, &resolver->view, client, query, now_ms(resolver), resolver->out,
+    np_recall_give(&resolver->recall, &resolver->view, client, query, age_ms(resolver), resolver->out,
                    sizeof resolver->out, &recalled);
     count(resolver, query, &recalled);
     if (result->looped && recalled.kind == NP_RECALL_FAILURE)
