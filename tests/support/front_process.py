@@ -74,9 +74,10 @@ def view(*, name=NAME, https=True, interfaces=None, **more):
 
 
 class Child:
-    """One child process of the agent, and its channel. Started in the network namespace that the caller is in."""
+    """One child process of the agent, and its channel. Started in the network namespace that the caller is in. prefix: words
+    before the program (taskset and the like)."""
 
-    def __init__(self, program, role, log=None):
+    def __init__(self, program, role, log=None, prefix=(), level='debug'):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in self.channel, theirs:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * FRAME_MAX)
@@ -85,11 +86,11 @@ class Child:
         if fd == 3:  # dup2 onto itself would leave it close-on-exec
             fd = os.dup(theirs.fileno())
         theirs.close()
-        environment = {**os.environ, 'NP_LOG_LEVEL': 'debug'}
+        environment = {**os.environ, 'NP_LOG_LEVEL': level}
         if role == 'child-resolver':  # LeakSanitizer cannot look into a sandboxed process
             environment['ASAN_OPTIONS'] = 'detect_leaks=0'
         out = open(log, 'ab') if log else None
-        self.process = subprocess.Popen([sys.executable, '-c', LAUNCH, str(fd), str(program), role], pass_fds=(fd,),
+        self.process = subprocess.Popen([*prefix, sys.executable, '-c', LAUNCH, str(fd), str(program), role], pass_fds=(fd,),
                                         stdin=subprocess.DEVNULL, stderr=out, env=environment)
         if out:
             out.close()

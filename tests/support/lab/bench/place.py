@@ -87,11 +87,11 @@ class Place:
 
     def start(self, name, *argv, ready, deadline=20, env=None):
         """Starts a server on the server's core and waits until it is ready. Returns the process."""
-        return self.server.daemon(name, *_preferred(self.server_cpu), *argv, ready=ready, deadline=deadline, env=env)
+        return self.server.daemon(name, *preferred(self.server_cpu), *argv, ready=ready, deadline=deadline, env=env)
 
     def start_beside(self, name, *argv, ready):
         """Starts what is not measured, on the client's core."""
-        return self.server.daemon(name, *_preferred(self.client_cpu), *argv, ready=ready)
+        return self.server.daemon(name, *preferred(self.client_cpu), *argv, ready=ready)
 
     def end(self, name):
         self.server.end(name)
@@ -121,7 +121,7 @@ class Place:
 
     def answers(self, port, name=NAME, rdtype='A', tcp=False):
         """True when a server answers the client's host."""
-        return bool(self.client.ask(name, rdtype, SERVER, port=port, tcp=tcp, timeout=0.5).answer)
+        return bool(self.client.ask(name, rdtype, SERVER, port=port, tcp=tcp, timeout=0.05).answer)
 
     def dnsperf(self, port, file, *, seconds=None, rate=None, outstanding=100, sockets=4, mode='udp', once=False, options=()):
         """Runs dnsperf on the client's core. Returns a Run."""
@@ -130,7 +130,7 @@ class Place:
         argv += ['-n', 1] if once else []
         argv += ['-Q', rate] if rate else []
         before = os.times()
-        status, out, err = attempt(*self.client.argv(*_preferred(self.client_cpu), *argv, *options), timeout=DNSPERF_DEADLINE,
+        status, out, err = attempt(*self.client.argv(*preferred(self.client_cpu), *argv, *options), timeout=DNSPERF_DEADLINE,
                                    start_new_session=True)
         after = os.times()
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
@@ -141,10 +141,10 @@ class Place:
     def load(self, port, file, *, sources, rate, seconds):
         """Runs bench_load on the client's core. Returns its JSON as a dict."""
         argv = [self.program('bench_load'), f'{SERVER}:{port}', CLIENT, sources, rate, seconds, file]
-        return json.loads(self.client.run(*_preferred(self.client_cpu), *argv, timeout=DNSPERF_DEADLINE, start_new_session=True))
+        return json.loads(self.client.run(*preferred(self.client_cpu), *argv, timeout=DNSPERF_DEADLINE, start_new_session=True))
 
 
-def _preferred(cpu):
+def preferred(cpu):
     """The words before a program that pin it to a CPU and put it before all others. It must begin a session: where the kernel
     shares the CPUs out by session first (sched_autogroup), nice alone would mean nothing."""
     script = f'{{ echo {NICE} >/proc/self/autogroup; }} 2>/dev/null; exec "$@"'

@@ -4,8 +4,12 @@ All of them run in one process (nameplate's DNS over TLS in two), log no queries
 forward to the same upstream and keep the defaults of Debian 12 otherwise. A Server has `name`, `port`, `pids()`.
 """
 import json
+import shutil
 
-from lab.bench.place import NAME, SERVER, UPSTREAM_PORT, memory_kib, cpu_ns
+from front_process import Ca, Child, join, listening
+from lab import interrupts
+from lab.bench.place import NAME, SERVER, UPSTREAM_PORT, cpu_ns, memory_kib, preferred
+from lab.namespaces import Failed
 
 MIB = 1 << 20
 UPSTREAM = '127.0.0.1'
@@ -13,9 +17,8 @@ WAITING = 4096  # queries that wait for the upstream at once: more than any row 
 
 
 class Server:
-    """A server in its own process. `log` of each is build/lab/logs/bserver-NAME.log."""
+    """A server in its own process, with its log in build/lab/logs."""
     name = None
-    tls = False
 
     def __init__(self, place, port):
         self.place = place
@@ -30,6 +33,7 @@ class Server:
 
     def __exit__(self, kind, value, trace):
         self.place.end(self._daemon())
+        shutil.rmtree(self.folder)  # the next life begins with nothing: Knot Resolver keeps its cache
 
     def _daemon(self):
         return f'{self.name}-{self.port}'
@@ -90,13 +94,67 @@ class Nameplate(Server):
                 '--upstream', f'{UPSTREAM}:{UPSTREAM_PORT}']
 
 
+class NameplateTls(Nameplate):
+    """The agent's two children, front and resolver, joined as the agent joins them. What both cost is counted."""
+
+    def __init__(self, place, port, tls):
+        super().__init__(place, port)
+        self.tls = tls
+        self.children = []
+        self.view['upstreams'] = [f'{UPSTREAM}:{UPSTREAM_PORT}']
+
+    def __enter__(self):
+        self.folder.mkdir(exist_ok=True)
+        prefix = ['setsid', *preferred(self.place.server_cpu)]
+        with interrupts.held(), self.place.server.inside():
+            for role in ('child-front', 'child-resolver'):
+                self.children.append(Child(self.place.program('nameplate'), role, self.folder / f'{role}.log', prefix, 'warning'))
+            with listening(SERVER, self.port) as sock:
+                self.children[0].listen('dot', sock)
+        self.children[0].send('CERT', self.tls.frame)
+        for child in self.children:
+            child.send('VIEW', self.view)
+            if child.receive() != ('REDY', None):
+                raise Failed(f'{self.name}: a child is not ready')
+        join(*self.children)
+        for child in self.children:
+            child.stats()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        with interrupts.held():
+            for child in self.children:
+                child.close()
+            self.children = []
+        shutil.rmtree(self.folder)
+
+    def pids(self):
+        return [child.process.pid for child in self.children]
+
+
+class Certificate:
+    """A P-256 leaf for the own name, for all servers: files for the peers, a frame for nameplate."""
+
+    def __init__(self, folder):
+        self.frame, _ = Ca().certificate_frame(NAME)
+        self.chain, self.key = folder / 'chain.pem', folder / 'key.pem'
+        self.chain.write_text(self.frame['chain'])
+        der = self.frame['key'] + '=' * (-len(self.frame['key']) % 4)
+        base64_text = der.replace('-', '+').replace('_', '/')
+        self.key.write_text(f'-----BEGIN EC PRIVATE KEY-----\n{base64_text}\n-----END EC PRIVATE KEY-----\n')
+
+
 class Peer(Server):
     """lean: sized for a home and 10,000 names as its documentation has it, where memory is measured. Otherwise nothing is
-    too small for what the bench asks."""
+    too small for what the bench asks. tls: a Certificate, with which it speaks DNS over TLS and nothing else."""
 
-    def __init__(self, place, port, lean=False):
+    def __init__(self, place, port, lean=False, tls=None):
         super().__init__(place, port)
         self.lean = lean
+        self.tls = tls
+
+    def ready(self):
+        return self.place.client.reaches(SERVER, self.port) if self.tls else super().ready()
 
 
 class Dnsmasq(Peer):
@@ -147,8 +205,11 @@ forward-zone:
 '''
 
     def argv(self):
+        more = '' if self.lean else self.large
+        if self.tls:
+            more += f'  tls-port: {self.port}\n  tls-service-pem: "{self.tls.chain}"\n  tls-service-key: "{self.tls.key}"\n'
         text = self.conf.format(address=SERVER, port=self.port, name=NAME, folder=self.folder, upstream=UPSTREAM,
-                                upstream_port=UPSTREAM_PORT, more='' if self.lean else self.large)
+                                upstream_port=UPSTREAM_PORT, more=more)
         return ['unbound', '-d', '-c', self.write('unbound.conf', text)]
 
 
@@ -157,6 +218,7 @@ class Kresd(Peer):
     name = 'knot-resolver'
     conf = '''\
 net.ipv6 = false
+{tls}
 net.listen('{address}', {port}, {{ kind = '{kind}' }})
 log_level('crit')
 trust_anchors.remove('.')
@@ -170,6 +232,7 @@ policy.add(policy.all(policy.STUB('{upstream}@{upstream_port}')))
 '''
 
     def argv(self):
-        text = self.conf.format(address=SERVER, port=self.port, kind='tls' if self.tls else 'dns', cache=100 if self.lean else 200,
+        tls = f"net.tls('{self.tls.chain}', '{self.tls.key}')" if self.tls else ''
+        text = self.conf.format(address=SERVER, port=self.port, kind='tls' if self.tls else 'dns', tls=tls, cache=100 if self.lean else 200,
                                 folder=self.folder, name=NAME, upstream=UPSTREAM, upstream_port=UPSTREAM_PORT)
         return ['kresd', '-n', '-q', '-c', self.write('kresd.conf', text), self.folder]
