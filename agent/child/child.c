@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/child/sandbox.h"
 #include "resolver/base/error.h"
+#include "resolver/base/sandbox.h"
 #include "resolver/base/jobs.h"
 #include "resolver/base/text.h"
 
@@ -21,14 +21,6 @@
 #define EXIT_MS         1000 /* from a channel that ended by itself to SIGKILL */
 #define ENVIRONMENT_MAX 8
 #define FD_SCAN_MAX     65536 /* descriptors tried one by one where close_range(2) is missing */
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ADDRESS_SANITIZER 1
-#endif
-#endif
 
 /* A frame that waits for a slow peer. */
 struct queued {
@@ -359,11 +351,8 @@ static int make_environment(const struct np_child *child, char *out[ENVIRONMENT_
     }
     if (child->options.log_level && rc >= 0)
         rc = asprintf(&out[count++], "NP_LOG_LEVEL=%s", child->options.log_level);
-#ifdef WITH_ADDRESS_SANITIZER
-    /* The leak checker stops its own process with ptrace, which a sandboxed one does not allow. */
-    if (rc >= 0)
-        rc = asprintf(&out[count++], "ASAN_OPTIONS=detect_leaks=0");
-#endif
+    if (np_sandbox_variable() && rc >= 0)
+        rc = asprintf(&out[count++], "%s", np_sandbox_variable());
     out[rc < 0 ? count - 1 : count] = NULL;
     return rc < 0 ? -ENOMEM : 0;
 }

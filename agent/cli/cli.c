@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 
 #include "agent/agent.h"
-#include "agent/child/sandbox.h"
 #include "agent/cli/rebind.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
@@ -17,6 +16,7 @@
 #include "resolver/base/config.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/sandbox.h"
 #include "resolver/base/text.h"
 #include "resolver/resolver.h"
 
@@ -92,6 +92,8 @@ static int enter_child(const char *program, const char *name, enum np_sandbox_ro
     int rc = np_sandbox_enter(role, &report);
     if (rc)
         np_error("sandbox: %s", np_strerror(rc));
+    else if (report.landlock < 0 || report.seccomp < 0)
+        np_warning("this kernel has no whole sandbox: %s", np_sandbox_format(&report, text));
     else
         np_debug("sandbox: %s", np_sandbox_format(&report, text));
     return rc;

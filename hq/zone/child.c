@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hq/zone/answer.h"
@@ -13,6 +11,7 @@
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/random.h"
+#include "resolver/base/sandbox.h"
 #include "resolver/server.h"
 
 #define FRAMES_A_TURN 4 /* so that a long snapshot does not keep queries waiting */
@@ -174,13 +173,17 @@ static void on_channel(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* Nothing of what is done here needs a file, a program or a dump of its memory. */
-static void give_up_powers(void)
+/* Nothing of what is done here needs a file, a program, or anybody to be asked: sockets come over the channel. */
+static int enter_sandbox(void)
 {
-    struct rlimit none = {0, 0};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    setrlimit(RLIMIT_CORE, &none);
+    struct np_sandbox_report report;
+    char text[NP_SANDBOX_TEXT_MAX];
+    int rc = np_sandbox_enter(NP_SANDBOX_DNS, &report);
+    if (rc)
+        np_error("sandbox: %s", np_strerror(rc));
+    else if (report.landlock < 0 || report.seccomp < 0)
+        np_warning("this kernel has no whole sandbox: %s", np_sandbox_format(&report, text));
+    return rc;
 }
 
 static void on_server_closed(void *ctx)
@@ -192,11 +195,12 @@ static void on_server_closed(void *ctx)
 int np_zone_child_main(void)
 {
     np_log_init("nameplate-hq[dns]", NP_LOG_INFO);
+    if (enter_sandbox())
+        return 1;
     struct child *child = calloc(1, sizeof *child);
     if (!child)
         return 1;
     signal(SIGPIPE, SIG_IGN);
-    give_up_powers();
     uv_loop_init(&child->loop);
     int rc = new_table(&child->table);
     if (rc == 0)

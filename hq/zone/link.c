@@ -9,6 +9,7 @@
 #include "hq/zone/feed.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/sandbox.h"
 #include "resolver/base/random.h"
 #include "resolver/server.h"
 
@@ -249,7 +250,7 @@ void np_link_expect(struct np_link *link, bool owed)
 static int run_child(struct np_link *link, struct child *child, int channel_fd)
 {
     char name[] = "nameplate-hq", role[] = "child-dns";
-    char *argv[] = {name, role, NULL}, *environment[] = {NULL};
+    char *argv[] = {name, role, NULL}, *environment[] = {(char *)(uintptr_t)np_sandbox_variable(), NULL};
     uv_stdio_container_t stdio[4] = {{.flags = UV_IGNORE},
                                      {.flags = UV_IGNORE},
                                      {.flags = UV_INHERIT_FD, .data.fd = 2},

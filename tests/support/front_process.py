@@ -86,9 +86,8 @@ class Child:
         if fd == 3:  # dup2 onto itself would leave it close-on-exec
             fd = os.dup(theirs.fileno())
         theirs.close()
-        environment = {**os.environ, 'NP_LOG_LEVEL': level}
-        if role == 'child-resolver':  # LeakSanitizer cannot look into a sandboxed process
-            environment['ASAN_OPTIONS'] = 'detect_leaks=0'
+        # LeakSanitizer cannot look into a sandboxed process.
+        environment = {**os.environ, 'NP_LOG_LEVEL': level, 'ASAN_OPTIONS': 'detect_leaks=0'}
         out = open(log, 'ab') if log else None
         self.process = subprocess.Popen([*prefix, sys.executable, '-c', LAUNCH, str(fd), str(program), role], pass_fds=(fd,),
                                         stdin=subprocess.DEVNULL, stderr=out, env=environment)

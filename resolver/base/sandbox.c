@@ -1,4 +1,4 @@
-#include "agent/child/sandbox.h"
+#include "resolver/base/sandbox.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -10,11 +10,20 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#endif
+#endif
 
 /* Landlock by its numbers: headers older than the running kernel know fewer rights (linux/landlock.h). */
 #ifndef SYS_landlock_create_ruleset
@@ -22,6 +31,8 @@
 #define SYS_landlock_restrict_self  446
 #endif
 #define LANDLOCK_VERSION_FLAG 1u
+#define LANDLOCK_BIND_TCP     1u
+#define LANDLOCK_CONNECT_TCP  2u
 
 struct landlock_attributes {
     uint64_t handled_access_fs;
@@ -38,7 +49,7 @@ int np_sandbox_drop_capabilities(void)
     return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-static int enter_landlock(void)
+static int enter_landlock(enum np_sandbox_role role)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION_FLAG);
     if (abi < 0)
@@ -46,8 +57,12 @@ static int enter_landlock(void)
     /* Rights by ABI: 13 file rights, then REFER, TRUNCATE, (network), IOCTL_DEV. */
     unsigned rights = abi >= 5 ? 16 : abi >= 3 ? 15 : abi >= 2 ? 14 : 13;
     struct landlock_attributes attributes = {.handled_access_fs = (UINT64_C(1) << rights) - 1,
-                                             .scoped = abi >= 6 ? 3 : 0};
-    size_t size = abi >= 6 ? sizeof attributes : offsetof(struct landlock_attributes, handled_access_net);
+                                             .handled_access_net = LANDLOCK_BIND_TCP |
+                                                                   (role == NP_SANDBOX_DNS ? LANDLOCK_CONNECT_TCP : 0),
+                                             .scoped = 3};
+    size_t size = abi >= 6   ? sizeof attributes
+                  : abi >= 4 ? offsetof(struct landlock_attributes, scoped)
+                             : offsetof(struct landlock_attributes, handled_access_net);
     int fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (fd < 0)
         return -errno;
@@ -92,6 +107,9 @@ static const uint16_t denied[] = {
     SYS_setns,
     SYS_unshare,
     SYS_memfd_create,
+    /* sockets that others could reach */
+    SYS_bind,
+    SYS_listen,
 #ifdef SYS_pidfd_getfd
     SYS_pidfd_getfd,
 #endif
@@ -179,12 +197,11 @@ static const uint16_t denied[] = {
     SYS_settimeofday,
     SYS_clock_settime,
     SYS_adjtimex,
-    SYS_socketpair,
     SYS_vhangup,
 };
 
 #define DENIED_COUNT (sizeof denied / sizeof *denied)
-#define FILTER_MAX   (2 * DENIED_COUNT + 48)
+#define FILTER_MAX   (2 * DENIED_COUNT + 80)
 /* x32 calls on x86-64 carry this bit and would slip past the numbers above. */
 #define X32_BIT 0x40000000u
 
@@ -237,9 +254,65 @@ static void emit_only_for(struct filter *filter, uint32_t call, uint32_t process
     emit_return(filter, SECCOMP_RET_ERRNO | EPERM);
 }
 
-static void build_filter(struct filter *filter)
+/* A call of which one argument's bits must be clear. */
+static void emit_without(struct filter *filter, uint32_t call, unsigned argument, uint32_t bits)
+{
+    emit_unless(filter, call, 4);
+    emit_load(filter, ARG_OFFSET(argument));
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1));
+    emit_return(filter, SECCOMP_RET_ERRNO | EPERM);
+    emit_return(filter, SECCOMP_RET_ALLOW);
+}
+
+static void emit_never(struct filter *filter, uint32_t call)
+{
+    emit_unless(filter, call, 1);
+    emit_return(filter, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* Threads may be made, processes not. clone3's flags are behind a pointer; without it the C library uses clone. */
+static void emit_clone(struct filter *filter)
+{
+    emit_unless(filter, SYS_clone3, 1);
+    emit_return(filter, SECCOMP_RET_ERRNO | ENOSYS);
+    emit_unless(filter, SYS_clone, 4);
+    emit_load(filter, ARG_OFFSET(CLONE_FLAGS_ARG));
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1));
+    emit_return(filter, SECCOMP_RET_ALLOW);
+    emit_return(filter, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* Internet sockets of the one or two kinds. */
+static void emit_socket(struct filter *filter, uint32_t kind, uint32_t other_kind)
 {
     const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM;
+    emit_unless(filter, SYS_socket, 9);
+    emit_load(filter, ARG_OFFSET(0));
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
+    emit_return(filter, eperm);
+    emit_load(filter, ARG_OFFSET(1));
+    emit(filter, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf)); /* without CLOEXEC and NONBLOCK */
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kind, 2, 0));
+    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other_kind, 1, 0));
+    emit_return(filter, eperm);
+    emit_return(filter, SECCOMP_RET_ALLOW);
+}
+
+static void emit_network(struct filter *filter, enum np_sandbox_role role)
+{
+    if (role != NP_SANDBOX_FRONT)
+        emit_never(filter, SYS_socketpair);
+    if (role == NP_SANDBOX_DNS) {
+        emit_never(filter, SYS_socket);
+        emit_never(filter, SYS_connect);
+    } else {
+        emit_socket(filter, SOCK_STREAM, role == NP_SANDBOX_RESOLVER ? SOCK_DGRAM : SOCK_STREAM);
+    }
+}
+
+static void build_filter(struct filter *filter, enum np_sandbox_role role)
+{
     emit_load(filter, offsetof(struct seccomp_data, arch));
     emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0));
     emit_return(filter, SECCOMP_RET_KILL_PROCESS);
@@ -248,47 +321,38 @@ static void build_filter(struct filter *filter)
     emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
     emit_return(filter, SECCOMP_RET_ERRNO | ENOSYS);
 #endif
-    for (size_t i = 0; i < DENIED_COUNT; i++) {
-        emit_unless(filter, denied[i], 1);
-        emit_return(filter, eperm);
-    }
-    /* abort(3) signals its own thread; the agent and the front are of the same user, so nothing else would stop it
-     * there. */
+    for (size_t i = 0; i < DENIED_COUNT; i++)
+        emit_never(filter, denied[i]);
+        /* What is written is not run. */
+#ifdef SYS_mmap
+    emit_without(filter, SYS_mmap, 2, PROT_EXEC);
+#endif
+#ifdef SYS_mmap2
+    emit_without(filter, SYS_mmap2, 2, PROT_EXEC);
+#endif
+    emit_without(filter, SYS_mprotect, 2, PROT_EXEC);
+    emit_without(filter, SYS_pkey_mprotect, 2, PROT_EXEC);
+    /* abort(3) signals its own thread; the children are of the same user, so nothing else would stop it there. */
     emit_only_for(filter, SYS_tgkill, (uint32_t)getpid());
     emit_only_for(filter, SYS_prlimit64, 0);
-    /* clone3's flags are behind a pointer; without it the C library uses clone, where threads alone are let through. */
-    emit_unless(filter, SYS_clone3, 1);
-    emit_return(filter, SECCOMP_RET_ERRNO | ENOSYS);
-    emit_unless(filter, SYS_clone, 4);
-    emit_load(filter, ARG_OFFSET(CLONE_FLAGS_ARG));
-    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1));
-    emit_return(filter, SECCOMP_RET_ALLOW);
-    emit_return(filter, eperm);
-    emit_unless(filter, SYS_socket, 9);
-    emit_load(filter, ARG_OFFSET(0));
-    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
-    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
-    emit_return(filter, eperm);
-    emit_load(filter, ARG_OFFSET(1));
-    emit(filter, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf)); /* without CLOEXEC and NONBLOCK */
-    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 2, 0));
-    emit(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 1, 0));
-    emit_return(filter, eperm);
+    emit_clone(filter);
+    emit_network(filter, role);
     emit_return(filter, SECCOMP_RET_ALLOW);
 }
 
-static int enter_seccomp(void)
+static int enter_seccomp(enum np_sandbox_role role)
 {
     struct filter filter = {.count = 0};
-    build_filter(&filter);
+    build_filter(&filter, role);
     struct sock_fprog program = {.len = filter.count, .filter = filter.code};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 1;
 }
 
 #else
 
-static int enter_seccomp(void)
+static int enter_seccomp(enum np_sandbox_role role)
 {
+    (void)role;
     return -ENOSYS;
 }
 
@@ -311,25 +375,30 @@ int np_sandbox_enter(enum np_sandbox_role role, struct np_sandbox_report *out_re
     if (rc)
         return rc;
     report.no_capabilities = true;
-    if (role == NP_SANDBOX_RESOLVER) {
-        report.landlock = enter_landlock();
-        report.seccomp = enter_seccomp();
-    }
+    report.landlock = enter_landlock(role);
+    report.seccomp = enter_seccomp(role);
     *out_report = report;
     return 0;
 }
 
+const char *np_sandbox_variable(void)
+{
+#ifdef WITH_ADDRESS_SANITIZER
+    /* The leak checker stops its own process with ptrace. */
+    return "ASAN_OPTIONS=detect_leaks=0";
+#else
+    return NULL;
+#endif
+}
+
 const char *np_sandbox_format(const struct np_sandbox_report *report, char buffer[NP_SANDBOX_TEXT_MAX])
 {
-    char landlock[48], seccomp[48];
+    char landlock[48];
     if (report->landlock > 0)
         snprintf(landlock, sizeof landlock, "landlock %d", report->landlock);
     else
-        snprintf(landlock, sizeof landlock, "%s", report->landlock ? "without landlock" : "landlock not wanted");
-    snprintf(seccomp, sizeof seccomp, "%s",
-             report->seccomp > 0   ? "seccomp"
-             : report->seccomp < 0 ? "without seccomp"
-                                   : "seccomp not wanted");
+        snprintf(landlock, sizeof landlock, "without landlock");
+    const char *seccomp = report->seccomp > 0 ? "seccomp" : "without seccomp";
     snprintf(buffer, NP_SANDBOX_TEXT_MAX, "%s, %s, %s, %s, %s, %s",
              report->no_new_privs ? "no_new_privs" : "new privileges possible",
              report->no_core ? "no core" : "core dumps possible", report->not_dumpable ? "not dumpable" : "dumpable",

@@ -22,10 +22,12 @@
 
 #include <cmocka.h>
 
-#include "agent/child/sandbox.h"
+#include "resolver/base/sandbox.h"
 
 /* An attempt returns 0 when it succeeded, or errno. */
 typedef int attempt_fn(void);
+
+static int opened_before; /* a TCP socket from before the sandbox */
 
 static int answer(long result)
 {
@@ -130,6 +132,42 @@ static int try_unshare(void)
     return answer(syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */));
 }
 
+static int try_bind(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    return answer(bind(opened_before, (struct sockaddr *)&any, sizeof any));
+}
+
+static int try_listen(void)
+{
+    return answer(listen(opened_before, 1));
+}
+
+static int try_map_code(void)
+{
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return answer(memory == MAP_FAILED ? -1 : 0);
+}
+
+static int try_make_code(void)
+{
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? 200 : answer(mprotect(memory, 4096, PROT_READ | PROT_EXEC));
+}
+
+static int use_connect(void)
+{
+    struct sockaddr_in closed = {.sin_family = AF_INET, .sin_port = htons(1)};
+    closed.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return answer(connect(opened_before, (struct sockaddr *)&closed, sizeof closed));
+}
+
+static int use_socketpair(void)
+{
+    int pair[2];
+    return answer(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+}
+
 static int use_udp(void)
 {
     return answer(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -190,6 +228,7 @@ static int outcome(int role, attempt_fn *attempt)
     pid_t pid = fork();
     if (pid == 0) {
         struct np_sandbox_report report;
+        opened_before = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (role >= 0 && np_sandbox_enter((enum np_sandbox_role)role, &report))
             _exit(254);
         _exit(attempt());
@@ -199,37 +238,56 @@ static int outcome(int role, attempt_fn *attempt)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-static void test_resolver_cannot(void **state)
+/* What no role may do. */
+static const struct {
+    const char *what;
+    attempt_fn *attempt;
+} forbidden[] = {
+    {"open for reading", try_open_read},
+    {"open for writing", try_open_write},
+    {"mkdir", try_mkdir},
+    {"exec", try_exec},
+    {"fork", try_fork},
+    {"ptrace", try_ptrace},
+    {"signals to others", try_kill_parent},
+    {"signals to others' threads", try_tgkill_parent},
+    {"queued signals", try_queue_signal},
+    {"queued signals to threads", try_queue_thread_signal},
+    {"others' limits", try_limit_parent},
+    {"raw socket", try_raw_socket},
+    {"packet socket", try_packet_socket},
+    {"netlink socket", try_netlink_socket},
+    {"unix socket", try_unix_socket},
+    {"memfd", try_memfd},
+    {"io_uring", try_io_uring},
+    {"unshare", try_unshare},
+    {"binding", try_bind},
+    {"listening", try_listen},
+    {"memory to execute", try_map_code},
+    {"making memory executable", try_make_code},
+};
+
+static void test_forbidden(void **state)
 {
-    static const struct {
-        const char *what;
-        attempt_fn *attempt;
-    } rows[] = {
-        {"open for reading", try_open_read},
-        {"open for writing", try_open_write},
-        {"mkdir", try_mkdir},
-        {"exec", try_exec},
-        {"fork", try_fork},
-        {"ptrace", try_ptrace},
-        {"signals to others", try_kill_parent},
-        {"signals to others' threads", try_tgkill_parent},
-        {"queued signals", try_queue_signal},
-        {"queued signals to threads", try_queue_thread_signal},
-        {"others' limits", try_limit_parent},
-        {"raw socket", try_raw_socket},
-        {"packet socket", try_packet_socket},
-        {"netlink socket", try_netlink_socket},
-        {"unix socket", try_unix_socket},
-        {"memfd", try_memfd},
-        {"io_uring", try_io_uring},
-        {"unshare", try_unshare},
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int got = outcome(NP_SANDBOX_RESOLVER, rows[i].attempt);
-        if (got != EPERM && got != EACCES)
-            fail_msg("%s: %d in the resolver's sandbox", rows[i].what, got);
+    for (int role = NP_SANDBOX_RESOLVER; role <= NP_SANDBOX_DNS; role++) {
+        for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
+            int got = outcome(role, forbidden[i].attempt);
+            if (got != EPERM && got != EACCES)
+                fail_msg("%s: %d in role %d", forbidden[i].what, got, role);
+        }
     }
+}
+
+static void test_forbidden_by_role(void **state)
+{
+    (void)state;
+    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_socketpair), EPERM);
+    assert_int_equal(outcome(NP_SANDBOX_FRONT, use_udp), EPERM);
+    assert_int_equal(outcome(NP_SANDBOX_DNS, use_udp), EPERM);
+    assert_int_equal(outcome(NP_SANDBOX_DNS, use_tcp6), EPERM);
+    assert_int_equal(outcome(NP_SANDBOX_DNS, use_socketpair), EPERM);
+    assert_int_equal(outcome(NP_SANDBOX_DNS, use_connect), EPERM);
 }
 
 static void test_attempts_work_outside(void **state)
@@ -247,26 +305,30 @@ static void test_attempts_work_outside(void **state)
     assert_int_equal(outcome(-1, try_queue_signal), 0);
     assert_int_equal(outcome(-1, try_queue_thread_signal), 0);
     assert_int_equal(outcome(-1, try_limit_parent), 0);
+    assert_int_equal(outcome(-1, try_bind), 0);
+    assert_int_equal(outcome(-1, try_listen), 0);
+    assert_int_equal(outcome(-1, try_map_code), 0);
+    assert_int_equal(outcome(-1, try_make_code), 0);
+    assert_int_equal(outcome(-1, use_socketpair), 0);
+    assert_int_equal(outcome(-1, use_connect), ECONNREFUSED);
     assert_int_not_equal(outcome(-1, check_flags), 0);
 }
 
-static void test_resolver_still_can(void **state)
+static void test_still_allowed(void **state)
 {
     (void)state;
+    for (int role = NP_SANDBOX_RESOLVER; role <= NP_SANDBOX_DNS; role++) {
+        assert_int_equal(outcome(role, use_memory_and_time), 0);
+        assert_int_equal(outcome(role, use_thread), 0);
+        assert_int_equal(outcome(role, use_own_signal_and_limit), 0);
+        assert_int_equal(outcome(role, check_flags), 0);
+    }
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_udp), 0);
     assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_tcp6), 0);
-    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_memory_and_time), 0);
-    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_thread), 0);
-    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_own_signal_and_limit), 0);
-    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, check_flags), 0);
-}
-
-static void test_front(void **state)
-{
-    (void)state;
-    assert_int_equal(outcome(NP_SANDBOX_FRONT, check_flags), 0);
-    assert_int_equal(outcome(NP_SANDBOX_FRONT, try_open_read), 0);
-    assert_int_equal(outcome(NP_SANDBOX_FRONT, try_raw_socket), EPERM); /* no capability */
+    assert_int_equal(outcome(NP_SANDBOX_RESOLVER, use_connect), ECONNREFUSED);
+    assert_int_equal(outcome(NP_SANDBOX_FRONT, use_tcp6), 0);
+    assert_int_equal(outcome(NP_SANDBOX_FRONT, use_connect), ECONNREFUSED);
+    assert_int_equal(outcome(NP_SANDBOX_FRONT, use_socketpair), 0);
 }
 
 /* Landlock alone and seccomp alone would each hide the absence of the other from the tests above. */
@@ -300,9 +362,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attempts_work_outside),
-        cmocka_unit_test(test_resolver_cannot),
-        cmocka_unit_test(test_resolver_still_can),
-        cmocka_unit_test(test_front),
+        cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_forbidden_by_role),
+        cmocka_unit_test(test_still_allowed),
         cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
