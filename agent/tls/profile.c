@@ -10,25 +10,10 @@
 #include "resolver/base/text.h"
 
 #define CERT_DER_MAX    8192   /* bytes of one certificate; an ML-DSA one would be larger, but BearSSL knows none */
-#define DN_MAX          2048   /* bytes of an anchor's subject */
 #define DAYS_TO_1970    719528 /* BearSSL counts days from the year 0 */
 #define RSA_MODULUS_MIN 256    /* bytes: 2048 bits */
-#define RSA_MODULUS_MAX 512    /* bytes: BearSSL checks keys up to 4096 bits */
 #define INJECTED_RANDOM 48     /* bytes for the engine's HMAC-DRBG */
 #define SECONDS_A_DAY   86400
-
-/* One anchor with the memory that its br_x509_trust_anchor points into. */
-struct anchor {
-    uint8_t dn[DN_MAX];
-    size_t dn_len;
-    uint8_t key[RSA_MODULUS_MAX + 16]; /* an EC point, or an RSA modulus and exponent */
-};
-
-struct np_tls_anchors {
-    br_x509_trust_anchor list[NP_TLS_ANCHORS_MAX];
-    struct anchor store[NP_TLS_ANCHORS_MAX];
-    size_t count;
-};
 
 struct np_tls_identity {
     unsigned references;
@@ -39,91 +24,6 @@ struct np_tls_identity {
     size_t der_len;
     uint8_t der[]; /* the certificates one after the other */
 };
-
-/* Trust anchors. */
-
-static void append_dn(void *ctx, const void *bytes, size_t len)
-{
-    struct anchor *anchor = ctx;
-    if (anchor->dn_len > DN_MAX || len > DN_MAX - anchor->dn_len) {
-        anchor->dn_len = DN_MAX + 1; /* too long, from here on */
-        return;
-    }
-    memcpy(anchor->dn + anchor->dn_len, bytes, len);
-    anchor->dn_len += len;
-}
-
-static int anchor_set_key(struct anchor *anchor, const br_x509_pkey *key, br_x509_pkey *out_key)
-{
-    *out_key = *key;
-    if (key->key_type == BR_KEYTYPE_EC) {
-        if (key->key.ec.qlen > sizeof anchor->key)
-            return NP_E_LIMIT;
-        memcpy(anchor->key, key->key.ec.q, key->key.ec.qlen);
-        out_key->key.ec.q = anchor->key;
-        return 0;
-    }
-    if (key->key_type != BR_KEYTYPE_RSA || key->key.rsa.nlen > RSA_MODULUS_MAX ||
-        key->key.rsa.elen > sizeof anchor->key - RSA_MODULUS_MAX)
-        return NP_E_LIMIT;
-    memcpy(anchor->key, key->key.rsa.n, key->key.rsa.nlen);
-    memcpy(anchor->key + RSA_MODULUS_MAX, key->key.rsa.e, key->key.rsa.elen);
-    out_key->key.rsa.n = anchor->key;
-    out_key->key.rsa.e = anchor->key + RSA_MODULUS_MAX;
-    return 0;
-}
-
-static int anchors_add(struct np_tls_anchors *anchors, const uint8_t *der, size_t len)
-{
-    if (anchors->count == NP_TLS_ANCHORS_MAX)
-        return NP_E_LIMIT;
-    struct anchor *anchor = &anchors->store[anchors->count];
-    br_x509_trust_anchor *out = &anchors->list[anchors->count];
-    br_x509_decoder_context decoder;
-    br_x509_decoder_init(&decoder, append_dn, anchor);
-    br_x509_decoder_push(&decoder, der, len);
-    const br_x509_pkey *key = br_x509_decoder_get_pkey(&decoder);
-    if (!key)
-        return NP_E_MALFORMED;
-    if (anchor->dn_len > DN_MAX)
-        return NP_E_LIMIT;
-    int rc = anchor_set_key(anchor, key, &out->pkey);
-    if (rc)
-        return rc;
-    out->dn.data = anchor->dn;
-    out->dn.len = anchor->dn_len;
-    out->flags = br_x509_decoder_isCA(&decoder) ? BR_X509_TA_CA : 0;
-    anchors->count++;
-    return 0;
-}
-
-int np_tls_anchors_parse(const char *pem, size_t len, struct np_tls_anchors **out_anchors)
-{
-    uint8_t der[CERT_DER_MAX];
-    struct np_pem reader = {.text = pem, .len = len};
-    if (len > NP_TLS_ANCHORS_FILE_MAX)
-        return NP_E_LIMIT;
-    struct np_tls_anchors *anchors = calloc(1, sizeof *anchors);
-    if (!anchors)
-        return -ENOMEM;
-    long n;
-    int rc = 0;
-    while (!rc && (n = np_pem_next(&reader, "CERTIFICATE", der, sizeof der)) != 0)
-        rc = n < 0 ? (int)n : anchors_add(anchors, der, (size_t)n);
-    if (!rc && anchors->count == 0)
-        rc = NP_E_MISSING;
-    if (rc) {
-        free(anchors);
-        return rc;
-    }
-    *out_anchors = anchors;
-    return 0;
-}
-
-void np_tls_anchors_free(struct np_tls_anchors *anchors)
-{
-    free(anchors);
-}
 
 /* The server's chain and key. */
 
@@ -200,19 +100,28 @@ static bool aes_in_hardware(void)
     return br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
 }
 
+/* AES, then ChaCha20: the order where the processor has AES; else the other way round. */
+static const uint16_t ecdsa_suites[][3] = {
+    {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+    {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+};
+static const uint16_t public_suites[][6] = {
+    {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+    {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+     BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+};
+
 /* What client and server have in common. */
 static void profile_engine(br_ssl_engine_context *engine)
 {
-    static const uint16_t aes_first[] = {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-                                         BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-                                         BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384};
-    static const uint16_t chacha_first[] = {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-                                            BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-                                            BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384};
-
     br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
-    br_ssl_engine_set_suites(engine, aes_in_hardware() ? aes_first : chacha_first,
-                             sizeof aes_first / sizeof *aes_first);
+    br_ssl_engine_set_suites(engine, ecdsa_suites[aes_in_hardware()],
+                             sizeof ecdsa_suites[0] / sizeof ecdsa_suites[0][0]);
     br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
     br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
     br_ssl_engine_set_prf_sha256(engine, &br_tls12_sha256_prf);
@@ -230,23 +139,44 @@ static void profile_engine(br_ssl_engine_context *engine)
     np_wipe(random, sizeof random);
 }
 
-void np_tls_profile_client(br_ssl_client_context *client, br_x509_minimal_context *x509,
-                           const struct np_tls_anchors *anchors, int64_t now_s)
+void np_tls_x509_set_time(br_x509_minimal_context *x509, int64_t now_s)
 {
-    br_ssl_client_zero(client);
-    profile_engine(&client->eng);
+    int64_t time_s = now_s > 0 ? now_s : 0;
+    br_x509_minimal_set_time(x509, (uint32_t)(DAYS_TO_1970 + time_s / SECONDS_A_DAY),
+                             (uint32_t)(time_s % SECONDS_A_DAY));
+}
 
-    br_x509_minimal_init(x509, &br_sha256_vtable, anchors->list, anchors->count);
+void np_tls_x509_init(br_x509_minimal_context *x509, const struct np_tls_anchors *anchors, int64_t now_s)
+{
+    size_t count;
+    const br_x509_trust_anchor *list = np_tls_anchors_list(anchors, &count);
+    br_x509_minimal_init(x509, &br_sha256_vtable, list, count);
     br_x509_minimal_set_hash(x509, br_sha256_ID, &br_sha256_vtable);
     br_x509_minimal_set_hash(x509, br_sha384_ID, &br_sha384_vtable);
     br_x509_minimal_set_hash(x509, br_sha512_ID, &br_sha512_vtable);
     br_x509_minimal_set_ecdsa(x509, br_ec_get_default(), br_ecdsa_vrfy_asn1_get_default());
     br_x509_minimal_set_rsa(x509, br_rsa_pkcs1_vrfy_get_default()); /* a vendor's root may be RSA; the leaf is not */
     br_x509_minimal_set_minrsa(x509, RSA_MODULUS_MIN);
-    int64_t time_s = now_s > 0 ? now_s : 0;
-    br_x509_minimal_set_time(x509, (uint32_t)(DAYS_TO_1970 + time_s / SECONDS_A_DAY),
-                             (uint32_t)(time_s % SECONDS_A_DAY));
+    np_tls_x509_set_time(x509, now_s);
+}
+
+void np_tls_profile_client(br_ssl_client_context *client, br_x509_minimal_context *x509,
+                           const struct np_tls_anchors *anchors, int64_t now_s)
+{
+    br_ssl_client_zero(client);
+    profile_engine(&client->eng);
+    np_tls_x509_init(x509, anchors, now_s);
     br_ssl_engine_set_x509(&client->eng, &x509->vtable);
+}
+
+void np_tls_profile_public(br_ssl_client_context *client)
+{
+    br_ssl_client_zero(client);
+    profile_engine(&client->eng);
+    br_ssl_engine_set_suites(&client->eng, public_suites[aes_in_hardware()],
+                             sizeof public_suites[0] / sizeof public_suites[0][0]);
+    br_ssl_engine_set_hash(&client->eng, br_sha512_ID, &br_sha512_vtable); /* RSA signatures over SHA-512 */
+    br_ssl_engine_set_default_rsavrfy(&client->eng);
 }
 
 void np_tls_profile_server(br_ssl_server_context *server, const struct np_tls_identity *identity,

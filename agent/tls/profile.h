@@ -13,20 +13,9 @@
 #include <stdint.h>
 
 #include "agent/identity/keys.h"
+#include "agent/tls/anchors.h"
 
-#define NP_TLS_ANCHORS_MAX      8     /* certificates in an anchors file */
-#define NP_TLS_ANCHORS_FILE_MAX 65536 /* bytes of it */
-#define NP_TLS_CHAIN_MAX        6     /* certificates in a chain that is served */
-
-/* Parsed trust anchors; opaque, immutable, shared by any number of connections. */
-struct np_tls_anchors;
-
-/* Parses PEM text with one or more CERTIFICATE objects. Returns 0, NP_E_MALFORMED, NP_E_LIMIT, NP_E_MISSING (none
- * inside) or -ENOMEM. The caller frees *out_anchors after the last stream that uses them. */
-int np_tls_anchors_parse(const char *pem, size_t len, struct np_tls_anchors **out_anchors);
-
-/* Frees; NULL is fine. */
-void np_tls_anchors_free(struct np_tls_anchors *anchors);
+#define NP_TLS_CHAIN_MAX 6 /* certificates in a chain that is served */
 
 /* A certificate chain with its private key, as a server presents it. Reference-counted: a stream keeps the one it began
  * with, so that a new certificate never disturbs an open connection. */
@@ -47,6 +36,16 @@ void np_tls_identity_unref(struct np_tls_identity *identity);
  * now_s (Unix seconds; the caller's clock, not the system's). The server's name comes with br_ssl_client_reset. */
 void np_tls_profile_client(br_ssl_client_context *client, br_x509_minimal_context *x509,
                            const struct np_tls_anchors *anchors, int64_t now_s);
+
+/* Sets up a client context for a server of the public web: as np_tls_profile_client, with ECDHE-RSA besides, since DNS
+ * servers have RSA certificates too. How its certificate is checked is set after this (agent/tls/server_check.h). */
+void np_tls_profile_public(br_ssl_client_context *client);
+
+/* Sets up X.509 checking against anchors at now_s, as np_tls_profile_client does. anchors are borrowed. */
+void np_tls_x509_init(br_x509_minimal_context *x509, const struct np_tls_anchors *anchors, int64_t now_s);
+
+/* Another time to judge by, in Unix seconds; before the first certificate. */
+void np_tls_x509_set_time(br_x509_minimal_context *x509, int64_t now_s);
 
 /* Sets up a server context with the identity's chain and key, which must outlive it. cache may be NULL. */
 void np_tls_profile_server(br_ssl_server_context *server, const struct np_tls_identity *identity,

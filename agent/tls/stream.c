@@ -38,6 +38,9 @@ struct np_stream {
     bool blocked; /* the owner was told that there is no room */
     bool pumping, again;
     bool close_sent;
+    bool public;    /* a client of np_stream_connect_public */
+    bool resumable; /* a session was offered */
+    uint8_t offered_id[32];
     bool silent; /* no on_closed: the creating function failed and said so itself */
     int err;
     const char *why;
@@ -47,7 +50,10 @@ struct np_stream {
     union {
         struct {
             br_ssl_client_context context;
-            br_x509_minimal_context x509;
+            union {
+                br_x509_minimal_context own; /* HQ's, by the vendor's anchors */
+                struct np_server_check public;
+            } x509;
         } client;
         br_ssl_server_context server;
     } tls;
@@ -67,6 +73,8 @@ static void on_handle_closed(uv_handle_t *handle)
     if (!stream->silent)
         stream->options.events.on_closed(stream->options.ctx, stream->err, stream->why);
     np_tls_identity_unref(stream->identity);
+    if (stream->public)
+        np_server_check_deinit(&stream->tls.client.x509.public);
     np_wipe(stream, sizeof *stream); /* session keys, and what the home talks about */
     free(stream);
 }
@@ -368,7 +376,7 @@ static void stream_discard(struct np_stream *stream)
         finish(stream, 0, NULL);
     } else {
         np_tls_identity_unref(stream->identity);
-        free(stream);
+        free(stream); /* no handshake has begun: a check holds nothing yet */
     }
 }
 
@@ -390,32 +398,68 @@ static void on_connected(uv_connect_t *connect, int status)
         begin_handshake(stream);
 }
 
+/* The profile is set: resets the engine and connects. The stream is gone where this fails. */
+static int connect_take(struct np_stream *stream, const struct np_endpoint *remote, const char *server_name,
+                        bool resume)
+{
+    struct sockaddr_storage address;
+    br_ssl_client_context *client = &stream->tls.client.context;
+    const char *name = server_name[0] ? server_name : NULL;
+    int rc = np_endpoint_to_sockaddr(remote, &address) ? 0 : -EAFNOSUPPORT;
+    if (rc == 0 && !br_ssl_client_reset(client, name, resume))
+        rc = np_tls_error_code(br_ssl_engine_last_error(stream->engine));
+    if (rc == 0)
+        rc = stream_open_handles(stream);
+    if (rc == 0)
+        rc = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&address, on_connected);
+    if (rc < 0)
+        stream_discard(stream);
+    return rc;
+}
+
 int np_stream_connect(const struct np_stream_options *options, const struct np_endpoint *remote,
                       const char *server_name, const struct np_tls_anchors *anchors, int64_t now_s,
                       struct np_stream **out_stream)
 {
-    struct sockaddr_storage address;
     if (!server_name || !*server_name || strlen(server_name) > SERVER_NAME_MAX)
         return NP_E_NAME;
-    if (np_endpoint_to_sockaddr(remote, &address) == 0)
-        return -EAFNOSUPPORT;
     struct np_stream *stream = stream_alloc(options);
     if (!stream)
         return -ENOMEM;
     br_ssl_client_context *client = &stream->tls.client.context;
-    np_tls_profile_client(client, &stream->tls.client.x509, anchors, now_s);
+    np_tls_profile_client(client, &stream->tls.client.x509.own, anchors, now_s);
     stream->engine = &client->eng;
     engine_prepare(stream);
-    int rc = br_ssl_client_reset(client, server_name, 0) ? stream_open_handles(stream)
-                                                         : np_tls_error_code(br_ssl_engine_last_error(stream->engine));
+    int rc = connect_take(stream, remote, server_name, false);
     if (rc == 0)
-        rc = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&address, on_connected);
-    if (rc < 0) {
-        stream_discard(stream);
-        return rc;
+        *out_stream = stream;
+    return rc;
+}
+
+int np_stream_connect_public(const struct np_stream_options *options, const struct np_stream_target *target,
+                             struct np_stream **out_stream)
+{
+    const br_ssl_session_parameters *session = target->session;
+    if ((target->rules.anchors && !target->server_name[0]) || strlen(target->server_name) > SERVER_NAME_MAX)
+        return NP_E_NAME;
+    struct np_stream *stream = stream_alloc(options);
+    if (!stream)
+        return -ENOMEM;
+    br_ssl_client_context *client = &stream->tls.client.context;
+    np_tls_profile_public(client);
+    np_server_check_init(&stream->tls.client.x509.public, &target->rules, client);
+    stream->public = true;
+    stream->engine = &client->eng;
+    engine_prepare(stream);
+    if (session && session->session_id_len == sizeof stream->offered_id) {
+        br_ssl_engine_set_session_parameters(stream->engine, session);
+        memcpy(stream->offered_id, session->session_id, sizeof stream->offered_id);
+        stream->resumable = true;
     }
-    *out_stream = stream;
-    return 0;
+    int rc = connect_take(stream, &target->remote, target->server_name, stream->resumable);
+    if (rc == 0)
+        *out_stream = stream;
+    return rc;
 }
 
 int np_stream_accept(const struct np_stream_options *options, int fd, struct np_tls_identity *identity,
@@ -443,6 +487,13 @@ int np_stream_accept(const struct np_stream_options *options, int fd, struct np_
 }
 
 /* What the owner calls. */
+
+bool np_stream_session(const struct np_stream *stream, br_ssl_session_parameters *out_session)
+{
+    br_ssl_engine_get_session_parameters(stream->engine, out_session);
+    return stream->resumable && out_session->session_id_len == sizeof stream->offered_id &&
+           memcmp(out_session->session_id, stream->offered_id, sizeof stream->offered_id) == 0;
+}
 
 const char *np_stream_server_name(const struct np_stream *stream)
 {

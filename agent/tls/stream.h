@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "agent/tls/profile.h"
+#include "agent/tls/server_check.h"
 #include "resolver/base/address.h"
 
 #define NP_STREAM_CLOSE_MS 2000 /* how long a close waits for the peer's close_notify */
@@ -53,6 +54,23 @@ struct np_stream_options {
 int np_stream_connect(const struct np_stream_options *options, const struct np_endpoint *remote,
                       const char *server_name, const struct np_tls_anchors *anchors, int64_t now_s,
                       struct np_stream **out_stream);
+
+/* A server of the public web, and how it is asked. Borrowed, but for what the rules name, until the call returns. */
+struct np_stream_target {
+    struct np_endpoint remote;
+    const char *server_name; /* SNI, and what is checked; "" only where nothing is checked */
+    struct np_server_check_rules rules;
+    const br_ssl_session_parameters *session; /* to be resumed; NULL: a new one */
+};
+
+/* As np_stream_connect, for servers of the public web: RSA certificates too, resumption, and the rules of
+ * agent/tls/server_check.h. A resumed session is not judged again. */
+int np_stream_connect_public(const struct np_stream_options *options, const struct np_stream_target *target,
+                             struct np_stream **out_stream);
+
+/* The session, to be resumed later; from on_ready on. It holds a master secret: wipe it when it is not needed. Returns
+ * true when this one was resumed itself. */
+bool np_stream_session(const struct np_stream *stream, br_ssl_session_parameters *out_session);
 
 /* Serves TLS on a connected descriptor, which becomes the stream's on success. cache may be NULL; it must outlive the
  * stream. Returns 0, -ENOMEM or -errno. */
