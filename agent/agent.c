@@ -260,6 +260,7 @@ int np_agent_run(const struct np_agent_config *config)
     uv_run(&agent->loop, UV_RUN_DEFAULT);
     uv_loop_close(&agent->loop);
     np_listeners_close(&agent->listeners);
+    np_agent_dot_close(agent);
     np_store_close(&agent->store);
     np_tls_anchors_free(agent->anchors);
     free(agent->view_json);

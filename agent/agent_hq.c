@@ -75,8 +75,10 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
     np_exchange_parse(agent->enrol.inflight, http->status, &headers, http->body, http->body_len, &agent->response);
     np_debug("HQ: %s: %d", np_request_name(agent->response.request), http->status);
     /* HQ's connection was authenticated against the vendor's anchors: its time has certainly come. */
-    if (np_clock_hear(&agent->clock, agent->response.time_s, (int64_t)time(NULL), np_agent_steady_s()))
+    if (np_clock_hear(&agent->clock, agent->response.time_s, (int64_t)time(NULL), np_agent_steady_s())) {
         agent->state.floor_s = agent->clock.floor_s;
+        np_agent_send_clock(agent);
+    }
     if (agent->response.request == NP_REQUEST_ENROL && http->status < 300 && agent->response.rc == 0)
         np_entropy_mix(&agent->entropy, "hq-seed", agent->response.enrol.seed, sizeof agent->response.enrol.seed);
     np_agent_enrol(agent, &event);

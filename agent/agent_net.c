@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "agent/agent_private.h"
 #include "agent/own_names.h"
@@ -16,7 +15,6 @@
 #define FRAME_DROP        NP_FRAME('D', 'R', 'O', 'P')
 #define FRAME_VIEW        NP_FRAME('V', 'I', 'E', 'W')
 #define FRAME_CERTIFICATE NP_FRAME('C', 'E', 'R', 'T')
-#define FRAME_PEER        NP_FRAME('P', 'E', 'E', 'R')
 #define FRAME_FORGET      NP_FRAME('F', 'R', 'G', 'T')
 #define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
 #define FRAME_STATS       NP_FRAME('S', 'T', 'A', 'T')
@@ -26,8 +24,8 @@ static const char *child_name(const struct np_agent *agent, const struct np_chil
     return child == agent->front ? "front" : "resolver";
 }
 
-static void send_frame(struct np_agent *agent, struct np_child *child, uint32_t type, const char *text, const int *fds,
-                       size_t fd_count)
+void np_agent_tell(struct np_agent *agent, struct np_child *child, uint32_t type, const char *text, const int *fds,
+                   size_t fd_count)
 {
     int rc = np_child_send(child, type, text, strlen(text), fds, fd_count);
     if (rc && rc != NP_E_CLOSED) /* closed: feed() will come with the next process */
@@ -43,9 +41,9 @@ static void send_listeners(struct np_agent *agent, struct np_child *child, enum 
     if (!child || np_listeners_encode(&agent->listeners, owner, filter, &json, fds, &count) || !json)
         return;
     if (filter == NP_LISTENERS_GONE)
-        send_frame(agent, child, FRAME_DROP, json, NULL, 0);
+        np_agent_tell(agent, child, FRAME_DROP, json, NULL, 0);
     else
-        send_frame(agent, child, FRAME_LISTEN, json, fds, count);
+        np_agent_tell(agent, child, FRAME_LISTEN, json, fds, count);
     free(json);
 }
 
@@ -77,7 +75,7 @@ static void send_certificate(struct np_agent *agent, struct np_child *child)
     char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (json) {
-        send_frame(agent, child, FRAME_CERTIFICATE, json, NULL, 0);
+        np_agent_tell(agent, child, FRAME_CERTIFICATE, json, NULL, 0);
         np_wipe(json, strlen(json));
         free(json);
     }
@@ -93,7 +91,7 @@ void np_agent_send_certificate(struct np_agent *agent)
 void np_agent_drop_certificate(struct np_agent *agent)
 {
     if (agent->front)
-        send_frame(agent, agent->front, FRAME_FORGET, "", NULL, 0);
+        np_agent_tell(agent, agent->front, FRAME_FORGET, "", NULL, 0);
 }
 
 int np_agent_ask_counters(struct np_agent *agent)
@@ -103,25 +101,6 @@ int np_agent_ask_counters(struct np_agent *agent)
     return np_child_send(agent->resolver, FRAME_STATS, NULL, 0, NULL, 0);
 }
 
-/* A channel between the two children, anew for each process: whoever lives on gets the other end of it, and drops the
- * one that led to the dead. */
-static void join_children(struct np_agent *agent)
-{
-    int fds[2];
-    if (!agent->resolver || !agent->front || np_child_status(agent->resolver).pid == 0 ||
-        np_child_status(agent->front).pid == 0)
-        return; /* the feed of the other one will do it */
-    int rc = np_channel_pair(fds);
-    if (rc) {
-        np_error("stream channel: %s", np_strerror(rc));
-        return;
-    }
-    send_frame(agent, agent->resolver, FRAME_PEER, "", &fds[0], 1);
-    send_frame(agent, agent->front, FRAME_PEER, "", &fds[1], 1);
-    close(fds[0]);
-    close(fds[1]);
-}
-
 /* A new process knows nothing: all of it, the view last, since it is ready after that. */
 static void feed(void *ctx, struct np_child *child)
 {
@@ -129,9 +108,9 @@ static void feed(void *ctx, struct np_child *child)
     send_listeners(agent, child, NP_LISTENERS_OPEN);
     if (child == agent->front)
         send_certificate(agent, child);
-    join_children(agent);
+    np_agent_dot_feed(agent, child);
     if (agent->view_json)
-        send_frame(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
+        np_agent_tell(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
 }
 
 static void on_frame(void *ctx, struct np_child *child, struct np_frame *frame)
@@ -245,10 +224,11 @@ void np_agent_update_view(struct np_agent *agent)
     }
     free(agent->view_json);
     agent->view_json = json;
-    if (agent->resolver)
-        send_frame(agent, agent->resolver, FRAME_VIEW, json, NULL, 0);
+    /* The front first: it must know an upstream when the resolver asks for a stream to it. */
     if (agent->front)
-        send_frame(agent, agent->front, FRAME_VIEW, json, NULL, 0);
+        np_agent_tell(agent, agent->front, FRAME_VIEW, json, NULL, 0);
+    if (agent->resolver)
+        np_agent_tell(agent, agent->resolver, FRAME_VIEW, json, NULL, 0);
 }
 
 static void log_listeners(struct np_agent *agent)
@@ -313,12 +293,15 @@ static size_t find_upstreams(const struct np_agent *agent, struct np_view_upstre
     return count;
 }
 
-/* The agent's own look-ups are in clear text: they go to those servers alone that may be asked so. */
+/* The agent's own look-ups are in clear text: they go to those servers alone that may be asked so, or else to our own
+ * resolver, which asks over TLS. */
 static void set_lookup_servers(struct np_agent *agent)
 {
     size_t count = 0;
     for (size_t i = 0; i < agent->server_count; i++)
         count += np_view_upstream_clear(&agent->servers[i], &agent->lookup_servers[count]);
+    if (count == 0 && agent->has_lookup)
+        agent->lookup_servers[count++] = agent->lookup_local;
     agent->lookup_server_count = count;
     np_hqclient_set_servers(agent->hq, agent->lookup_servers, count);
 }
@@ -453,12 +436,15 @@ static int start_child(struct np_agent *agent, const char *verb, struct np_child
 int np_agent_net_start(struct np_agent *agent)
 {
     const struct np_agent_config *c = agent->config;
+    np_agent_dot_open(agent);
     update_upstreams(agent);
     np_agent_update_view(agent);
     /* A child that cannot be started now is tried again; only what can never work ends the agent. */
     if (c->dns && start_child(agent, "child-resolver", &agent->resolver) && !agent->resolver)
         return NP_E_CLOSED;
-    if ((c->http || c->https || c->dot) && start_child(agent, "child-front", &agent->front) && !agent->front)
+    bool tls = np_agent_config_has_tls(c, NP_TLS_STRICT) || np_agent_config_has_tls(c, NP_TLS_OPPORTUNISTIC);
+    if ((c->http || c->https || c->dot || (c->dns && tls)) && start_child(agent, "child-front", &agent->front) &&
+        !agent->front)
         return NP_E_CLOSED;
     int rc = np_upstreams_new(&agent->loop, c->resolv_conf, on_resolv_conf, agent, &agent->upstreams);
     if (rc) {

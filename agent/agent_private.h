@@ -79,6 +79,9 @@ struct np_agent {
     struct np_endpoint
         lookup_servers[NP_VIEW_UPSTREAMS_MAX]; /* of these, whom the agent itself may ask in clear text */
     size_t lookup_server_count;
+    bool has_lookup; /* where there is none of these: the resolver itself, at lookup_local */
+    int lookup_fds[2];
+    struct np_endpoint lookup_local;
 
     struct np_view view;
     char *view_json; /* what was sent last */
@@ -129,6 +132,24 @@ void np_agent_update_view(struct np_agent *agent);
 
 /* Gives the front the certificate that the state holds. */
 void np_agent_send_certificate(struct np_agent *agent);
+
+/* Sends a child a frame; text is its payload. What cannot be sent is logged, and feed comes with the next process. */
+void np_agent_tell(struct np_agent *agent, struct np_child *child, uint32_t type, const char *text, const int *fds,
+                   size_t fd_count);
+
+/* Where every upstream must be asked over TLS, the agent's own look-ups go to its resolver: opens the sockets for it.
+ */
+void np_agent_dot_open(struct np_agent *agent);
+
+/* Closes them. */
+void np_agent_dot_close(struct np_agent *agent);
+
+/* Tells a new child what it needs for DNS over TLS (anchors, clock, look-up sockets), and gives the two children a
+ * channel to each other. */
+void np_agent_dot_feed(struct np_agent *agent, struct np_child *child);
+
+/* Tells the front what time it certainly is: after the clock's floor has moved. */
+void np_agent_send_clock(struct np_agent *agent);
 
 /* Takes the certificate away from the front. */
 void np_agent_drop_certificate(struct np_agent *agent);

@@ -36,6 +36,8 @@ const struct np_config_key np_agent_config_keys[] = {
      "' trust-ad' after it believes its AD bit; none: those of resolv-conf",
      NULL, 0, 0},
     {"resolv-conf", NP_CONFIG_STRING, "/etc/resolv.conf", "where DNS servers are read from", NULL, 0, 0},
+    {"dot-anchors", NP_CONFIG_STRING, "/etc/ssl/certs/ca-certificates.crt",
+     "PEM file with the CAs that tls:// servers are checked by", NULL, 0, 0},
     {"forward", NP_CONFIG_LIST, NULL,
      "zones that go elsewhere, for example {\"home.arpa=127.0.0.1:5353\"}; servers are written as for upstream", NULL,
      0, 0},
@@ -301,6 +303,32 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
     return np_log_level_parse(np_config_string(file, "log-level"), &c->log_level);
 }
 
+static bool has_mode(const struct np_view_upstream *servers, size_t count, enum np_tls_mode mode)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (servers[i].tls == mode)
+            return true;
+    }
+    return false;
+}
+
+bool np_agent_config_has_tls(const struct np_agent_config *c, enum np_tls_mode mode)
+{
+    bool found = has_mode(c->upstreams, c->upstream_count, mode);
+    for (size_t i = 0; i < c->forward_count && !found; i++)
+        found = has_mode(c->forwards[i].to, c->forwards[i].to_count, mode);
+    return found;
+}
+
+/* The resolver is what asks upstreams over TLS; without it tls:// would be a promise that nobody keeps. */
+static int check_tls(const struct np_config *file, const struct np_agent_config *c, char *error)
+{
+    if (c->dns || !np_agent_config_has_tls(c, NP_TLS_STRICT))
+        return 0;
+    return np_config_fail(file, "upstream", error,
+                          "upstream and forward with tls:// need the resolver, which dns = false turns off");
+}
+
 static int read_factory(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *path = np_config_string(file, "factory-secret");
@@ -336,6 +364,8 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
     if (rc == 0)
         rc = copy_path(file, "resolv-conf", c->resolv_conf, sizeof c->resolv_conf, error);
     if (rc == 0)
+        rc = copy_path(file, "dot-anchors", c->dot_anchors, sizeof c->dot_anchors, error);
+    if (rc == 0)
         rc = read_aliases(file, c, error);
     if (rc == 0)
         rc = read_lists(file, c, error);
@@ -345,6 +375,8 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
         rc = read_filter(file, c, error);
     if (rc == 0)
         rc = read_services(file, c, error);
+    if (rc == 0)
+        rc = check_tls(file, c, error);
     return rc ? rc : read_factory(file, c, error);
 }
 

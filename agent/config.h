@@ -47,13 +47,14 @@ struct np_agent_config {
     struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from resolv_conf */
     size_t upstream_count;
     char resolv_conf[NP_CONFIG_PATH_MAX + 1];
+    char dot_anchors[NP_CONFIG_PATH_MAX + 1];
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
     size_t forward_count;
     uint32_t rate_limit, inflight_limit; /* as the view has them */
     enum np_filter rebind_filter;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
     size_t rebind_count;
-    uint32_t cache; /* bytes; 0: none */
+    uint32_t cache;             /* bytes; 0: none */
     bool dns, dot, http, https; /* dot: never without dns */
     uint16_t dns_port, dot_port, http_port, https_port;
     bool canary;
@@ -72,6 +73,9 @@ int np_agent_config_load(const char *path, struct np_agent_config *out_config, c
 /* Checks a text as np_agent_config_load does; path names it in errors. */
 int np_agent_config_parse(const char *text, size_t len, const char *path, struct np_agent_config *out_config,
                           char error[NP_CONFIG_ERROR_MAX]);
+
+/* Is there an upstream, or a server of a forwarded zone, of that TLS mode? Only the configuration has such. */
+bool np_agent_config_has_tls(const struct np_agent_config *config, enum np_tls_mode mode);
 
 /* Reads "https://HOST[:PORT]" with or without a final slash. Returns 0 or NP_E_MALFORMED. */
 int np_hq_url_parse(const char *text, struct np_hq_url *out_url);

@@ -281,7 +281,7 @@ enum np_follow np_attempt_answer(struct np_attempt *attempt, int index, struct n
     default:
         break;
     }
-    if (try->stream)
+    if (try->stream && try->why != NP_STREAM_USUAL) /* a server that is always asked over one is measured there */
         np_upstream_lives(upstream, now_ms);
     else
         np_upstream_answered(upstream, now_ms, now_us - try->sent_us);

@@ -67,5 +67,6 @@ int np_resolver_child_main(void)
         np_error("cannot start: %s", np_strerror(rc));
         return 1;
     }
+    np_resolver_expect_peer(resolver);
     return np_role_run(&loop, &child, resolver);
 }

@@ -16,6 +16,7 @@
 #include "resolver/latency.h"
 #include "resolver/message.h"
 #include "resolver/server.h"
+#include "resolver/upstream_tls.h"
 #include "resolver/view.h"
 
 #define NP_FORWARD_INFLIGHT_MAX   8192 /* different questions at once: 4 MB at the worst */
@@ -25,11 +26,13 @@
 #define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
 #define NP_FORWARD_FOREIGN_MAX    32   /* packets to one port that answer nothing: then its questions go over TCP */
 
-#define NP_FORWARD_STREAM_QUERIES           128  /* unanswered questions on one connection */
-#define NP_FORWARD_CONNECTIONS_PER_UPSTREAM 8    /* 1024 questions at once over streams */
-#define NP_FORWARD_CONNECTIONS_MAX          64   /* to all upstreams */
-#define NP_FORWARD_STREAM_IDLE_MS           5000 /* a connection without questions is closed after this */
-#define NP_FORWARD_STREAM_FOREIGN_MAX       64   /* messages that answer nothing: then the peer is mad, and it ends */
+#define NP_FORWARD_STREAM_QUERIES           128   /* unanswered questions on one connection */
+#define NP_FORWARD_CONNECTIONS_PER_UPSTREAM 8     /* 1024 questions at once over streams */
+#define NP_FORWARD_CONNECTIONS_MAX          64    /* to all upstreams */
+#define NP_FORWARD_STREAM_IDLE_MS           5000  /* a connection without questions is closed after this */
+#define NP_FORWARD_TLS_IDLE_MS              15000 /* ... over TLS, where a new one costs a handshake */
+#define NP_FORWARD_TLS_PER_UPSTREAM         2     /* connections over TLS to one server */
+#define NP_FORWARD_STREAM_FOREIGN_MAX       64    /* messages that answer nothing: then the peer is mad, and it ends */
 
 struct np_forward;
 
@@ -56,12 +59,16 @@ typedef void np_forward_done_fn(void *ctx, const struct np_ticket *ticket, const
  * same one where the endpoint is an address of this machine, but for loopback). */
 typedef bool np_forward_own_fn(void *ctx, const struct np_endpoint *endpoint, const struct np_addr *local);
 
+/* Asks whoever can for a stream over TLS to the server. The answer comes later, by np_forward_opened or
+ * np_forward_not_opened with the same id; never from inside this call. */
+typedef void np_forward_open_fn(void *ctx, uint32_t id, const struct np_view_upstream *server);
+
 /* Counters since the start. */
 struct np_forward_stats {
     uint64_t asked;   /* np_forward_ask calls that were taken */
     uint64_t joined;  /* of these, joined to one in flight */
     uint64_t refused; /* over a limit */
-    uint64_t sent_udp, sent_tcp;
+    uint64_t sent_udp, sent_tcp, sent_tls;
     uint64_t answered;         /* upstream questions that ended with an answer */
     uint64_t failed;           /* ... without one */
     uint64_t timeouts;         /* tries */
@@ -100,6 +107,7 @@ struct np_forward_upstream {
     uint64_t errors;      /* answers that are none: SERVFAIL, REFUSED, malformed; or the network refused the try */
     uint64_t streamed;    /* of those asked: over TCP or TLS */
     unsigned connections; /* streams open now */
+    struct np_upstream_tls tls; /* where the server is asked over TLS */
 };
 
 /* Allocates an engine. own may be NULL. Returns 0 or -errno. */
@@ -117,6 +125,22 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
 /* Asks for nobody: judge sees the answer, if one comes. For a cache that wants to have it anew before it has run out.
  * Returns 0 (also when it is being asked already), NP_E_LIMIT or -ENOMEM. */
 int np_forward_refresh(struct np_forward *forward, const struct np_query *query);
+
+/* From now on servers are asked over TLS where the view says so. Without an opener strict ones are not asked, and
+ * opportunistic ones in clear text. */
+void np_forward_set_opener(struct np_forward *forward, np_forward_open_fn *open, void *ctx);
+
+/* Asks anew for every stream that has not come: whoever was asked is gone. */
+void np_forward_open_again(struct np_forward *forward);
+
+/* The stream of that id has come. *fd is taken (and set to -1) where it is still wanted. Returns true when it is news
+ * that TLS works with *out_server. */
+bool np_forward_opened(struct np_forward *forward, uint32_t id, int *fd, struct np_view_upstream *out_server);
+
+/* The stream of that id will not come; its questions go elsewhere. Returns true when the reason is news about
+ * *out_server. */
+bool np_forward_not_opened(struct np_forward *forward, uint32_t id, enum np_peer_reason reason,
+                           struct np_view_upstream *out_server);
 
 /* The counters, borrowed. */
 const struct np_forward_stats *np_forward_stats(const struct np_forward *forward);

@@ -42,7 +42,12 @@ void np_forward_stream_lost(struct pending *pending)
 {
     struct question *question = pending->question;
     struct remote *remote = pending->remote;
+    bool over_tls = pending->connection && pending->connection->tls;
     np_forward_try_end(pending);
+    /* TLS is not to be had: an opportunistic server may be asked in clear text from now on. */
+    if (over_tls && np_forward_way(remote) == NP_UPSTREAM_CLEAR &&
+        np_forward_udp_send(question, remote, pending->try.how) == 0)
+        return;
     without_stream(question, remote, pending->try.how, pending->try.why);
 }
 

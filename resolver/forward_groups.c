@@ -22,17 +22,13 @@ static struct remote *find_remote(struct remote *const *remotes, size_t count, c
     return NULL;
 }
 
-/* Every remote in the new table has a reference of the table's. A server that must be asked over TLS is left out: this
- * engine speaks in clear text as yet. */
+/* Every remote in the new table has a reference of the table's. */
 static int add_group(struct np_forward *forward, struct tables *tables, const struct np_name *zone,
                      const struct np_view_upstream *servers, size_t count)
 {
     struct group *group = &tables->groups[tables->group_count++];
     group->zone = *zone;
     for (size_t i = 0; i < count; i++) {
-        struct np_endpoint endpoint;
-        if (!np_view_upstream_clear(&servers[i], &endpoint))
-            continue;
         struct remote *remote = find_remote(tables->remotes, tables->remote_count, &servers[i]);
         if (!remote) {
             remote = find_remote(forward->remotes, forward->remote_count, &servers[i]);
@@ -40,7 +36,9 @@ static int add_group(struct np_forward *forward, struct tables *tables, const st
                 return -ENOMEM;
             remote->forward = forward;
             remote->server = servers[i];
-            remote->state.endpoint = endpoint;
+            if (!np_view_upstream_clear(&servers[i], &remote->state.endpoint))
+                remote->state.endpoint = servers[i].endpoint;
+            np_upstream_tls_forgive(&remote->tls); /* what was not to be reached may be, in another network */
             remote->references++;
             tables->remotes[tables->remote_count++] = remote;
         }

@@ -8,13 +8,12 @@
  *   forward_udp.c       tries on UDP sockets
  *   forward_stream.c    tries on streams of DNS messages (dns_stream.h), whoever opened the stream: pipelining, reuse
  *   forward_tcp.c       opens a stream over plain TCP
+ *   forward_dot.c       opens a stream over TLS, which somebody else ends; and which way a server is asked
  *   forward_stats.c     what people are told about all of it
  *
- * Another transport that carries a stream (TLS that ends in another process) is another opener beside forward_tcp.c:
- * connection_start in forward_stream.c calls it with a new struct connection; it hands in the descriptor through
- * np_forward_stream_opened, at once or later, or gives up through np_forward_stream_failed. Later, the connection may
- * have gone: remember its serial and look it up with np_forward_stream_find. Which transport a question takes first is
- * decided in np_forward_send. */
+ * connection_start in forward_stream.c calls an opener (forward_tcp.c, forward_dot.c) with a new struct connection; it
+ * hands in the descriptor through np_forward_stream_opened, at once or later, or gives up through
+ * np_forward_stream_failed. Later, the connection may have gone: its serial tells. */
 #ifndef RESOLVER_FORWARD_PRIVATE_H
 #define RESOLVER_FORWARD_PRIVATE_H
 
@@ -30,7 +29,7 @@
 #define UDP_RECEIVE_MAX 4096 /* an upstream that ignores our 1232 */
 #define UDP_BATCH       8    /* answers received at a time */
 #define TRIES_ALL       (NP_ATTEMPT_TRIES_MAX * 2) /* of a question; those over streams and those beside counted */
-#define QUERY_SIZE_MAX  (2 + NP_DNS_HEADER_LEN + NP_NAME_WIRE_MAX + 4 + 11)
+#define QUERY_SIZE_MAX  512                        /* a query with the longest name, padded (RFC 8467: blocks of 128) */
 
 struct question;
 struct remote;
@@ -106,6 +105,7 @@ struct connection {
     uint64_t serial;              /* tells it from every other one there ever was */
     struct np_dns_stream *stream; /* NULL while somebody else opens it */
     bool open, closing;
+    bool tls;                /* over TLS, which somebody else ends */
     bool retired;            /* takes no new questions */
     bool dirty;              /* has something to flush */
     unsigned active, unsent; /* tries on it; of these, not yet given to the stream */
@@ -121,8 +121,9 @@ struct connection {
 /* An upstream. */
 struct remote {
     struct np_forward *forward;
-    struct np_view_upstream server;                                      /* as the view has it */
-    struct np_upstream state;                                            /* its endpoint is the one for clear text */
+    struct np_view_upstream server; /* as the view has it */
+    struct np_upstream state;       /* its endpoint is the one for clear text */
+    struct np_upstream_tls tls;
     struct udp_socket *current;                                          /* takes new queries; NULL: none */
     struct connection *connections[NP_FORWARD_CONNECTIONS_PER_UPSTREAM]; /* NULL: none */
     uint64_t asked, timeouts, errors, streamed;                          /* see np_forward_upstream */
@@ -160,6 +161,8 @@ struct np_forward {
     struct connection *connections;
     size_t connection_count;
     uint64_t connection_serial;
+    np_forward_open_fn *open; /* NULL: no TLS */
+    void *open_ctx;
     uv_prepare_t flush;                   /* runs before the loop waits, when a connection has something to send */
     uv_timer_t timer;                     /* at the earliest due_ms */
     int64_t armed_ms;                     /* when the timer fires; 0: not set */
@@ -220,10 +223,6 @@ void np_forward_finish(struct question *question, const uint8_t *message, size_t
 /* Ends it without telling anybody. */
 void np_forward_drop(struct question *question);
 
-/* Sends the question to the remote over the transport that it is usually asked over. Returns 0, NP_E_LIMIT,
- * NP_E_REFUSED when the remote is ourselves, or -errno. */
-int np_forward_send(struct question *question, struct remote *remote, unsigned how);
-
 /* Makes the try one of the question's; NULL when it has had enough or memory is out. The caller puts it on a socket or
  * connection, and ends it with np_forward_try_end. */
 struct pending *np_forward_try(struct question *question, struct remote *remote, struct np_try try);
@@ -268,8 +267,8 @@ bool np_forward_is_own(struct remote *remote, int fd);
 
 /* UDP. */
 
-/* Sends the question to the remote over UDP. Returns 0, NP_E_LIMIT, NP_E_REFUSED when the remote is ourselves, or
- * -errno when the network refuses it. */
+/* Sends the question to the remote over UDP. Returns 0, NP_E_LIMIT, NP_E_REFUSED when the remote is ourselves, NP_E_TLS
+ * where clear text is forbidden, or -errno when the network refuses it. */
 int np_forward_udp_send(struct question *question, struct remote *remote, unsigned how);
 
 /* Asks the remote something it has ready, to learn whether it is there at all. */
@@ -283,8 +282,8 @@ void np_forward_udp_sweep(struct np_forward *forward, bool everything);
 
 /* Streams. */
 
-/* Sends the question to the remote over one of its streams, which is opened if need be. Returns 0, NP_E_LIMIT or
- * -errno. */
+/* Sends the question to the remote over one of its streams, which is opened if need be. Returns 0, NP_E_LIMIT, NP_E_TLS
+ * when it is not to be asked now, or -errno. */
 int np_forward_stream_send(struct question *question, struct remote *remote, unsigned how, enum np_stream_why why);
 
 /* An opener has the connection's descriptor, which is the engine's on success; a TCP connect may still be under way.
@@ -294,14 +293,27 @@ int np_forward_stream_opened(struct connection *connection, int fd);
 /* An opener gives up, later than its call (inside it, it returns an error): the connection's questions go elsewhere. */
 void np_forward_stream_failed(struct connection *connection);
 
-/* The connection with that serial, NULL when it has gone. Borrowed. */
-struct connection *np_forward_stream_find(struct np_forward *forward, uint64_t serial);
-
 /* A question on it was not answered in time. When nothing at all has come for wait_ms, it takes no new questions. */
 void np_forward_stream_silent(struct connection *connection, int64_t wait_ms);
 
-/* The opener for plain TCP: connects to the remote. Returns 0 or -errno. */
+/* The opener for plain TCP: connects to the remote. Returns 0, NP_E_TLS where that is forbidden, or -errno. */
 int np_forward_tcp_open(struct connection *connection);
+
+/* TLS. */
+
+/* How the remote is asked now. */
+enum np_upstream_way np_forward_way(const struct remote *remote);
+
+/* Was it the network that failed last, and not the server's TLS? */
+bool np_forward_is_network(const struct remote *remote);
+
+/* Sends the question to the remote over the transport that is right for it now, or leaves it where it waits already.
+ * Returns 0, NP_E_LIMIT, NP_E_REFUSED when the remote is ourselves, NP_E_TLS when it is not to be asked now, or -errno.
+ */
+int np_forward_send(struct question *question, struct remote *remote, unsigned how);
+
+/* The opener for TLS: asks for a stream, which comes later. Returns 0. */
+int np_forward_dot_open(struct connection *connection);
 
 /* Takes an ending try off its connection. For np_forward_try_end alone. */
 void np_forward_stream_take_off(struct pending *pending);

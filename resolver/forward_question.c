@@ -197,7 +197,7 @@ void np_forward_unreachable(struct question *question, struct remote *remote)
 {
     int index = np_forward_index(question, remote);
     remote->errors++;
-    question->unreachable = true;
+    question->unreachable |= np_forward_is_network(remote);
     if (index >= 0)
         question->attempt.exhausted[index] = true;
     np_forward_set_due(question, (int64_t)uv_now(question->forward->loop));
@@ -257,11 +257,6 @@ static void note_timeouts(struct question *question, int64_t now)
     }
 }
 
-int np_forward_send(struct question *question, struct remote *remote, unsigned how)
-{
-    return np_forward_udp_send(question, remote, how);
-}
-
 /* Asks group[index]. Returns false when that could not be. */
 static bool ask(struct question *question, size_t index, const struct np_upstream *const *states, int64_t now)
 {
@@ -272,13 +267,15 @@ static bool ask(struct question *question, size_t index, const struct np_upstrea
     forward->stats.hedged += question->attempt.active > 0 && now < question->attempt.lost_ms;
     int rc = np_forward_send(question, remote, 0);
     if (rc) {
-        question->unreachable = true;
+        question->unreachable |= np_forward_is_network(remote);
         question->attempt.exhausted[index] = true;
-        if (rc != NP_E_LIMIT && rc != NP_E_REFUSED)
+        if (rc != NP_E_LIMIT && rc != NP_E_REFUSED && rc != NP_E_TLS)
             np_upstream_failed(&remote->state, now, 0);
         return false;
     }
     np_attempt_sent(&question->attempt, index, &remote->state, now);
+    if (question->tries && question->tries->connection && !question->tries->connection->open)
+        np_attempt_streamed(&question->attempt, &remote->state, now); /* a handshake comes first */
     int beside = first ? np_attempt_beside(states, group->count, index, now, np_forward_below, forward) : -1;
     if (beside >= 0 && np_forward_send(question, group->remotes[beside], NP_TRY_BESIDE) == 0) {
         np_upstream_probed(&group->remotes[beside]->state, now);

@@ -50,6 +50,7 @@ static struct np_forward_upstream describe(const struct np_forward *forward, con
         .timeouts = remote->timeouts,
         .errors = remote->errors,
         .streamed = remote->streamed,
+        .tls = remote->tls,
     };
     for (size_t i = 0; i < NP_FORWARD_CONNECTIONS_PER_UPSTREAM; i++)
         upstream.connections += remote->connections[i] != NULL;

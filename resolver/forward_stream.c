@@ -5,8 +5,11 @@
 
 #include "resolver/base/error.h"
 #include "resolver/forward_private.h"
+#include "resolver/padding.h"
 
-#define SPREAD 16 /* questions on one before another is opened: some servers answer one after the other */
+#define SPREAD      16   /* questions on one before another is opened: some servers answer one after the other */
+#define SPREAD_TLS  64   /* ... over TLS, where another one costs a handshake */
+#define OPEN_MAX_MS 8000 /* for a stream over TLS to come: whoever opens it has given up long before */
 
 /* Takes the connection out of every table. */
 static void unlink_connection(struct connection *connection)
@@ -124,6 +127,10 @@ static void pump(struct connection *connection)
         if (connection->active - connection->unsent + connection->abandoned >= window)
             break;
         size_t len = np_forward_write(pending, packet, sizeof packet);
+        if (connection->tls) {
+            len = np_padding_add(packet, len, sizeof packet, NP_PADDING_QUERY);
+            pending->try.sent_us = np_forward_us(); /* it waited for a handshake, which says nothing of the server */
+        }
         if (np_dns_stream_send(connection->stream, packet, len))
             break; /* full: drained is told */
         pending->unsent = false;
@@ -214,16 +221,8 @@ void np_forward_stream_failed(struct connection *connection)
     connection_end(connection);
 }
 
-struct connection *np_forward_stream_find(struct np_forward *forward, uint64_t serial)
-{
-    struct connection *connection = forward->connections;
-    while (connection && connection->serial != serial)
-        connection = connection->next;
-    return connection;
-}
-
 /* Begins a connection in place of the remote's. */
-static int connection_start(struct remote *remote, size_t place)
+static int connection_start(struct remote *remote, size_t place, bool tls)
 {
     struct np_forward *forward = remote->forward;
     if (forward->connection_count >= NP_FORWARD_CONNECTIONS_MAX)
@@ -240,7 +239,7 @@ static int connection_start(struct remote *remote, size_t place)
     remote->connections[place] = connection;
     remote->references++;
     np_forward_need_sweep(forward);
-    int rc = np_forward_tcp_open(connection);
+    int rc = tls ? np_forward_dot_open(connection) : np_forward_tcp_open(connection);
     if (rc)
         connection_end(connection);
     return rc;
@@ -250,22 +249,33 @@ static int connection_start(struct remote *remote, size_t place)
 static int choose_connection(struct remote *remote, struct connection **out_connection)
 {
     struct connection *best = NULL;
-    size_t room = NP_FORWARD_CONNECTIONS_PER_UPSTREAM;
-    unsigned window = np_upstream_pipeline(&remote->state, (int64_t)uv_now(remote->forward->loop), SPREAD);
+    size_t room = NP_FORWARD_CONNECTIONS_PER_UPSTREAM, count = 0;
+    enum np_upstream_way way = np_forward_way(remote);
+    bool tls = way == NP_UPSTREAM_TLS;
+    unsigned window =
+        np_upstream_pipeline(&remote->state, (int64_t)uv_now(remote->forward->loop), tls ? SPREAD_TLS : SPREAD);
+    if (way == NP_UPSTREAM_NOT_NOW)
+        return NP_E_TLS;
     for (size_t i = 0; i < NP_FORWARD_CONNECTIONS_PER_UPSTREAM; i++) {
         struct connection *connection = remote->connections[i];
         if (!connection)
             room = i;
-        else if (!best || connection->active < best->active)
+        if (!connection || connection->tls != tls)
+            continue;
+        count++;
+        if (!best || connection->active < best->active)
             best = connection;
     }
-    if ((!best || best->active >= window) && room < NP_FORWARD_CONNECTIONS_PER_UPSTREAM) {
-        int rc = connection_start(remote, room);
+    bool more = room < NP_FORWARD_CONNECTIONS_PER_UPSTREAM && (!tls || count < NP_FORWARD_TLS_PER_UPSTREAM);
+    if ((!best || best->active >= window) && more) {
+        int rc = connection_start(remote, room, tls);
         if (!rc)
             best = remote->connections[room];
         else if (!best)
             return rc;
     }
+    if (!best)
+        return NP_E_LIMIT;
     *out_connection = best;
     return best->active < NP_FORWARD_STREAM_QUERIES ? 0 : NP_E_LIMIT;
 }
@@ -312,7 +322,7 @@ int np_forward_stream_send(struct question *question, struct remote *remote, uns
     struct pending *pending = np_forward_try(question, remote, try);
     if (!pending)
         return NP_E_LIMIT;
-    remote->forward->stats.sent_tcp++;
+    *(connection->tls ? &remote->forward->stats.sent_tls : &remote->forward->stats.sent_tcp) += 1;
     remote->streamed++;
     put_on(connection, pending);
     return 0;
@@ -329,7 +339,8 @@ void np_forward_stream_silent(struct connection *connection, int64_t wait_ms)
 {
     struct remote *remote = connection->remote;
     int64_t now = (int64_t)uv_now(remote->forward->loop);
-    if (connection->retired || connection->closing || now - connection->heard_ms < wait_ms)
+    bool opening = connection->tls && !connection->open; /* whoever opens it has a deadline of his own */
+    if (opening || connection->retired || connection->closing || now - connection->heard_ms < wait_ms)
         return;
     connection->retired = true;
     for (size_t i = 0; i < NP_FORWARD_CONNECTIONS_PER_UPSTREAM; i++) {
@@ -357,7 +368,11 @@ void np_forward_stream_sweep(struct np_forward *forward, bool everything)
     int64_t now = (int64_t)uv_now(forward->loop);
     for (struct connection *connection = forward->connections, *next; connection; connection = next) {
         next = connection->next;
-        if (everything || (connection->active == 0 && now - connection->active_ms >= NP_FORWARD_STREAM_IDLE_MS))
+        int64_t idle_ms = connection->tls ? NP_FORWARD_TLS_IDLE_MS : NP_FORWARD_STREAM_IDLE_MS;
+        bool lost = connection->tls && !connection->stream && now - connection->heard_ms >= OPEN_MAX_MS;
+        if (lost && !everything)
+            np_upstream_tls_failed(&connection->remote->tls, connection->remote->server.tls, NP_PEER_UNREACHABLE, now);
+        if (everything || lost || (connection->active == 0 && now - connection->active_ms >= idle_ms))
             connection_end(connection);
     }
 }

@@ -9,6 +9,8 @@
 int np_forward_tcp_open(struct connection *connection)
 {
     struct sockaddr_storage sa;
+    if (connection->remote->server.tls == NP_TLS_STRICT)
+        return NP_E_TLS;
     socklen_t len = np_endpoint_to_sockaddr(&connection->remote->state.endpoint, &sa);
     int one = 1, rc = 0, fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)

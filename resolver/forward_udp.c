@@ -212,6 +212,8 @@ static int current_socket(struct remote *remote, struct udp_socket **out_sock)
 {
     struct udp_socket *sock = remote->current;
     int64_t now = (int64_t)uv_now(remote->forward->loop);
+    if (remote->server.tls == NP_TLS_STRICT)
+        return NP_E_TLS; /* never in clear text, whatever went wrong elsewhere */
     if (sock && (sock->used >= NP_FORWARD_SOCKET_QUERIES || now - sock->born_ms >= NP_FORWARD_SOCKET_AGE_MS)) {
         remote->current = NULL;
         close_if_idle(sock);

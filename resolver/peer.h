@@ -37,7 +37,8 @@
 
 /* Why there is no stream to a server. */
 enum np_peer_reason {
-    NP_PEER_UNREACHABLE, /* refused, no route, no answer in time */
+    NP_PEER_UNREACHABLE, /* no route, no answer in time */
+    NP_PEER_REFUSED,     /* nobody listens there */
     NP_PEER_NO_TLS,      /* connected, but no handshake came about */
     NP_PEER_NAME,        /* the certificate is for another name */
     NP_PEER_UNTRUSTED,   /* no trusted issuer, or a broken chain */
@@ -47,7 +48,7 @@ enum np_peer_reason {
     NP_PEER_REASONS
 };
 
-/* A word for the reason, as counters and logs have it: "unreachable", "no-tls", "name-mismatch", ... Static. */
+/* A word for the reason, as counters and logs have it: "unreachable", "refused", "no-tls", ... Static. */
 const char *np_peer_reason_name(enum np_peer_reason reason);
 
 /* What a frame says; which members count is up to its type. */

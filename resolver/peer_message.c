@@ -11,8 +11,13 @@
 const char *np_peer_reason_name(enum np_peer_reason reason)
 {
     static const char *const names[NP_PEER_REASONS] = {
-        [NP_PEER_UNREACHABLE] = "unreachable",  [NP_PEER_NO_TLS] = "no-tls", [NP_PEER_NAME] = "name-mismatch",
-        [NP_PEER_UNTRUSTED] = "untrusted",      [NP_PEER_DATE] = "expired",  [NP_PEER_LIMIT] = "limit",
+        [NP_PEER_UNREACHABLE] = "unreachable",
+        [NP_PEER_REFUSED] = "refused",
+        [NP_PEER_NO_TLS] = "no-tls",
+        [NP_PEER_NAME] = "name-mismatch",
+        [NP_PEER_UNTRUSTED] = "untrusted",
+        [NP_PEER_DATE] = "expired",
+        [NP_PEER_LIMIT] = "limit",
         [NP_PEER_UNKNOWN] = "unknown-upstream",
     };
     return (unsigned)reason < NP_PEER_REASONS ? names[reason] : "unknown";

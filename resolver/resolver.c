@@ -287,12 +287,52 @@ static void blocked_stats(const struct np_resolver *resolver, struct np_stats *s
     }
 }
 
-/* A LAN client whose TLS the front ends. The front has admitted it; what is admitted here is what our own view says. */
+/* Streams over TLS to the servers come from the front. While there is none, who waits is asked for again later. */
+static void open_stream(void *ctx, uint32_t id, const struct np_view_upstream *server)
+{
+    struct np_resolver *resolver = ctx;
+    struct np_peer_message message = {.id = id, .server = *server};
+    if (resolver->peer)
+        (void)np_peer_send_take(resolver->peer, NP_PEER_OPEN, &message, -1);
+}
+
+static void stream_failed(struct np_resolver *resolver, const struct np_peer_message *message)
+{
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
+    struct np_view_upstream server;
+    if (!np_forward_not_opened(resolver->forward, message->id, message->reason, &server))
+        return;
+    np_view_upstream_format(&server, text);
+    if (server.tls == NP_TLS_STRICT)
+        np_warning("upstream %s: no TLS: %s; it is not asked until there is", text, message->why);
+    else
+        np_notice("upstream %s: no TLS: %s; it is asked in clear text for now", text, message->why);
+}
+
+static void stream_opened(struct np_resolver *resolver, const struct np_peer_message *message, int *fd)
+{
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
+    struct np_view_upstream server;
+    if (np_forward_opened(resolver->forward, message->id, fd, &server))
+        np_notice("upstream %s: TLS works again", np_view_upstream_format(&server, text));
+}
+
 static void peer_frame(void *ctx, uint32_t type, const struct np_peer_message *message, int *fd)
 {
     struct np_resolver *resolver = ctx;
-    if (type == NP_PEER_CLIENT && np_server_adopt(resolver->server, *fd, &message->client) == 0)
-        *fd = -1;
+    switch (type) {
+    case NP_PEER_CLIENT:
+        /* The front has admitted it; what is admitted here is what our own view says. */
+        if (np_server_adopt(resolver->server, *fd, &message->client) == 0)
+            *fd = -1;
+        break;
+    case NP_PEER_STREAM:
+        stream_opened(resolver, message, fd);
+        break;
+    case NP_PEER_FAILED:
+        stream_failed(resolver, message);
+        break;
+    }
 }
 
 static void peer_gone(void *ctx)
@@ -302,16 +342,23 @@ static void peer_gone(void *ctx)
     resolver->peer = NULL;
 }
 
+void np_resolver_expect_peer(struct np_resolver *resolver)
+{
+    np_forward_set_opener(resolver->forward, open_stream, resolver);
+}
+
 void np_resolver_set_peer_take(struct np_resolver *resolver, int fd)
 {
     static const struct np_peer_events events = {peer_frame, peer_gone};
     np_peer_close(resolver->peer);
     resolver->peer = NULL;
     int rc = np_peer_new(resolver->loop, fd, &events, resolver, &resolver->peer);
-    if (!rc)
+    if (rc) {
+        np_error("stream channel: %s", np_strerror(rc));
+        close(fd);
         return;
-    np_error("stream channel: %s", np_strerror(rc));
-    close(fd);
+    }
+    np_forward_open_again(resolver->forward);
 }
 
 void np_resolver_stats(const struct np_resolver *resolver, struct np_stats *out_stats)

@@ -26,6 +26,10 @@ int np_resolver_set_view(struct np_resolver *resolver, const struct np_view *vie
 /* The server, for adding and removing listeners. Borrowed. */
 struct np_server *np_resolver_server(struct np_resolver *resolver);
 
+/* A front will come (np_resolver_set_peer_take): servers are asked over TLS where the view says so, and questions to
+ * them wait for it. Without this call, clear text is all there is. */
+void np_resolver_expect_peer(struct np_resolver *resolver);
+
 /* Takes over fd, the resolver's end of the channel to the front (resolver/peer.h), in the place of an earlier one. */
 void np_resolver_set_peer_take(struct np_resolver *resolver, int fd);
 

@@ -20,23 +20,19 @@ struct field {
 #define OF(group, name) FIELD(group, group.name, name)
 
 static const struct field fields[] = {
-    OF(answers, own),         OF(answers, special),     OF(answers, cached),
-    OF(answers, forwarded),   OF(answers, blocked),     OF(answers, failed),
-    OF(answers, errors),      OF(answers, dropped),     OF(answers, truncated),
-    OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
-    OF(server, udp_dropped),  OF(server, tcp_in),       OF(server, tcp_out),
-    OF(server, tcp_accepted), OF(server, tcp_refused),  OF(server, not_admitted),
-    OF(server, tls_in),       OF(server, tls_accepted), OF(server, tls_refused),
-    OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
-    OF(forward, sent_udp),    OF(forward, sent_tcp),    OF(forward, answered),
-    OF(forward, failed),      OF(forward, timeouts),    OF(forward, hedged),
-    OF(forward, beside),      OF(forward, pinged),      OF(forward, refreshed),
-    OF(forward, late),        OF(forward, foreign),     OF(forward, distrusted),
-    OF(forward, looped),      OF(forward, case_broken), FIELD(forward, inflight, inflight),
-    OF(cache, hits),          OF(cache, negative),      OF(cache, misses),
-    OF(cache, inserted),      OF(cache, replaced),      OF(cache, moved),
-    OF(cache, evicted),       OF(cache, refused),       OF(cache, entries),
-    OF(cache, bytes),         OF(cache, size),
+    OF(answers, own),        OF(answers, special),     OF(answers, cached),      OF(answers, forwarded),
+    OF(answers, blocked),    OF(answers, failed),      OF(answers, errors),      OF(answers, dropped),
+    OF(answers, truncated),  OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
+    OF(server, udp_dropped), OF(server, tcp_in),       OF(server, tcp_out),      OF(server, tcp_accepted),
+    OF(server, tcp_refused), OF(server, not_admitted), OF(server, tls_in),       OF(server, tls_accepted),
+    OF(server, tls_refused), OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
+    OF(forward, sent_udp),   OF(forward, sent_tcp),    OF(forward, sent_tls),    OF(forward, answered),
+    OF(forward, failed),     OF(forward, timeouts),    OF(forward, hedged),      OF(forward, beside),
+    OF(forward, pinged),     OF(forward, refreshed),   OF(forward, late),        OF(forward, foreign),
+    OF(forward, distrusted), OF(forward, looped),      OF(forward, case_broken), FIELD(forward, inflight, inflight),
+    OF(cache, hits),         OF(cache, negative),      OF(cache, misses),        OF(cache, inserted),
+    OF(cache, replaced),     OF(cache, moved),         OF(cache, evicted),       OF(cache, refused),
+    OF(cache, entries),      OF(cache, bytes),         OF(cache, size),
 };
 
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -102,11 +98,13 @@ static json_t *latency_json(const struct np_stats *stats)
 static json_t *upstream_json(const struct np_forward_upstream *upstream)
 {
     char zone[NP_NAME_TEXT_MAX], address[NP_VIEW_UPSTREAM_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:b, s:o, s:I, s:I, s:s}", "zone", np_name_format(&upstream->zone, zone), "address",
-                     np_view_upstream_format(&upstream->server, address), "alive", upstream->alive, "srtt_us",
-                     upstream->measured ? json_integer(upstream->srtt_us) : json_null(), "answers",
-                     (json_int_t)upstream->answers, "failures", (json_int_t)upstream->failures, "health",
-                     np_forward_health_name(upstream->health));
+    return json_pack(
+        "{s:s, s:s, s:b, s:o, s:I, s:I, s:s, s:s, s:I, s:I}", "zone", np_name_format(&upstream->zone, zone), "address",
+        np_view_upstream_format(&upstream->server, address), "alive", upstream->alive, "srtt_us",
+        upstream->measured ? json_integer(upstream->srtt_us) : json_null(), "answers", (json_int_t)upstream->answers,
+        "failures", (json_int_t)upstream->failures, "health", np_forward_health_name(upstream->health), "tls",
+        np_upstream_tls_state(&upstream->tls, upstream->server.tls), "tls_opened", (json_int_t)upstream->tls.opened,
+        "tls_failed", (json_int_t)upstream->tls.refused);
 }
 
 static json_t *upstreams_json(const struct np_stats *stats)
@@ -246,7 +244,8 @@ static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
     const char *address = json_string_value(json_object_get(item, "address"));
     const json_t *srtt = json_object_get(item, "srtt_us");
     const char *why;
-    int64_t answers, failures;
+    const char *tls = json_string_value(json_object_get(item, "tls"));
+    int64_t answers, failures, opened, refused;
     if (!zone || !address || np_name_parse(zone, &out->zone) || np_view_upstream_parse(address, &out->server, &why))
         return NP_E_MALFORMED;
     out->alive = json_is_true(json_object_get(item, "alive"));
@@ -257,10 +256,18 @@ static int parse_upstream(const json_t *item, struct np_forward_upstream *out)
         rc = number_of(json_object_get(item, "answers"), &answers);
     if (rc == 0)
         rc = number_of(json_object_get(item, "failures"), &failures);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "tls_opened"), &opened);
+    if (rc == 0)
+        rc = number_of(json_object_get(item, "tls_failed"), &refused);
+    if (rc == 0)
+        rc = np_upstream_tls_state_parse(tls ? tls : "off", &out->tls);
     if (rc)
         return rc;
     out->answers = (uint64_t)answers;
     out->failures = (uint64_t)failures;
+    out->tls.opened = (uint64_t)opened;
+    out->tls.refused = (uint64_t)refused;
     return 0;
 }
 

@@ -6,7 +6,7 @@
  *    "latency": {"local": {"count": 1, "sum_ns": 1500, "p50_ns": 1536, "p99_ns": 1536, "buckets": [[1536, 1]]},
  *                "cached": {...}, "forwarded": {...}},
  *    "upstreams": [{"zone": ".", "address": "198.51.100.53:53", "alive": true, "srtt_us": 1800, "answers": 12,
- *                   "failures": 0}],
+ *                   "failures": 0, "tls": "works", "tls_opened": 3, "tls_failed": 0}],
  *    "blocked": [{"name": "evil.example", "count": 3, "error": 0, "type": 1, "address": "192.168.1.1",
  *                 "last_seconds": 20}]}
  *

@@ -1,4 +1,8 @@
+#include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/front/front.h"
 #include "agent/front/front_private.h"
@@ -50,8 +54,66 @@ static void apply_certificate(struct np_front *front, const struct np_frame *fra
             certificate->leaf.name_count ? certificate->leaf.names[0] : "(no name)");
 }
 
+/* The file was opened by the agent, so that this process needs none. */
+static int read_bundle(int fd, uint8_t **out_pem, size_t *out_len)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || status.st_size > NP_TLS_BUNDLE_FILE_MAX)
+        return NP_E_LIMIT;
+    size_t size = (size_t)status.st_size, len = 0;
+    uint8_t *pem = malloc(size ? size : 1);
+    if (!pem)
+        return -ENOMEM;
+    ssize_t n = 0;
+    while (len < size && (n = pread(fd, pem + len, size - len, (off_t)len)) > 0)
+        len += (size_t)n;
+    int rc = n < 0 ? -errno : 0;
+    if (rc) {
+        free(pem);
+        return rc;
+    }
+    *out_pem = pem;
+    *out_len = len;
+    return 0;
+}
+
+static void apply_anchors(struct np_front *front, const struct np_frame *frame)
+{
+    struct np_tls_anchors *anchors = NULL;
+    uint8_t *pem = NULL;
+    size_t len = 0, skipped = 0, count;
+    int rc = frame->fd_count == 1 ? read_bundle(frame->fds[0], &pem, &len) : NP_E_MALFORMED;
+    if (!rc)
+        rc = np_tls_bundle_parse((const char *)pem, len, &anchors, &skipped);
+    free(pem);
+    if (rc) {
+        np_error("dot-anchors: %s; upstreams with tls:// cannot be checked, and are not asked", np_strerror(rc));
+        return;
+    }
+    (void)np_tls_anchors_list(anchors, &count);
+    np_front_set_anchors_take(front, anchors);
+    np_info("dot-anchors: %zu certificates to check upstreams by%s", count, skipped ? ", others cannot be used" : "");
+}
+
+static void apply_clock(struct np_front *front, const struct np_frame *frame)
+{
+    json_int_t floor_s, steady_s;
+    json_t *root = json_loadb((const char *)frame->payload, frame->len, JSON_REJECT_DUPLICATES, NULL);
+    if (!root || json_unpack(root, "{s:I, s:I}", "floor", &floor_s, "steady", &steady_s))
+        np_error("CLCK: %s", np_strerror(NP_E_MALFORMED));
+    else
+        np_clock_init(&front->clock, floor_s, steady_s);
+    json_decref(root);
+}
+
 static void other_frame(void *ctx, struct np_frame *frame)
 {
+    if (frame->type == NP_FRAME('A', 'N', 'C', 'H'))
+        apply_anchors(ctx, frame);
+    if (frame->type == NP_FRAME('C', 'L', 'C', 'K'))
+        apply_clock(ctx, frame);
     if (frame->type == NP_FRAME('C', 'E', 'R', 'T'))
         apply_certificate(ctx, frame);
     if (frame->type == NP_FRAME('F', 'R', 'G', 'T')) {

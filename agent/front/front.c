@@ -19,7 +19,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct np_front *front = timer->data;
     uint64_t now = uv_now(front->loop);
-    bool needed = front->connection_count > 0;
+    bool waiting = np_front_upstreams_tick(front), needed = front->connection_count > 0 || waiting;
     for (size_t i = 0; i < NP_FRONT_CONNECTIONS_MAX; i++) {
         struct np_front_connection *connection = front->connections[i];
         if (connection && now >= connection->due_ms)
@@ -50,6 +50,7 @@ void np_front_init(struct np_front *front, uv_loop_t *loop)
     (void)np_view_admit(&front->view, &front->admit); /* an empty view has no limits to break */
     (void)uv_timer_init(loop, &front->tick);          /* cannot fail */
     front->tick.data = front;
+    np_clock_init(&front->clock, 0, 0);
     br_ssl_session_cache_lru_init(&front->sessions, front->session_store, sizeof front->session_store);
 }
 
@@ -65,6 +66,26 @@ static void close_listener(struct np_front_listener *listener)
     uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
 }
 
+static void peer_frame(void *ctx, uint32_t type, const struct np_peer_message *message, int *fd)
+{
+    (void)fd;
+    if (type == NP_PEER_OPEN)
+        np_front_upstream_open(ctx, message->id, &message->server);
+}
+
+/* The resolver is gone, and with it everybody who waits for an upstream. */
+static void drop_peer(struct np_front *front)
+{
+    np_peer_close(front->peer);
+    front->peer = NULL;
+    np_front_upstreams_abort(front);
+}
+
+static void peer_gone(void *ctx)
+{
+    drop_peer(ctx);
+}
+
 void np_front_close(struct np_front *front)
 {
     for (size_t i = 0; i < NP_FRONT_LISTENERS_MAX; i++) {
@@ -77,10 +98,12 @@ void np_front_close(struct np_front *front)
             np_front_connection_abort(front->connections[i]);
     }
     uv_close((uv_handle_t *)&front->tick, NULL);
-    np_peer_close(front->peer);
-    front->peer = NULL;
+    drop_peer(front);
+    np_front_upstreams_forget(front);
     np_front_certificate_free(front->certificate);
     front->certificate = NULL;
+    np_tls_anchors_free(front->anchors);
+    front->anchors = NULL;
 }
 
 void np_front_set_view(struct np_front *front, const struct np_view *view)
@@ -88,6 +111,7 @@ void np_front_set_view(struct np_front *front, const struct np_view *view)
     front->view = *view;
     if (np_view_admit(view, &front->admit))
         np_warning("view: more LAN subnets than can be served");
+    np_front_upstreams_view(front);
 }
 
 void np_front_set_certificate_take(struct np_front *front, struct np_front_certificate *certificate)
@@ -97,32 +121,23 @@ void np_front_set_certificate_take(struct np_front *front, struct np_front_certi
     br_ssl_session_cache_lru_init(&front->sessions, front->session_store, sizeof front->session_store);
 }
 
-/* Nothing comes from the resolver that a client of the LAN waits for. */
-static void peer_frame(void *ctx, uint32_t type, const struct np_peer_message *message, int *fd)
-{
-    (void)ctx;
-    (void)type;
-    (void)message;
-    (void)fd;
-}
-
-static void peer_gone(void *ctx)
-{
-    struct np_front *front = ctx;
-    np_peer_close(front->peer);
-    front->peer = NULL;
-}
-
 void np_front_set_peer_take(struct np_front *front, int fd)
 {
     static const struct np_peer_events events = {peer_frame, peer_gone};
-    np_peer_close(front->peer);
-    front->peer = NULL;
+    drop_peer(front);
     int rc = np_peer_new(front->loop, fd, &events, front, &front->peer);
     if (!rc)
         return;
     np_error("stream channel: %s", np_strerror(rc));
     close(fd);
+}
+
+void np_front_set_anchors_take(struct np_front *front, struct np_tls_anchors *anchors)
+{
+    np_front_upstreams_abort(front);
+    np_front_upstreams_forget(front);
+    np_tls_anchors_free(front->anchors);
+    front->anchors = anchors;
 }
 
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd)
@@ -181,18 +196,44 @@ struct np_answer_facts np_front_facts(const struct np_front *front)
     return facts;
 }
 
+static json_t *failures_json(const struct np_front_stats *stats)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < NP_PEER_REASONS && object; i++)
+        json_object_set_new(object, np_peer_reason_name((enum np_peer_reason)i),
+                            json_integer((json_int_t)stats->upstream_failed[i]));
+    return object;
+}
+
 char *np_front_stats_json(const struct np_front *front)
 {
     const struct np_front_stats *stats = &front->stats;
-    json_t *root = json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "connections", (json_int_t)front->connection_count,
-        "accepted", (json_int_t)stats->accepted, "not-admitted", (json_int_t)stats->not_admitted, "refused",
-        (json_int_t)stats->refused, "requests", (json_int_t)stats->requests, "handshakes",
-        (json_int_t)stats->handshakes, "handshakes-failed", (json_int_t)stats->handshakes_failed, "relayed",
-        (json_int_t)stats->relayed, "backend-failed", (json_int_t)stats->backend_failed, "dot-accepted",
-        (json_int_t)stats->dot_accepted, "dot-refused", (json_int_t)stats->dot_refused, "dot-handshakes",
-        (json_int_t)stats->dot_handshakes, "dot-handshakes-failed", (json_int_t)stats->dot_handshakes_failed);
-    char *text = json_dumps(root, JSON_COMPACT);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counters[] = {
+        {"connections", front->connection_count},
+        {"accepted", stats->accepted},
+        {"not-admitted", stats->not_admitted},
+        {"refused", stats->refused},
+        {"requests", stats->requests},
+        {"handshakes", stats->handshakes},
+        {"handshakes-failed", stats->handshakes_failed},
+        {"relayed", stats->relayed},
+        {"backend-failed", stats->backend_failed},
+        {"dot-accepted", stats->dot_accepted},
+        {"dot-refused", stats->dot_refused},
+        {"dot-handshakes", stats->dot_handshakes},
+        {"dot-handshakes-failed", stats->dot_handshakes_failed},
+        {"upstreams", front->upstream_count},
+        {"upstream-opened", stats->upstream_opened},
+        {"upstream-resumed", stats->upstream_resumed},
+    };
+    json_t *root = json_object();
+    int failed = !root || json_object_set_new(root, "upstream-failed", failures_json(stats));
+    for (size_t i = 0; i < sizeof counters / sizeof *counters && !failed; i++)
+        failed = json_object_set_new(root, counters[i].name, json_integer((json_int_t)counters[i].value));
+    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
     return text;
 }

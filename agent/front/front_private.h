@@ -6,6 +6,7 @@
  *   connection.c  a client's connection over TCP or TLS, and its end
  *   http.c        the own pages on a connection
  *   relay.c       the bytes between a TLS client and the backend, or the resolver
+ *   upstream.c    streams to DNS servers over TLS, for the resolver
  *   dot.c         LAN clients of DNS over TLS, handed to the resolver over the stream channel */
 #ifndef AGENT_FRONT_FRONT_PRIVATE_H
 #define AGENT_FRONT_FRONT_PRIVATE_H
@@ -19,6 +20,7 @@
 #include "agent/front/certificate.h"
 #include "agent/front/request.h"
 #include "agent/front/tcp.h"
+#include "agent/identity/clock.h"
 #include "agent/tls/stream.h"
 #include "resolver/base/admit.h"
 #include "resolver/base/channel.h"
@@ -26,20 +28,26 @@
 #include "resolver/peer.h"
 #include "resolver/view.h"
 
-#define NP_FRONT_LISTENERS_MAX   NP_CHANNEL_FDS_MAX /* what one LSTN brings */
-#define NP_FRONT_CONNECTIONS_MAX 256                /* clients at once; a relayed one is about 70 KiB */
-#define NP_FRONT_PER_CLIENT_MAX  32                 /* of one address: a browser opens 6, a phone and its apps more */
-#define NP_FRONT_DOT_PER_CLIENT  16                 /* DNS over TLS from one address: as many as the resolver takes */
-#define NP_FRONT_REQUESTS_MAX    100                /* requests on one connection to the own pages */
-#define NP_FRONT_HANDSHAKE_MS    10000              /* TLS */
-#define NP_FRONT_HEAD_MS         10000              /* from accept, handshake or a first byte to a whole head */
-#define NP_FRONT_ANSWER_MS       30000              /* to take an answer */
-#define NP_FRONT_KEEP_MS         15000              /* between two requests */
-#define NP_FRONT_RELAY_IDLE_MS   300000             /* a relayed connection without a byte either way */
-#define NP_FRONT_DOT_IDLE_MS     60000 /* twice the resolver's own deadline, which is the one that ends them */
-#define NP_FRONT_TICK_MS         500   /* how exactly these are kept */
-#define NP_FRONT_SESSIONS_BYTES  16384 /* TLS session cache: about 160 sessions */
-#define NP_FRONT_NEVER           UINT64_MAX
+#define NP_FRONT_LISTENERS_MAX    NP_CHANNEL_FDS_MAX /* what one LSTN brings */
+#define NP_FRONT_CONNECTIONS_MAX  256                /* clients at once; a relayed one is about 70 KiB */
+#define NP_FRONT_PER_CLIENT_MAX   32                 /* of one address: a browser opens 6, a phone and its apps more */
+#define NP_FRONT_DOT_PER_CLIENT   16                 /* DNS over TLS from one address: as many as the resolver takes */
+#define NP_FRONT_REQUESTS_MAX     100                /* requests on one connection to the own pages */
+#define NP_FRONT_HANDSHAKE_MS     10000              /* TLS */
+#define NP_FRONT_HEAD_MS          10000              /* from accept, handshake or a first byte to a whole head */
+#define NP_FRONT_ANSWER_MS        30000              /* to take an answer */
+#define NP_FRONT_KEEP_MS          15000              /* between two requests */
+#define NP_FRONT_RELAY_IDLE_MS    300000             /* a relayed connection without a byte either way */
+#define NP_FRONT_DOT_IDLE_MS      60000   /* twice the resolver's own deadline, which is the one that ends them */
+#define NP_FRONT_UPSTREAMS_MAX    64      /* streams to DNS servers at once: as many as the resolver asks for */
+#define NP_FRONT_UPSTREAM_MS      5000    /* to connect to one, with the handshake: no client waits for longer */
+#define NP_FRONT_UPSTREAM_IDLE_MS 120000  /* the resolver ends idle ones long before */
+#define NP_FRONT_UPSTREAM_VIEW_MS 2000    /* to learn of a server that the resolver knows already */
+#define NP_FRONT_SESSIONS_MAX     16      /* of DNS servers: twice the view's upstreams */
+#define NP_FRONT_SESSION_MS       3600000 /* then the certificate is judged again */
+#define NP_FRONT_TICK_MS          500     /* how exactly these are kept */
+#define NP_FRONT_SESSIONS_BYTES   16384   /* TLS session cache: about 160 sessions */
+#define NP_FRONT_NEVER            UINT64_MAX
 
 struct np_front;
 
@@ -82,9 +90,31 @@ struct np_front_listener {
     bool paused; /* until the next tick: no descriptors left */
 };
 
+/* A stream to a DNS server over TLS, for the resolver. Lives until both its sides are gone. */
+struct np_front_upstream {
+    struct np_front *front;
+    uint32_t id; /* the resolver's number for it */
+    struct np_view_upstream server;
+    struct np_stream *tls; /* NULL when gone */
+    struct np_tcp *plain;  /* one end of a pair, the other one is the resolver's; NULL before and after */
+    bool waiting;          /* for a view that knows the server */
+    bool ready;            /* TLS stands */
+    bool ending;
+    uint64_t due_ms; /* while waiting */
+};
+
+/* A TLS session with a DNS server. */
+struct np_front_session {
+    struct np_view_upstream server;
+    br_ssl_session_parameters parameters;
+    uint64_t made_ms; /* 0: none */
+};
+
 /* Counters since the start. */
 struct np_front_stats {
     uint64_t accepted, not_admitted, refused, requests, handshakes, handshakes_failed, relayed, backend_failed;
+    uint64_t upstream_opened, upstream_resumed; /* streams to DNS servers; of these, by an earlier session */
+    uint64_t upstream_failed[NP_PEER_REASONS];
     uint64_t dot_accepted, dot_refused, dot_handshakes, dot_handshakes_failed; /* port 853 alone */
 };
 
@@ -101,6 +131,11 @@ struct np_front {
     struct np_front_listener *listeners[NP_FRONT_LISTENERS_MAX];
     struct np_front_connection *connections[NP_FRONT_CONNECTIONS_MAX];
     size_t connection_count;
+    struct np_tls_anchors *anchors; /* for strict DNS servers; NULL: none */
+    struct np_clock clock;
+    struct np_front_upstream *upstreams[NP_FRONT_UPSTREAMS_MAX];
+    size_t upstream_count;
+    struct np_front_session upstream_sessions[NP_FRONT_SESSIONS_MAX];
     struct np_front_stats stats;
 };
 
@@ -120,6 +155,9 @@ void np_front_set_certificate_take(struct np_front *front, struct np_front_certi
 
 /* Takes over fd, the front's end of the channel to the resolver (resolver/peer.h), in the place of an earlier one. */
 void np_front_set_peer_take(struct np_front *front, int fd);
+
+/* Takes over the anchors that strict DNS servers are checked by; NULL: none. Streams that are open end. */
+void np_front_set_anchors_take(struct np_front *front, struct np_tls_anchors *anchors);
 
 /* Listens on a descriptor, which becomes the front's on success. Returns 0, NP_E_LIMIT, -ENOMEM or -errno. */
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd);
@@ -199,5 +237,23 @@ void np_front_relay_writable(struct np_front_connection *connection);
 
 /* The client's TLS stands: hands its plain bytes to the resolver, or ends the connection. */
 void np_front_dot_start(struct np_front_connection *connection);
+
+/* upstream.c */
+
+/* The resolver wants a stream to the server. The answer goes over the stream channel: a stream, or why there is none.
+ */
+void np_front_upstream_open(struct np_front *front, uint32_t id, const struct np_view_upstream *server);
+
+/* There is a new view: those that waited for it begin. */
+void np_front_upstreams_view(struct np_front *front);
+
+/* Gives up those that have waited too long for a view. True while some wait. */
+bool np_front_upstreams_tick(struct np_front *front);
+
+/* Closes all at once. */
+void np_front_upstreams_abort(struct np_front *front);
+
+/* Forgets every session with a DNS server, as is due when other anchors come. */
+void np_front_upstreams_forget(struct np_front *front);
 
 #endif

@@ -217,7 +217,7 @@ def test_sessions_are_resumed(home):
 
 def test_pipelining_and_odd_pieces(home):
     """Many queries in one record, one query in many records."""
-    queries = [dns.message.make_query(NAME, rdtype) for rdtype in ('A', 'AAAA', 'TXT', 'SOA') * 15]
+    queries = [dns.message.make_query(NAME, rdtype, id=number) for number, rdtype in enumerate(('A', 'AAAA', 'TXT', 'SOA') * 15)]
     with home.tls() as sock:
         sock.sendall(b''.join(frame(query) for query in queries))
         answers = {message.id: message for message in (dns.message.from_wire(read_message(sock)) for _ in queries)}

@@ -5,6 +5,7 @@ from lab.nodes import Node
 from lab.paths import STATE
 
 HQ, CA, CA2, RESOLVER, ROOT, WWW, ISP, ISP1 = (f'198.51.100.{n}' for n in (10, 20, 21, 53, 54, 80, 1, 2))
+RESOLVER_NAME = 'dns.example'  # of its certificate for DNS over TLS
 HQ6, CA6, CA26, RESOLVER6, ROOT6, WWW6, ISP6 = (f'2001:db8:1::{n}' for n in (10, 20, 21, 53, 54, 80, 1))
 HOME_NET, HOME_NET6 = '203.0.113.0/24', '2001:db8:2::/64'
 HOME1_NET = '192.0.2.0/24'
@@ -75,6 +76,10 @@ UNBOUND_CONF = """\
 server:
     interface: {v4}
     interface: {v6}
+    interface: {v4}@853
+    interface: {v6}@853
+    tls-service-pem: "{state}/dns.pem"
+    tls-service-key: "{state}/dns.key"
     access-control: 0.0.0.0/0 allow
     access-control: ::/0 allow
     root-hints: "{state}/root.hints"
@@ -101,7 +106,8 @@ PEBBLE_CONF = """\
 
 
 class Internet:
-    """Nodes by attribute: switch, root, dns, ca, ca2, hq. `anchors` is what clients of the CAs' own APIs trust.
+    """Nodes by attribute: switch, root, dns, ca, ca2, hq. `anchors` is what clients of the CAs' own APIs and of
+    the resolver's DNS over TLS trust.
 
     ca2 is a CA that gives short lives (start_short_ca): nobody asks it until then.
     """
@@ -126,9 +132,11 @@ class Internet:
         self.plug(self.ca, (CA,), (CA6,))
         self.plug(self.ca2, (CA2,), (CA26,))
         self.plug(self.hq, (HQ,), (HQ6,))
+        self._authority = LabCa('nameplate lab: the Internet\'s own servers')
+        self._authority.write_anchors(self.anchors)
         self._start_root()
         self._start_resolver()
-        self._start_ca()
+        self._pebble(self.ca, CA)
 
     def plug(self, node, v4, v6, interface='eth0'):
         """Connects a node to the switch. Homes are reached through the ISP."""
@@ -154,14 +162,10 @@ class Internet:
     def _start_resolver(self):
         node = self.dns
         node.write('root.hints', f'. 3600 NS a.root.\na.root. 3600 A {ROOT}\na.root. 3600 AAAA {ROOT6}\n')
+        self._authority.issue([RESOLVER_NAME], node.state / 'dns.pem', node.state / 'dns.key')
         conf = node.write('unbound.conf', UNBOUND_CONF.format(state=node.state, v4=RESOLVER, v6=RESOLVER6))
         node.daemon('unbound', 'unbound', '-d', '-p', '-c', conf,
                     ready=lambda: node.ask('www.example', 'A', RESOLVER, timeout=1.0).answer)
-
-    def _start_ca(self):
-        self._authority = LabCa('nameplate lab: the CAs\' own APIs')
-        self._authority.write_anchors(self.anchors)
-        self._pebble(self.ca, CA)
 
     def start_short_ca(self, life):
         """Starts ca2, whose certificates live for `life` seconds."""

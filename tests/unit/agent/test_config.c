@@ -122,6 +122,8 @@ static void errors(void **state)
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
         {GOOD "http-port = 443\n", "must differ"},
         {GOOD "dot-port = 53\n", "must differ"},
+        {GOOD "dns = false\nforward = {\"corp.example=tls://10.0.0.1#dns.corp.example\"}\n", "need the resolver"},
+        {GOOD "dot-anchors = \"\"\n", "dot-anchors: a path"},
         {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},
         {GOOD "factory-secret = \"/nonexistent/secret\"\n", "/nonexistent/secret: "},
         {GOOD "model = \"two words\"\n", "model"},

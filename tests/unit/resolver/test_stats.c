@@ -57,6 +57,7 @@ static void test_round_trip(void **state)
     stats.upstreams[0].health = NP_FORWARD_ALIVE;
     stats.upstreams[0].srtt_us = 1800;
     add_upstream("home.arpa", "tls://[2001:db8::53]:853#dns.example");
+    stats.upstreams[1].tls = (struct np_upstream_tls){.failed = true, .reason = NP_PEER_NAME, .refused = 2};
     add_blocked("evil.example", "192.168.1.1");
     add_blocked("a\\000b.example", NULL);
     for (int i = 0; i < 99; i++)
@@ -75,7 +76,9 @@ static void test_round_trip(void **state)
     assert_non_null(strstr(text, "\"cache\":{\"hits\":6,"));
     assert_non_null(strstr(text, "\"size\":4194304}"));
     assert_non_null(strstr(text, "{\"zone\":\".\",\"address\":\"198.51.100.53:53\",\"alive\":true,\"srtt_us\":1800,"
-                                 "\"answers\":7,\"failures\":0,\"health\":\"alive\"}"));
+                                 "\"answers\":7,\"failures\":0,\"health\":\"alive\",\"tls\":\"off\",\"tls_opened\":0,"
+                                 "\"tls_failed\":0}"));
+    assert_non_null(strstr(text, "\"tls\":\"name-mismatch\",\"tls_opened\":0,\"tls_failed\":2}"));
     assert_non_null(strstr(text, "\"zone\":\"home.arpa\",\"address\":\"tls://[2001:db8::53]:853#dns.example\","
                                  "\"alive\":false,\"srtt_us\":null"));
     assert_int_equal(np_stats_parse(text, strlen(text), &again), 0);
