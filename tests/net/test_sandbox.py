@@ -13,11 +13,12 @@ import dns.message
 import dns.query
 import pytest
 
+from fake_hq import NAME
 from hqserver import ZONE, Hq
 from lab.namespaces import attempt
 from lab.paths import BUILD
 from lab.waiting import wait_until
-from test_bad_hq import BOX, NAME, a_box
+from real_agent import BOX, a_box
 
 EPERM, EACCES = 1, 13
 # What the attempt gives in a process of root's without a sandbox; 0: it works.
