@@ -325,6 +325,19 @@ int np_walk_start(struct np_walk *walk, const uint8_t *message, size_t len)
     return good ? 0 : NP_E_MALFORMED;
 }
 
+/* Most owners are a pointer to the question's name, which has been read. */
+static void read_owner(struct np_walk *walk, struct np_name *out_owner)
+{
+    struct np_reader peek = walk->reader;
+    if (np_read_u16(&peek) != (POINTER | NP_DNS_HEADER_LEN)) {
+        np_name_read(&walk->reader, out_owner);
+        return;
+    }
+    np_read_skip(&walk->reader, 2);
+    out_owner->len = walk->qname.len;
+    memcpy(out_owner->wire, walk->qname.wire, walk->qname.len);
+}
+
 int np_walk_next(struct np_walk *walk, struct np_rr *out_rr)
 {
     struct np_reader *r = &walk->reader;
@@ -334,7 +347,7 @@ int np_walk_next(struct np_walk *walk, struct np_rr *out_rr)
     if (section > NP_SECTION_ADDITIONAL)
         return np_reader_left(r) == 0 && !r->error ? 0 : NP_E_MALFORMED;
     out_rr->pos = r->pos;
-    np_name_read(r, &out_rr->owner);
+    read_owner(walk, &out_rr->owner);
     out_rr->type = np_read_u16(r);
     out_rr->class = np_read_u16(r);
     out_rr->ttl = np_read_u32(r);

@@ -24,21 +24,39 @@ static uint64_t lower8(uint64_t v)
     return v | is_upper >> 2;
 }
 
+static bool eight_equal(const uint8_t a[8], const uint8_t b[8])
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x == y || lower8(x) == lower8(y);
+}
+
+static bool four_equal(const uint8_t a[4], const uint8_t b[4])
+{
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x == y || lower8(x) == lower8(y);
+}
+
+/* What is left over of the last step is compared together with bytes that were compared before. */
 static bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
 {
-    size_t i = 0;
-    for (; i + 8 <= len; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
-        if (x != y && lower8(x) != lower8(y))
+    if (len < 4) {
+        for (size_t i = 0; i < len; i++) {
+            if (lower(a[i]) != lower(b[i]))
+                return false;
+        }
+        return true;
+    }
+    if (len < 8)
+        return four_equal(a, b) && four_equal(a + len - 4, b + len - 4);
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        if (!eight_equal(a + i, b + i))
             return false;
     }
-    for (; i < len; i++) {
-        if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
-            return false;
-    }
-    return true;
+    return eight_equal(a + len - 8, b + len - 8);
 }
 
 /* One character of presentation form. Returns the characters used, 0 when it is malformed. */
@@ -124,45 +142,51 @@ const char *np_name_format(const struct np_name *name, char out[NP_NAME_TEXT_MAX
     return out;
 }
 
+/* The labels at the reader's position, as many bytes of them as end before the root, a pointer, or what is none of
+ * these. Returns their number; it is limit or more when limit bytes hold no such end. */
+static size_t count_labels(const uint8_t *bytes, size_t limit)
+{
+    size_t used = 0;
+    while (used < limit && bytes[used] >= 1 && bytes[used] <= LABEL_MAX)
+        used += bytes[used] + 1u;
+    return used;
+}
+
 void np_name_read(struct np_reader *r, struct np_name *out_name)
 {
     struct np_reader at = *r;
-    size_t segment = r->pos; /* where the labels being read began: a pointer must go before it, so the walk ends */
-    const uint8_t *first = np_read_bytes(&at, 0); /* the bytes there, which are copied in one go */
-    size_t len = 0;                               /* of what was copied */
+    size_t len = 0; /* bytes of the name so far */
     bool jumped = false;
     for (;;) {
-        size_t labels = at.pos - segment;
-        uint8_t length = np_read_u8(&at);
-        if (at.error)
+        size_t segment = at.pos; /* where these labels begin: a pointer must go before it, so the walk ends */
+        size_t left = np_reader_left(&at), room = NP_NAME_WIRE_MAX - len;
+        const uint8_t *labels = np_read_bytes(&at, 0);
+        size_t used = count_labels(labels, left < room ? left : room);
+        np_read_skip(&at, used);
+        uint8_t end = np_read_u8(&at);
+        if (at.error || used >= room)
             break;
-        if ((length & POINTER_BITS) == POINTER_BITS) {
-            size_t target = (size_t)(length & ~POINTER_BITS) << 8 | np_read_u8(&at);
+        memcpy(out_name->wire + len, labels, used);
+        len += used;
+        if (end == 0) {
+            out_name->wire[len] = 0;
+            out_name->len = (uint8_t)(len + 1);
             if (!jumped)
                 np_read_seek(r, at.pos);
-            jumped = true;
-            if (at.error || target >= segment || target < HEADER_LEN)
-                break;
-            memcpy(out_name->wire + len, first, labels);
-            len += labels;
-            /* What is pointed at is an earlier name, so it also ends before: it must not run on into bytes that come
-             * after it, which may be gone when the message is given on. */
-            at.size = segment;
-            segment = target;
-            np_read_seek(&at, target);
-            first = np_read_bytes(&at, 0);
-            continue;
+            return;
         }
-        np_read_skip(&at, length);
-        if (length > LABEL_MAX || at.error || len + labels + length + 1u > NP_NAME_WIRE_MAX)
+        size_t target = (size_t)(end & ~POINTER_BITS) << 8 | np_read_u8(&at);
+        if ((end & POINTER_BITS) != POINTER_BITS || at.error)
             break;
-        if (length > 0)
-            continue;
-        memcpy(out_name->wire + len, first, labels + 1);
-        out_name->len = (uint8_t)(len + labels + 1);
         if (!jumped)
             np_read_seek(r, at.pos);
-        return;
+        jumped = true;
+        if (target >= segment || target < HEADER_LEN)
+            break;
+        /* What is pointed at is an earlier name, so it also ends before: it must not run on into bytes that come after
+         * it, which may be gone when the message is given on. */
+        at.size = segment;
+        np_read_seek(&at, target);
     }
     np_reader_fail(r, at.error ? at.error : NP_E_MALFORMED);
     out_name->len = 1;
@@ -188,9 +212,10 @@ bool np_name_ends(const struct np_name *name, const uint8_t *labels, size_t len)
 {
     if (len > name->len)
         return false;
-    /* The bytes first: they differ at once for nearly every pair, and need no walk over the labels. */
+    /* The bytes first, and of them the one that is a length: nearly every pair differs there, without a walk over the
+     * name's labels. */
     size_t start = name->len - len, pos = 0;
-    if (!bytes_equal(name->wire + start, labels, len))
+    if (name->wire[start] != labels[0] || !bytes_equal(name->wire + start, labels, len))
         return false;
     while (pos < start)
         pos += name->wire[pos] + 1u;
