@@ -21,6 +21,8 @@ from lab.waiting import wait_until
 from real_agent import BOX, a_box
 
 EPERM, EACCES = 1, 13
+PAGE = os.sysconf('SC_PAGE_SIZE')
+AREA_MAX = 1 << 32  # ASan's shadow of memory is larger, and no memory
 # What the attempt gives in a process of root's without a sandbox; 0: it works.
 UNCONFINED = {'exec': 2, 'ptrace': 3, 'bind': 9, 'listen': 9, 'io_uring': 14, 'bpf': 22}
 BY_ROLE = {'resolver': 'np-resolver', 'front': 'np-front'}
@@ -31,7 +33,10 @@ def box(bin_dir):
     """A real box with a certificate."""
     with a_box(bin_dir) as running:
         running.start()
-        wait_until(running.serial, 20, 'the certificate')
+        try:
+            wait_until(running.serial, 60, 'the certificate')
+        except AssertionError as late:
+            raise AssertionError(f'{late}\n{running.log()}') from None
         yield running
 
 
@@ -140,16 +145,32 @@ def forms(secret):
     return whole + [form[:len(form) // 2] for form in whole]
 
 
+def resident(pagemap, begin, end):
+    """(begin, end) of the runs of pages between the two that hold anything (proc(5): present, or swapped)."""
+    pagemap.seek(begin // PAGE * 8)
+    run = None
+    for number, (entry,) in enumerate(struct.iter_unpack('=Q', pagemap.read((end - begin) // PAGE * 8))):
+        at = begin + number * PAGE
+        if entry >> 62:
+            run = run or at
+        elif run:
+            yield run, at
+            run = None
+    if run:
+        yield run, end
+
+
 def memory(pid):
-    """Every readable byte of the process, mapping by mapping."""
-    with open(f'/proc/{pid}/mem', 'rb') as mem:
+    """Every byte that the process holds, piece by piece."""
+    with open(f'/proc/{pid}/mem', 'rb') as mem, open(f'/proc/{pid}/pagemap', 'rb') as pagemap:
         for line in Path(f'/proc/{pid}/maps').read_text().splitlines():
             area, rights = line.split()[:2]
             begin, end = (int(part, 16) for part in area.split('-'))
-            if 'r' in rights and '[v' not in line and end - begin < 1 << 30:  # vdso; and ASan's shadow
-                with contextlib.suppress(OSError, ValueError, OverflowError):
-                    mem.seek(begin)
-                    yield mem.read(end - begin)
+            if 'r' not in rights or '[v' in line or end - begin > AREA_MAX:
+                continue
+            for first, last in resident(pagemap, begin, end):
+                mem.seek(first)
+                yield mem.read(last - first)
 
 
 def held(pid, secrets):

@@ -193,13 +193,15 @@ def test_broken_packets(driver):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(('127.0.0.1', driver.dns_port))
         sock.settimeout(0.005)
+        sent = set()
         for packet in packets:
             sock.send(packet)
+            sent.add(packet[:2])
             try:
                 answer = sock.recv(4096)
             except TimeoutError:
-                continue
-            assert len(answer) >= 12 and answer[:2] == packet[:2] and answer[2] & 0x80
+                continue  # silence, or an answer that comes with the next ones
+            assert len(answer) >= 12 and answer[:2] in sent and answer[2] & 0x80
     for packet in (b'', b'\0', b'\0\5abc', b'\xff\xff' + good, struct.pack('!H', len(good)) + good[:-3]):
         with socket.create_connection(('127.0.0.1', driver.dns_port), 3) as sock:
             sock.sendall(packet)
