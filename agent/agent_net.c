@@ -184,6 +184,7 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     memcpy(view->rebind_allow, c->rebind_allow, sizeof c->rebind_allow);
     view->rebind_count = c->rebind_count;
     view->canary = c->canary;
+    view->mode = c->mode;
     view->cache = c->cache;
 }
 
@@ -261,13 +262,15 @@ void np_agent_listen(struct np_agent *agent)
     np_jobs_reschedule(&agent->jobs, NP_JOB_LISTEN, due_ms);
 }
 
-/* Is it an address of this box on which a resolver of ours may listen? Loopback is not: something else answers there.
+/* Is it an address of this box on which a resolver of ours may listen? On port 53 of loopback something else answers.
  */
 static bool is_self(const struct np_agent *agent, const struct np_endpoint *server)
 {
-    if (!agent->config->dns || np_addr_classify(&server->addr) == NP_ADDR_LOOPBACK ||
-        server->port != agent->config->dns_port)
+    const struct np_agent_config *c = agent->config;
+    if (!c->dns || server->port != c->dns_port)
         return false;
+    if (np_addr_classify(&server->addr) == NP_ADDR_LOOPBACK)
+        return c->dns_loopback;
     for (size_t i = 0; i < agent->network.address_count; i++) {
         struct np_addr own = agent->network.addresses[i].prefix.addr, other = server->addr;
         own.scope = other.scope = 0;

@@ -10,6 +10,7 @@
 
 static const char *const role_choices[] = {"host", "router", NULL};
 static const char *const publish_choices[] = {"public", "local-only", NULL};
+static const char *const mode_choices[] = {"full", "own-name-only", NULL};
 static const char *const filter_choices[] = {"auto", "on", "off", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
@@ -49,6 +50,9 @@ const struct np_config_key np_agent_config_keys[] = {
      0},
     {"cache", NP_CONFIG_STRING, "4M", "memory for answers from other servers, 256K to 1G; 0: none are kept", NULL, 0,
      0},
+    {"mode", NP_CONFIG_STRING, "full",
+     "full: answer DNS for everything; own-name-only: refuse all but the own names, beside another resolver",
+     mode_choices, 0, 0},
     {"dns", NP_CONFIG_BOOL, "true", "answer DNS on the LAN addresses", NULL, 0, 0},
     {"rate-limit", NP_CONFIG_INT, "1000",
      "DNS queries a second of one client over UDP, above it must come over TCP; 0: no limit", NULL, 0,
@@ -254,6 +258,7 @@ static int read_filter(const struct np_config *file, struct np_agent_config *c, 
     }
     c->rebind_count = count;
     c->canary = np_config_bool(file, "canary");
+    c->mode = strcmp(np_config_string(file, "mode"), "full") == 0 ? NP_MODE_FULL : NP_MODE_OWN_NAME_ONLY;
     return 0;
 }
 
@@ -292,6 +297,7 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
     c->https = np_config_bool(file, "https");
     if (read_ports(file, c))
         return np_config_fail(file, "https-port", error, "dns-port, dot-port, http-port and https-port must differ");
+    c->dns_loopback = c->dns && c->dns_port != DNS_PORT;
     c->has_backend = backend && backend[0];
     if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
         return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);

@@ -57,7 +57,9 @@ struct np_agent_config {
     uint32_t cache;             /* bytes; 0: none */
     bool dns, dot, http, https; /* dot: never without dns */
     uint16_t dns_port, dot_port, http_port, https_port;
+    bool dns_loopback; /* dns-port is not 53, so this is beside another resolver: it finds us at 127.0.0.1 */
     bool canary;
+    enum np_mode mode;
     bool has_backend;
     struct np_endpoint backend;
     enum np_log_level log_level;

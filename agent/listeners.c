@@ -8,6 +8,8 @@
 #include "resolver/base/jobs.h"
 #include "resolver/server.h"
 
+#define LOOPBACK_IFINDEX 1 /* in every network namespace of Linux */
+
 const char *np_listener_kind_name(enum np_listen_kind kind)
 {
     static const char *const names[] = {"dns-udp", "dns-tcp", "http", "https", "dot"};
@@ -63,11 +65,23 @@ static void want_services(struct np_listeners *l, const struct np_agent_config *
         want(l, addr, c->https_port, NP_LISTEN_HTTPS, ifindex);
 }
 
+/* For a forwarder on this box: an address that never changes. */
+static void want_loopback(struct np_listeners *l, const struct np_agent_config *c)
+{
+    static const uint8_t bytes[4] = {127, 0, 0, 1};
+    struct np_addr loopback = np_addr_from_bytes(bytes, sizeof bytes);
+    if (!c->dns_loopback)
+        return;
+    want(l, &loopback, c->dns_port, NP_LISTEN_DNS_UDP, LOOPBACK_IFINDEX);
+    want(l, &loopback, c->dns_port, NP_LISTEN_DNS_TCP, LOOPBACK_IFINDEX);
+}
+
 void np_listeners_want(struct np_listeners *l, const struct np_agent_config *c, const struct np_address_choice *choice)
 {
     l->over = false;
     for (size_t i = 0; i < l->count; i++)
         l->items[i].wanted = false;
+    want_loopback(l, c);
     for (size_t i = 0; i < choice->interface_count; i++) {
         const struct np_choice_interface *link = &choice->interfaces[i];
         for (size_t j = 0; j < link->v4_count; j++)

@@ -1,4 +1,5 @@
-/* listeners: the agent's listening sockets: one for each service on each LAN address. The agent opens them (it alone
+/* listeners: the agent's listening sockets: one for each service on each LAN address, and DNS on 127.0.0.1 too where it
+ * has another port than 53. The agent opens them (it alone
  * may bind to ports under 1024) and keeps them, so that a child that starts anew gets the same ones.
  *
  * A change of addresses goes in the order make before break: np_listeners_want marks, np_listeners_open opens what is

@@ -73,6 +73,20 @@ static struct verdict judge(enum np_query_verdict parsed, const struct np_query 
     }
 }
 
+/* Is recursion offered? */
+static uint16_t recursion(const struct np_view *view)
+{
+    return view->mode == NP_MODE_FULL ? NP_FLAG_RA : 0;
+}
+
+/* DS at the cut is the parent's to answer. Beside another resolver nobody can be asked for it: then it is answered as
+ * it is offline. */
+static bool is_answered(const struct np_view *view, const struct np_own_match *own)
+{
+    return own->kind == NP_OWN_APEX || own->kind == NP_OWN_BELOW || own->kind == NP_OWN_PTR ||
+           (own->kind == NP_OWN_DS && view->mode == NP_MODE_OWN_NAME_ONLY);
+}
+
 enum np_local_kind np_local_answer(const struct np_view *view, const struct np_client *client, const uint8_t *packet,
                                    size_t len, struct np_query *out_query, uint8_t *out, size_t size, size_t *out_len)
 {
@@ -88,15 +102,14 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
         return NP_LOCAL_ERROR;
     }
     struct np_own_match own = np_own_find(view, &out_query->qname, out_query->qtype);
-    if (own.kind == NP_OWN_APEX || own.kind == NP_OWN_BELOW || own.kind == NP_OWN_PTR) {
-        np_answer_start(&answer, out_query, out, limit, NP_FLAG_RA);
+    if (is_answered(view, &own)) {
+        np_answer_start(&answer, out_query, out, limit, recursion(view));
         np_own_answer(view, &own, ingress(view, client, out_query), &answer);
         *out_len = np_answer_finish(&answer);
         return NP_LOCAL_OWN;
     }
-    bool sent_elsewhere = own.kind != NP_OWN_NONE || np_special_forward(view, &out_query->qname);
     struct np_special_match special = {NP_SPECIAL_NONE, 0};
-    if (!sent_elsewhere)
+    if (view->mode == NP_MODE_FULL && own.kind == NP_OWN_NONE && !np_special_forward(view, &out_query->qname))
         special = np_special_find(view, &out_query->qname, out_query->qtype);
     if (special.kind != NP_SPECIAL_NONE) {
         np_answer_start(&answer, out_query, out, limit, NP_FLAG_RA);
@@ -104,10 +117,10 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
         *out_len = np_answer_finish(&answer);
         return NP_LOCAL_SPECIAL;
     }
-    if (out_query->flags & NP_FLAG_RD)
+    if (view->mode == NP_MODE_FULL && (out_query->flags & NP_FLAG_RD))
         return NP_LOCAL_FORWARD;
-    /* Without recursion desired only our own data could be given, and this is not ours (RFC 8914 section 4.21). */
-    *out_len = np_answer_error(out_query, NP_RCODE_REFUSED, NP_FLAG_RA, NP_EDE_NOT_AUTHORITATIVE, out, limit);
+    /* Only our own data could be given, and this is not ours (RFC 8914 section 4.21). */
+    *out_len = np_answer_error(out_query, NP_RCODE_REFUSED, recursion(view), NP_EDE_NOT_AUTHORITATIVE, out, limit);
     return NP_LOCAL_ERROR;
 }
 

@@ -11,7 +11,8 @@
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
  *    "forward":[{"zone":"home.arpa","to":["127.0.0.1:5353"]}],
  *    "limits":{"rate":1000,"inflight":512},
- *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}, "canary":true, "cache":4194304}
+ *    "rebind":{"filter":"auto","allow":["router.example","*.plex.direct"]}, "mode":"full",
+ *    "canary":true, "cache":4194304}
  *
  * "version" is required; every other member may be left out. Unknown members are ignored, so that an older resolver
  * takes a newer agent's view; repeated members, wrong types and values that do not parse are errors. */
@@ -91,6 +92,12 @@ struct np_view_forward {
     struct np_view_upstream to[NP_VIEW_FORWARD_TO_MAX];
 };
 
+/* What is answered at all? */
+enum np_mode {
+    NP_MODE_FULL,
+    NP_MODE_OWN_NAME_ONLY /* beside another resolver: own names and the reverse names of own addresses */
+};
+
 /* Is the rebinding filter on? */
 enum np_filter {
     NP_FILTER_AUTO, /* on a router, through which the home looks up everything; not on a host, behind one */
@@ -127,6 +134,7 @@ struct np_view {
     enum np_filter rebind_filter;
     size_t rebind_count;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
+    enum np_mode mode;
     bool canary;    /* use-application-dns.net does not exist, so browsers keep to this resolver */
     uint32_t cache; /* bytes of the resolver's cache, as cache.h bounds them; 0: none */
 };

@@ -247,6 +247,7 @@ static void parse_lists(struct in *in, json_t *root, struct np_view *view)
     }
 }
 
+static const char *const mode_words[] = {[NP_MODE_FULL] = "full", [NP_MODE_OWN_NAME_ONLY] = "own-name-only"};
 static const char *const filter_words[] = {[NP_FILTER_AUTO] = "auto", [NP_FILTER_ON] = "on", [NP_FILTER_OFF] = "off"};
 
 static void parse_rebind(struct in *in, json_t *root, struct np_view *view)
@@ -296,6 +297,13 @@ static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
         name_of(in, value, &view->zone);
     at(in, "ttl");
     view->ttl = number_of(in, json_object_get(root, "ttl"), 0, NP_VIEW_TTL_MAX, NP_VIEW_TTL_DEFAULT);
+    at(in, "mode");
+    if ((value = json_object_get(root, "mode"))) {
+        const char *mode = text_of(in, value);
+        view->mode = strcmp(mode, mode_words[NP_MODE_FULL]) == 0 ? NP_MODE_FULL : NP_MODE_OWN_NAME_ONLY;
+        if (view->mode != NP_MODE_FULL && strcmp(mode, mode_words[NP_MODE_OWN_NAME_ONLY]) != 0)
+            fail(in, NP_E_UNKNOWN);
+    }
     at(in, "canary");
     if ((value = json_object_get(root, "canary")))
         view->canary = bool_of(in, value);
@@ -489,7 +497,8 @@ static bool encode_members(const struct np_view *view, json_t *root)
            put(root, "rebind",
                json_pack("{s:s, s:o}", "filter", filter_words[view->rebind_filter], "allow",
                          patterns_json(view->rebind_allow, view->rebind_count))) &&
-           put(root, "canary", json_boolean(view->canary)) && put(root, "cache", json_integer(view->cache));
+           put(root, "mode", json_string(mode_words[view->mode])) && put(root, "canary", json_boolean(view->canary)) &&
+           put(root, "cache", json_integer(view->cache));
 }
 
 int np_view_encode(const struct np_view *view, char **out_json)

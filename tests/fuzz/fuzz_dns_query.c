@@ -1,4 +1,4 @@
-/* A client's packet: parsed, judged, answered from the view. The first byte chooses interface and transport. */
+/* A client's packet: parsed, judged, answered from the view. The first byte chooses interface, mode and transport. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     client.tcp = data[0] & 0x80;
     client.ifindex = data[0] & 7;
+    view.mode = data[0] & 0x40 ? NP_MODE_OWN_NAME_ONLY : NP_MODE_FULL;
     (void)np_addr_parse(data[0] & 0x40 ? "127.0.0.1" : "192.168.1.77", &client.remote.addr);
     size_t room = client.tcp ? NP_DNS_MESSAGE_MAX : NP_DNS_UDP_MAX;
     enum np_local_kind kind = np_local_answer(&view, &client, data + 1, size - 1, &query, out, room, &len);

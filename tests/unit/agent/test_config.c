@@ -36,6 +36,7 @@ static void defaults(void **state)
     assert_string_equal(config.run, "/run/nameplate");
     assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
     assert_int_equal(config.dns_port, 53);
+    assert_false(config.dns_loopback);
     assert_int_equal(config.cache, 4 << 20);
     assert_int_equal(config.rebind_filter, NP_FILTER_AUTO);
     assert_true(config.dot);
@@ -52,7 +53,8 @@ static void everything(void **state)
                            "alias = {\"NAS.home.arpa\", \"box\"}\n"
                            "allow = {\"10.9.0.0/16\"}\nupstream = {\"192.0.2.53\", \"[2001:db8::53]:5353\"}\n"
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
-                           "canary = no\nrebind-filter = off\nrebind-allow = {\"router.example\", \"*.plex.direct\"}\n"
+                           "mode = own-name-only\ndns-port = 5354\ncanary = no\nrebind-filter = off\nrebind-allow = "
+                           "{\"router.example\", \"*.plex.direct\"}\n"
                            "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\ncache = 64M\n"),
                      0);
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
@@ -68,6 +70,8 @@ static void everything(void **state)
     assert_int_equal(config.forwards[0].to_count, 2);
     assert_int_equal(config.rebind_filter, NP_FILTER_OFF);
     assert_false(config.canary);
+    assert_int_equal(config.mode, NP_MODE_OWN_NAME_ONLY);
+    assert_true(config.dns_loopback);
     assert_int_equal(config.rebind_count, 2);
     assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
     assert_int_equal(config.backend.port, 8080);
@@ -117,6 +121,7 @@ static void errors(void **state)
          "box.conf:3: forward: 'home.arpa=tls://10.0.0.1': tls:// needs"},
         {GOOD "cache = 4X\n", "box.conf:3: cache = 4X: must be a size such as 4M, from 256K to 1G, or 0"},
         {GOOD "cache = 255K\n", "box.conf:3: cache = 255K: must be"},
+        {GOOD "mode = own\n", "box.conf:3: mode"},
         {GOOD "rebind-filter = maybe\n", "box.conf:3: rebind-filter"},
         {GOOD "rebind-allow = {\"*\", \"*.\"}\n", "box.conf:3: rebind-allow: '*.' is not a name such as"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},

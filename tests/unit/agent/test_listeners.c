@@ -59,6 +59,23 @@ static size_t encode(enum np_listener_owner owner, enum np_listener_filter filte
     return count;
 }
 
+static void beside_another_resolver(void **state)
+{
+    (void)state;
+    config.dns_loopback = true;
+    addresses(1, 0);
+    np_listeners_want(&listeners, &config, &choice);
+    np_listeners_open(&listeners, 0);
+    assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_FRESH,
+                            "{\"address\":\"127.0.0.1\",\"port\":20053,\"kind\":\"dns-tcp\",\"ifindex\":1}"),
+                     4);
+    np_listeners_settle(&listeners);
+    /* It stays whatever the LAN does. */
+    addresses(0, 0);
+    np_listeners_want(&listeners, &config, &choice);
+    assert_int_equal(encode(NP_LISTEN_FOR_RESOLVER, NP_LISTENERS_OPEN, "\"127.0.0.1\""), 2);
+}
+
 static void make_before_break(void **state)
 {
     (void)state;
@@ -158,6 +175,7 @@ static void switched_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(beside_another_resolver, setup, teardown),
         cmocka_unit_test_setup_teardown(make_before_break, setup, teardown),
         cmocka_unit_test_setup_teardown(dns_over_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(address_in_use, setup, teardown),

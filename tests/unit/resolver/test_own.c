@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "resolver/local.h"
@@ -142,7 +143,7 @@ static void test_below(void **state)
         {"sub." NAME, NP_RR_A, 3, "NOERROR:" SOA(NAME)},
         {"deep.sub." NAME, NP_RR_A, 5, "NOERROR:" SOA("deep.sub." NAME)},
         {"deep.sub." NAME, NP_RR_AAAA, 5, "NOERROR:AN deep.sub." NAME " AAAA 10 fd45::1"},
-        {"_acme-challenge." NAME, NP_RR_TXT, 3, "forward"},
+        {("_acme-challenge." NAME), NP_RR_TXT, 3, "forward"},
         {"_ACME-challenge." NAME, NP_RR_CNAME, 3, "forward"},
         {"x._acme-challenge." NAME, NP_RR_TXT, 3, "forward"},
         {"_acme-challenge.x." NAME, NP_RR_TXT, 3, "NXDOMAIN:" SOA(NAME)},
@@ -274,6 +275,43 @@ static void test_lone_label(void **state)
     view.role = NP_ROLE_ROUTER;
 }
 
+/* Beside another resolver: what is ours is answered, without RA; everything else is refused with EDE 20, special names
+ * and forwarded zones too. */
+static void test_own_name_only(void **state)
+{
+    (void)state;
+    struct dump dump;
+    static const char *const refused[] = {"www.example",
+                                          "localhost",
+                                          "printer.local",
+                                          "host.lan",
+                                          "resolver.arpa",
+                                          "devices.example",
+                                          "wpad",
+                                          "use-application-dns.net",
+                                          ("_acme-challenge." NAME),
+                                          "other.devices.example",
+                                          "."};
+    char want[512];
+    view.mode = NP_MODE_OWN_NAME_ONLY;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        snprintf(want, sizeof want, "REFUSED rd %s A; AD . OPT 1232 00000000 000f00020014", refused[i]);
+        assert_string_equal(ask(&dump, refused[i], NP_RR_A, 3, NP_FLAG_RD, true), want);
+    }
+    assert_string_equal(ask(&dump, "9.1.168.192.in-addr.arpa", NP_RR_PTR, 3, NP_FLAG_RD, false),
+                        "NOERROR aa rd 9.1.168.192.in-addr.arpa PTR; AN 9.1.168.192.in-addr.arpa PTR 10 " NAME);
+    assert_string_equal(ask(&dump, "7.1.168.192.in-addr.arpa", NP_RR_PTR, 3, NP_FLAG_RD, false),
+                        "REFUSED rd 7.1.168.192.in-addr.arpa PTR");
+    assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, NP_FLAG_RD, false),
+                        "NOERROR aa rd " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
+    assert_string_equal(ask(&dump, NAME, NP_RR_AAAA, 3, 0, false),
+                        "NOERROR aa " NAME " AAAA; AN " NAME " AAAA 10 fd42::1");
+    assert_string_equal(ask(&dump, NAME, NP_RR_DS, 3, NP_FLAG_RD, false), "NOERROR aa rd " NAME " DS; " SOA(NAME));
+    assert_string_equal(ask(&dump, "x." NAME, NP_RR_A, 3, NP_FLAG_RD, false),
+                        "NXDOMAIN aa rd x." NAME " A; " SOA(NAME));
+    view.mode = NP_MODE_FULL;
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -401,17 +439,12 @@ static void test_no_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_below),
-        cmocka_unit_test(test_ptr),
-        cmocka_unit_test(test_special),
-        cmocka_unit_test(test_canary),
-        cmocka_unit_test(test_lone_label),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_client_subnet),
-        cmocka_unit_test(test_offline_and_blocked),
+        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_types),
+        cmocka_unit_test(test_below),         cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_special),       cmocka_unit_test(test_canary),
+        cmocka_unit_test(test_own_name_only), cmocka_unit_test(test_lone_label),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_client_subnet), cmocka_unit_test(test_offline_and_blocked),
         cmocka_unit_test(test_no_name),
     };
     return cmocka_run_group_tests(tests, load, NULL);

@@ -19,7 +19,8 @@ static const char sample[] =
     "\"upstreams\":[\"198.51.100.53:53\",\"[2001:db8::53]:53\"],"
     "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}],"
     "\"limits\":{\"rate\":1000,\"inflight\":64},"
-    "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]},\"canary\":false,\"cache\":1048576}";
+    "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]},\"mode\":\"own-name-only\","
+    "\"canary\":false,\"cache\":1048576}";
 
 static void test_sample(void **state)
 {
@@ -126,6 +127,8 @@ static void test_errors(void **state)
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\"}]}", NP_E_MISSING, "forward[0].to:"},
         {"{\"version\":1,\"forward\":[{\"zone\":\"a\",\"to\":[\"x\"]}]}", NP_E_MALFORMED, "forward[0].to[0]:"},
         {"{\"version\":1,\"forward\":[{\"to\":[\"127.0.0.1\"]}]}", NP_E_MISSING, "forward[0].zone:"},
+        {"{\"version\":1,\"mode\":\"own\"}", NP_E_UNKNOWN, "mode:"},
+        {"{\"version\":1,\"mode\":1}", NP_E_TYPE, "mode:"},
         {"{\"version\":1,\"canary\":\"yes\"}", NP_E_TYPE, "canary:"},
         {"{\"version\":1,\"rebind\":[]}", NP_E_TYPE, "rebind:"},
         {"{\"version\":1,\"rebind\":{\"filter\":\"yes\"}}", NP_E_UNKNOWN, "rebind.filter:"},
