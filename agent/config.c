@@ -297,7 +297,7 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
     c->https = np_config_bool(file, "https");
     if (read_ports(file, c))
         return np_config_fail(file, "https-port", error, "dns-port, dot-port, http-port and https-port must differ");
-    c->dns_loopback = c->dns && c->dns_port != DNS_PORT;
+    c->dns_loopback = c->dns && c->dns_port != NP_VIEW_UPSTREAM_PORT;
     c->has_backend = backend && backend[0];
     if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
         return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);

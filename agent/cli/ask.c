@@ -1,6 +1,7 @@
 #include "agent/cli/ask.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "agent/cli/cli.h"
 #include "resolver/base/config.h"
 #include "resolver/base/error.h"
+#include "resolver/base/text.h"
 
 #define ANSWER_MAX (1024 * 1024)
 #define TIMEOUT_S  5
@@ -121,4 +123,88 @@ int np_ask_unreachable(const char *verb, const char *path, int rc)
     else
         fprintf(stderr, "nameplate %s: the agent does not answer at %s: %s\n", verb, path, np_strerror(rc));
     return NP_EXIT_UNREACHABLE;
+}
+
+static void take_names(const json_t *status, struct np_ask_box *box)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(json_object_get(status, "names"), i, item)
+    {
+        const char *name = json_string_value(item);
+        if (box->name_count < NP_ASK_NAMES_MAX && name && np_is_hostname(name) &&
+            (box->names[box->name_count] = strdup(name)))
+            box->name_count++;
+    }
+}
+
+static void take_lan(const json_t *status, struct np_ask_box *box)
+{
+    const json_t *item, *addresses = json_object_get(status, "addresses");
+    size_t i;
+    json_array_foreach(json_object_get(addresses, "answered"), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "interface"));
+        if (box->lan_count < NP_ASK_LAN_MAX && name && np_is_token(name, NP_LINK_NAME_MAX - 1) &&
+            (box->lan[box->lan_count] = strdup(name)))
+            box->lan_count++;
+    }
+}
+
+/* The better place to be found at: an address that never changes, then IPv4, then one without a zone. */
+static int rank(const struct np_addr *addr)
+{
+    if (addr->family == AF_UNSPEC)
+        return 0;
+    if (np_addr_classify(addr) == NP_ADDR_LOOPBACK)
+        return 4;
+    if (addr->family == AF_INET)
+        return 3;
+    return np_addr_classify(addr) == NP_ADDR_LINK_LOCAL ? 1 : 2;
+}
+
+static void take_dns(const json_t *status, struct np_ask_box *box)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(json_object_get(status, "listeners"), i, item)
+    {
+        const char *kind = json_string_value(json_object_get(item, "kind"));
+        const char *address = json_string_value(json_object_get(item, "address"));
+        json_int_t port = json_integer_value(json_object_get(item, "port"));
+        struct np_endpoint found = {.port = (uint16_t)port};
+        if (!kind || strcmp(kind, "dns-udp") != 0 || !address || np_addr_parse(address, &found.addr) ||
+            !json_is_null(json_object_get(item, "error")) || port < 1 || port > UINT16_MAX)
+            continue;
+        if (rank(&found.addr) > rank(&box->dns.addr))
+            box->dns = found;
+    }
+}
+
+int np_ask_box(const char *verb, const char *control, const char *config_path, struct np_ask_box *out_box)
+{
+    char path[NP_ASK_PATH_MAX], *answer;
+    if (np_ask_path(verb, control, config_path, path))
+        return NP_EXIT_FAILURE;
+    int rc = np_ask(path, "status", &answer);
+    if (rc)
+        return np_ask_unreachable(verb, path, rc);
+    json_t *status = json_loads(answer, 0, NULL);
+    free(answer);
+    take_names(status, out_box);
+    take_lan(status, out_box);
+    take_dns(status, out_box);
+    json_decref(status);
+    return NP_EXIT_OK;
+}
+
+void np_ask_box_free(struct np_ask_box *box)
+{
+    if (!box)
+        return;
+    for (size_t i = 0; i < box->name_count; i++)
+        free(box->names[i]);
+    for (size_t i = 0; i < box->lan_count; i++)
+        free(box->lan[i]);
+    free(box);
 }

@@ -7,7 +7,9 @@
 #include "agent/config.h"
 #include "agent/control.h"
 
-#define NP_ASK_PATH_MAX (NP_CONFIG_PATH_MAX + sizeof NP_CONTROL_NAME + 2) /* bytes of the socket's path */
+#define NP_ASK_NAMES_MAX NP_VIEW_OWN_MAX
+#define NP_ASK_LAN_MAX   NP_LAN_MAX
+#define NP_ASK_PATH_MAX  (NP_CONFIG_PATH_MAX + sizeof NP_CONTROL_NAME + 2) /* bytes of the socket's path */
 
 /* The control socket's path: control where it is given, else the run folder of the configuration at config_path (NULL:
  * the default one, where it is there). Only `run` is looked at, so that whoever may read the file may ask. An error is
@@ -17,6 +19,23 @@ int np_ask_path(const char *verb, const char *control, const char *config_path, 
 /* Sends one request line (without its newline) and reads the answer to the end: malloc'd text. Returns 0, -errno,
  * NP_E_CLOSED, NP_E_LIMIT or -ENOMEM. */
 int np_ask(const char *path, const char *request, char **out_answer);
+
+/* What the verbs that print configuration for others want to know of the running agent. */
+struct np_ask_box {
+    char *names[NP_ASK_NAMES_MAX]; /* own names, the one that HQ gave first; malloc'd */
+    size_t name_count;
+    struct np_endpoint
+        dns; /* where it answers DNS: 127.0.0.1 if it does there, else a LAN address; AF_UNSPEC: nowhere */
+    char *lan[NP_ASK_LAN_MAX]; /* LAN interfaces; malloc'd */
+    size_t lan_count;
+};
+
+/* Asks the agent for its status and takes these out of it (zeroed by the caller). What is wrong is said on standard
+ * error in the verb's name. Returns an exit code of cli.h. Release with np_ask_box_free whatever it returned. */
+int np_ask_box(const char *verb, const char *control, const char *config_path, struct np_ask_box *out_box);
+
+/* Frees what is in it, and itself; NULL is fine. */
+void np_ask_box_free(struct np_ask_box *box);
 
 /* Says on standard error why the agent could not be asked, and what to do. Returns NP_EXIT_UNREACHABLE. */
 int np_ask_unreachable(const char *verb, const char *path, int rc);

@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 
 #include "agent/agent.h"
-#include "agent/cli/rebind.h"
+#include "agent/cli/config.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
 #include "agent/config.h"
@@ -38,7 +38,7 @@ static const struct verb verbs[] = {
     {"agent", agent_main, "run the daemon: name, certificate, resolver, https", false},
     {"resolver", np_resolver_verb_main, "run the resolver alone, on a view from a file", false},
     {"status", np_status_verb_main, "show what the running agent does", false},
-    {"config", np_config_verb_main, "config rebind: what the home's router needs to let the name pass", false},
+    {"config", np_config_verb_main, "print lines for other programs of the home: routers, resolvers", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},
     {"version", version_main, "print the version", false},
     {"help", help_main, "print this", false},

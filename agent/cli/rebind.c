@@ -1,7 +1,6 @@
 #include "agent/cli/rebind.h"
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,8 @@ static const struct {
     {"adguard",
      "AdGuard Home lets private addresses pass; where a list blocks the name: Filters, Custom filtering rules", "@@||",
      "^$important\n"},
+    {"knot-resolver", "Knot Resolver 5: a line in kresd.conf before other policies, then restart kresd",
+     "policy.add(policy.suffix(policy.FLAGS('ALLOW_LOCAL'), policy.todnames({'", ".'})))\n"},
     {"fritzbox", "FRITZ!Box: Home Network, Network, Network Settings, DNS Rebind Protection, Host name exceptions", "",
      "\n"},
 };
@@ -66,29 +67,6 @@ static void usage(FILE *out)
           out);
 }
 
-/* The name from the running agent. Returns an exit code. */
-static int name_of_agent(const char *control, const char *config, char out_name[NP_NAME_MAX + 1])
-{
-    char path[NP_ASK_PATH_MAX], *answer;
-    if (np_ask_path("config rebind", control, config, path))
-        return NP_EXIT_FAILURE;
-    int rc = np_ask(path, "status", &answer);
-    if (rc) {
-        rc = np_ask_unreachable("config rebind", path, rc);
-        fputs("Or give the name: --name NAME\n", stderr);
-        return rc;
-    }
-    json_t *status = json_loads(answer, 0, NULL);
-    const char *name = json_string_value(json_object_get(status, "name"));
-    free(answer);
-    if (name)
-        snprintf(out_name, NP_NAME_MAX + 1, "%s", name);
-    else
-        fputs("nameplate config rebind: this box has no name yet (see nameplate status)\n", stderr);
-    json_decref(status);
-    return name ? NP_EXIT_OK : NP_EXIT_FAILURE;
-}
-
 static void show(const char *kind, const char *name)
 {
     char text[TEXT_MAX];
@@ -104,7 +82,7 @@ static void show(const char *kind, const char *name)
     }
 }
 
-static int rebind(int argc, char **argv)
+int np_rebind_verb_main(int argc, char **argv)
 {
     static const struct option options[] = {{"name", required_argument, NULL, 'n'},
                                             {"config", required_argument, NULL, 'c'},
@@ -112,7 +90,7 @@ static int rebind(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     const char *given = NULL, *config = NULL, *control = NULL, *names[KIND_COUNT];
-    char name[NP_NAME_MAX + 1], unused[TEXT_MAX];
+    char unused[TEXT_MAX];
     for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         if (option == 'h') {
             usage(stdout);
@@ -144,28 +122,20 @@ static int rebind(int argc, char **argv)
         fprintf(stderr, "nameplate config rebind: '%.80s' is not a host name\n", given);
         return NP_EXIT_USAGE;
     }
-    int code = NP_EXIT_OK;
-    if (given)
-        snprintf(name, sizeof name, "%s", given);
-    else
-        code = name_of_agent(control, config, name);
-    if (code)
-        return code;
-    show(kind, name);
-    return NP_EXIT_OK;
-}
-
-int np_config_verb_main(int argc, char **argv)
-{
-    if (argc > 1 && strcmp(argv[1], "rebind") == 0)
-        return rebind(argc - 1, argv + 1);
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        usage(stdout);
+    if (given) {
+        show(kind, given);
         return NP_EXIT_OK;
     }
-    if (argc > 1)
-        fprintf(stderr, "nameplate config: unknown '%.40s'; known: rebind\n", argv[1]);
-    else
-        usage(stderr);
-    return NP_EXIT_USAGE;
+    struct np_ask_box *box = calloc(1, sizeof *box);
+    int code = box ? np_ask_box("config rebind", control, config, box) : NP_EXIT_FAILURE;
+    if (code) {
+        fputs("Or give the name: --name NAME\n", stderr);
+    } else if (box->name_count > 0) {
+        show(kind, box->names[0]);
+    } else {
+        fputs("nameplate config rebind: this box has no name yet (see nameplate status)\n", stderr);
+        code = NP_EXIT_FAILURE;
+    }
+    np_ask_box_free(box);
+    return code;
 }

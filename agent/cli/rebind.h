@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-/* The text for a kind of router: "dnsmasq", "unbound", "openwrt", "pfsense", "adguard", "fritzbox", with name (checked
+/* The text for a kind of router: "dnsmasq", "unbound", "openwrt", "pfsense", "adguard",
+ * "knot-resolver", "fritzbox", with name (checked
  * by the caller) in it. What is not to be pasted is in comments of that router's syntax. Returns the length, as
  * snprintf does, or NP_E_UNKNOWN for another kind. Pure. */
 int np_rebind_text(const char *kind, const char *name, char *out, size_t size);
@@ -13,7 +14,7 @@ int np_rebind_text(const char *kind, const char *name, char *out, size_t size);
 /* The kinds, in the order in which they are shown; NULL after the last one. Static storage. */
 const char *np_rebind_kind(size_t index);
 
-/* Runs the verb `config`: argv[0] is "config", argv[1] what of it ("rebind"). Returns the exit code of cli.h. */
-int np_config_verb_main(int argc, char **argv);
+/* Runs `nameplate config rebind`: argv[0] is "rebind". Returns the exit code of cli.h. */
+int np_rebind_verb_main(int argc, char **argv);
 
 #endif

@@ -1,7 +1,7 @@
 /* status: `nameplate status`: asks the running agent over its control socket and shows the answer.
  *
- * The shape of `--json` is docs/schema/status.schema.json, and stable: members are added, never renamed or removed. Times
- * are ISO 8601 in UTC. */
+ * The shape of `--json` is docs/schema/status.schema.json, and stable: members are added, never renamed or removed.
+ * Times are ISO 8601 in UTC. */
 #ifndef AGENT_CLI_STATUS_H
 #define AGENT_CLI_STATUS_H
 

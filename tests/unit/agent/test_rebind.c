@@ -24,6 +24,7 @@ static void lines(void **state)
         {"openwrt",
          "uci add_list dhcp.@dnsmasq[0].rebind_domain='" NAME "'\nuci commit dhcp\n/etc/init.d/dnsmasq restart\n"},
         {"adguard", "@@||" NAME "^$important\n"},
+        {"knot-resolver", "policy.add(policy.suffix(policy.FLAGS('ALLOW_LOCAL'), policy.todnames({'" NAME ".'})))\n"},
         {"fritzbox", NAME "\n"},
     };
     char text[1024];
