@@ -103,7 +103,7 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
     bool joined = question != NULL;
     if (question && is_repeat(question, ticket, query))
         return 0;
-    if (question && np_forward_is_echo(question, ticket, query))
+    if (np_forward_is_echo(forward, hash, ticket, query))
         return NP_E_REFUSED;
     if (forward->closing || forward->waiters >= NP_FORWARD_WAITERS_MAX || *counter >= forward->per_client ||
         (!question && forward->inflight >= NP_FORWARD_INFLIGHT_MAX)) {

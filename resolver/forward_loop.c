@@ -23,6 +23,24 @@ static void tell(struct remote *remote, int64_t now)
                np_view_upstream_format(&remote->server, text));
 }
 
+/* The remote has sent back so much, and answered nothing, that it is sure. What waits for it would wait for itself. */
+static void give_up_on(struct remote *remote, int64_t now)
+{
+    struct np_forward *forward = remote->forward;
+    tell(remote, now);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct question *question = forward->buckets[i]; question; question = question->next) {
+            for (struct pending *pending = question->tries; pending; pending = pending->next) {
+                if (pending->remote != remote || (!pending->socket && !pending->connection))
+                    continue;
+                np_forward_try_end(pending);
+                question->looped = true;
+                np_forward_set_due(question, now);
+            }
+        }
+    }
+}
+
 static bool is_same(const struct np_name *a, const struct np_name *b)
 {
     return a->len == b->len && memcmp(a->wire, b->wire, a->len) == 0;
@@ -43,7 +61,7 @@ static unsigned evidence(const struct pending *pending, const struct np_ticket *
     return np_addr_classify(from) == NP_ADDR_LOOPBACK ? LOOPBACK_BITS : ADDRESS_BITS;
 }
 
-bool np_forward_is_echo(struct question *question, const struct np_ticket *ticket, const struct np_query *query)
+static bool is_echo_of(struct question *question, const struct np_ticket *ticket, const struct np_query *query)
 {
     struct np_forward *forward = question->forward;
     int64_t now = (int64_t)uv_now(forward->loop);
@@ -59,12 +77,23 @@ bool np_forward_is_echo(struct question *question, const struct np_ticket *ticke
         bool known = now < remote->state.loop_until_ms && bits >= BITS_FOR_KNOWN;
         bool sure = np_upstream_echoed(&remote->state, now, bits);
         if (sure)
-            tell(remote, now);
+            give_up_on(remote, now);
         if (!sure && !known && question->echo_bits < NP_UPSTREAM_LOOP_BITS)
             continue;
         forward->stats.looped++;
         question->looped = true;
         return true;
+    }
+    return false;
+}
+
+bool np_forward_is_echo(struct np_forward *forward, uint64_t hash, const struct np_ticket *ticket,
+                        const struct np_query *query)
+{
+    for (struct question *question = forward->buckets[hash % BUCKETS]; question; question = question->next) {
+        if (question->hash == hash && question->qtype == query->qtype &&
+            np_name_equal(&question->name, &query->qname) && is_echo_of(question, ticket, query))
+            return true;
     }
     return false;
 }

@@ -259,8 +259,10 @@ void np_forward_stream_lost(struct pending *pending);
 
 /* Loops. */
 
-/* Is the query one that we sent, come back through an upstream? Then it must not wait for itself. */
-bool np_forward_is_echo(struct question *question, const struct np_ticket *ticket, const struct np_query *query);
+/* Is the query one that we sent, come back through an upstream? Then it must not wait for itself. DO and CD are not
+ * looked at: a forwarder has its own mind about them. hash is the query's. */
+bool np_forward_is_echo(struct np_forward *forward, uint64_t hash, const struct np_ticket *ticket,
+                        const struct np_query *query);
 
 /* Is the remote, whose socket has the local address, one of our own listeners? Said in the log, once. */
 bool np_forward_is_own(struct remote *remote, int fd);

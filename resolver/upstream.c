@@ -29,6 +29,8 @@ void np_upstream_lives(struct np_upstream *upstream, int64_t now_ms)
 
 void np_upstream_answered(struct np_upstream *upstream, int64_t now_ms, int64_t rtt_us)
 {
+    if (np_upstream_is_dead(upstream))
+        upstream->measured = false; /* what it was before it went says nothing about what has come back */
     measure(upstream, rtt_us);
     np_upstream_lives(upstream, now_ms);
 }

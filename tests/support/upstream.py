@@ -1,13 +1,18 @@
-"""A scripted upstream on loopback, over UDP and TCP."""
+"""Scripted upstreams on loopback: one that answers what a function says, over UDP and TCP, and a fast one over UDP."""
+import collections
 import contextlib
+import select
 import socket
 import struct
 import threading
+import time
 
 import dns.message
 import dns.rrset
 
 from resolver_process import free_port
+
+SO_RCVBUFFORCE = 33  # socket(7): over the usual limit, which the tests may since they are root
 
 
 class Upstream:
@@ -54,6 +59,87 @@ class Upstream:
     def close(self):
         self.udp.close()
         self.tcp.close()
+
+
+def question_end(packet):
+    """Where the question of a query ends, and its name in small letters ('.' for the root)."""
+    pos, labels = 12, []
+    while packet[pos]:
+        labels.append(packet[pos + 1:pos + 1 + packet[pos]])
+        pos += 1 + packet[pos]
+    return pos + 5, (b'.'.join(labels) + b'.').lower().decode()
+
+
+def address_reply(packet, end, address=b'\xc6\x33\x64\x07'):
+    """A response that gives every name one address (198.51.100.7), made of the query's bytes; with an OPT where that had
+    one."""
+    opt = b'\0\0\x29\x04\xd0\0\0\0\0\0\0' if packet[11] else b''
+    head = packet[:2] + b'\x81\x80' + b'\0\1\0\1\0\0' + (b'\0\1' if opt else b'\0\0')
+    return head + packet[12:end] + b'\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4' + address + opt
+
+
+class FastUpstream:
+    """Answers every question with 198.51.100.7 after delay(name) seconds (None: never), many thousand a second. seen: the
+    (name, source port, packet) of every query."""
+
+    def __init__(self, delay=lambda name: 0.0, address='127.0.0.1'):
+        self.delay = delay
+        self.seen = []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        self.sock.bind((address, 0))
+        self.sock.setblocking(False)
+        self.address = '%s:%d' % self.sock.getsockname()
+        self.waiting = collections.deque()  # (when, packet, peer)
+        self.closing = self.released = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _receive(self):
+        for _ in range(500):
+            try:
+                packet, peer = self.sock.recvfrom(4096)
+            except OSError:
+                return
+            end, name = question_end(packet)
+            self.seen.append((name, peer[1], packet))
+            delay = self.delay(name)
+            if delay is not None:
+                self.waiting.append((time.monotonic() + delay, self.answer(packet, end), peer))
+
+    def answer(self, packet, end):
+        return address_reply(packet, end)
+
+    def _send(self):
+        now = time.monotonic()
+        for _ in range(len(self.waiting)):
+            item = self.waiting.popleft()
+            if item[0] > now and not self.released:
+                self.waiting.append(item)
+                continue
+            with contextlib.suppress(OSError):
+                self.sock.sendto(item[1], item[2])
+
+    def _serve(self):
+        while not self.closing:
+            soonest = 0 if self.released and self.waiting else self.waiting[0][0] if self.waiting else time.monotonic() + 0.05
+            with contextlib.suppress(OSError, ValueError):
+                select.select([self.sock], [], [], max(0, min(0.05, soonest - time.monotonic())))
+            self._receive()
+            self._send()
+
+    def release(self):
+        """From now on nothing waits."""
+        self.delay = lambda name: 0.0
+        self.released = True
+
+    def count(self, name):
+        return sum(seen == name for seen, _, _ in self.seen)
+
+    def close(self):
+        self.closing = True
+        self.thread.join()
+        self.sock.close()
 
 
 def reply(query, *records, rcode=0, flags=0, lower=False):

@@ -70,7 +70,8 @@ static void test_health(void **state)
             np_upstream_failed(&server, now, 250);
         now = server.probe_ms;
     }
-    np_upstream_lives(&server, now);
+    np_upstream_answered(&server, now, 30 * MS);
+    assert_int_equal(server.srtt_us, 30 * MS); /* measured anew */
     assert_false(np_upstream_is_dead(&server));
     assert_int_equal(server.timeouts, 0);
     assert_int_equal(server.last_answer_ms, now);
