@@ -8,6 +8,7 @@
 
 const struct np_config_key *np_hq_config_keys(void)
 {
+    static const char *const backends[] = {"builtin", "rfc2136", NULL};
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
     static const struct np_config_key keys[] = {
         {"zone", NP_CONFIG_STRING, NULL, "the DNS zone whose names devices get", NULL, 0, 0},
@@ -15,6 +16,16 @@ const struct np_config_key *np_hq_config_keys(void)
         {"listen", NP_CONFIG_LIST, "0.0.0.0:443", "addresses for the devices' HTTPS", NULL, 0, 0},
         {"tls-certificate", NP_CONFIG_STRING, NULL, "PEM chain of HQ's own TLS, leaf first", NULL, 0, 0},
         {"tls-key", NP_CONFIG_STRING, NULL, "PEM key of HQ's own TLS", NULL, 0, 0},
+        {"zone-backend", NP_CONFIG_STRING, "builtin", "who serves the zone: builtin, or rfc2136 (other name servers)",
+         backends, 0, 0},
+        {"update-servers", NP_CONFIG_LIST, NULL, "rfc2136: name servers that HQ updates, ADDRESS or ADDRESS:PORT", NULL,
+         0, 0},
+        {"update-key", NP_CONFIG_STRING, NULL, "rfc2136: file of the TSIG key, as tsig-keygen writes it", NULL, 0, 0},
+        {"acme-update-servers", NP_CONFIG_LIST, NULL, "rfc2136: those of acme.<zone>; unset: update-servers", NULL, 0,
+         0},
+        {"acme-update-key", NP_CONFIG_STRING, NULL, "rfc2136: the key for acme.<zone>; unset: update-key", NULL, 0, 0},
+        {"acme-nameservers", NP_CONFIG_LIST, NULL, "rfc2136: NAME=ADDRESS of acme.<zone>; unset: nameservers", NULL, 0,
+         0},
         {"dns-listen", NP_CONFIG_LIST, "0.0.0.0:53", "addresses for the zone's DNS", NULL, 0, 0},
         {"nameservers", NP_CONFIG_LIST, NULL, "NAME=ADDRESS of the zone's name servers", NULL, 0, 0},
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},

@@ -86,6 +86,10 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     }
     fputs("}\n", out);
     print_list(out, "dns-listen", o->dns_listen, o->dns_listen_count, "0.0.0.0:53");
+    fprintf(out, "# HQ answers for the zone itself, unless other name servers are to do it (docs/operations.md):\n"
+                 "# zone-backend = rfc2136\n# update-servers = {\"192.0.2.53\"}\n"
+                 "# update-key = \"/etc/nameplate-hq/zone.key\"\n"
+                 "# acme-update-key = \"/etc/nameplate-hq/acme.key\"\n");
     fprintf(out,
             "# ttl = 60\n# Who may issue certificates in the zone (CAA); yours is your CA's documentation to name.\n"
             "# caa = {\"letsencrypt.org\"}\n\n"

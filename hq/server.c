@@ -276,8 +276,7 @@ static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_E
 static int open_zone(struct np_hq *hq, const struct np_config *config, char error[NP_HQ_ERROR_MAX])
 {
     struct np_issuance_config issuance_config;
-    char config_error[NP_CONFIG_ERROR_MAX], where[NP_ADDR_TEXT_MAX];
-    struct np_endpoint failed = {0};
+    char config_error[NP_CONFIG_ERROR_MAX], zone_error[NP_ZONE_ERROR_MAX];
     struct np_zone_config *zone_config = calloc(1, sizeof *zone_config);
     if (!zone_config)
         return fail(error, -ENOMEM, "out of memory");
@@ -288,9 +287,9 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
         fail(error, rc, "%s", config_error);
         goto out;
     }
-    rc = np_zone_new(hq->loop, zone_config, hq->store, &hq->zone, &failed);
+    rc = np_zone_new(hq->loop, zone_config, hq->store, &hq->zone, zone_error);
     if (rc) {
-        fail(error, rc, "cannot serve DNS on %s: %s (dns-listen)", np_endpoint_format(&failed, where), np_strerror(rc));
+        fail(error, rc, "%s", zone_error);
         goto out;
     }
     rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
@@ -387,9 +386,11 @@ static void describe(const struct np_hq *hq, char *out, size_t size)
         used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&local, text));
     }
     if (used < size)
-        used += (size_t)snprintf(out + used, size - used, "; dns");
-    for (size_t i = 0; i < zone->listen_count && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&zone->listen[i], text));
+        used += (size_t)snprintf(out + used, size - used, zone->backend == NP_ZONE_BUILTIN ? "; dns" : "; updates to");
+    const struct np_endpoint *dns = zone->backend == NP_ZONE_BUILTIN ? zone->listen : zone->update.servers;
+    size_t count = zone->backend == NP_ZONE_BUILTIN ? zone->listen_count : zone->update.count;
+    for (size_t i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&dns[i], text));
 }
 
 static void on_ready_timer(uv_timer_t *timer)

@@ -206,7 +206,7 @@ static void on_published(struct np_job *job, int rc)
         if (txt->value_counts[i] == 0)
             txt->shown++;
         else
-            rc = np_txt_check_start(job->issuance->loop, np_zone_settings(job->issuance->zone), txt->names[i],
+            rc = np_txt_check_start(job->issuance->loop, job->issuance->zone, txt->names[i],
                                     txt->values[i], txt->value_counts[i], on_shown, check, &check->check);
     }
     if (rc == 0) {

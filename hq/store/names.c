@@ -48,14 +48,37 @@ int np_store_names_after(struct np_store *store, const char *after, size_t limit
     return each_name(&q, each, ctx);
 }
 
-int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx)
+int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] =
         "SELECT m.name, coalesce(d.state <> 2 AND d.silent_s = 0, 0), coalesce(d.published, ''), m.version"
-        " FROM dirty m LEFT JOIN device d ON d.name = m.name ORDER BY m.version LIMIT ?";
+        " FROM dirty m LEFT JOIN device d ON d.name = m.name WHERE m.version > ? ORDER BY m.version LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, after);
     np_sql_int(&q, (int64_t)limit);
     return each_name(&q, each, ctx);
+}
+
+static int copy_name(void *ctx, const struct np_zone_name *name)
+{
+    *(struct np_zone_name *)ctx = *name;
+    return 0;
+}
+
+int np_store_name_get(struct np_store *store, const char *name, struct np_zone_name *out_name)
+{
+    static const char text[] =
+        "SELECT w.name, coalesce(d.state <> 2 AND d.silent_s = 0, 0), coalesce(d.published, ''), coalesce(m.version, 0)"
+        " FROM (SELECT ? AS name) w LEFT JOIN device d ON d.name = w.name LEFT JOIN dirty m ON m.name = w.name";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, name);
+    return each_name(&q, copy_name, out_name);
+}
+
+int np_store_name_mark(struct np_store *store, const char *name)
+{
+    int rc = np_sql_begin(store);
+    return rc ? rc : np_sql_end(store, np_sql_mark_dirty(store, name));
 }
 
 int np_store_dirty_done(struct np_store *store, const char *name, int64_t version)

@@ -407,15 +407,24 @@ struct np_zone_name {
     int64_t version;
 };
 
-/* Return other than 0 to stop; np_store_names_after and np_store_dirty_each then return that number. */
+/* Return other than 0 to stop; np_store_names_after and np_store_dirty_after then return that number. */
 typedef int np_store_name_fn(void *ctx, const struct np_zone_name *name);
 
 /* At most limit present names that follow the name after ("": from the first one), in their order: a walk over all of
  * them in slices, between which names may come and go. The callback must not write. */
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx);
 
-/* Dirty names with their current state, oldest mark first, at most limit. The callback must not write. */
-int np_store_dirty_each(struct np_store *store, size_t limit, np_store_name_fn *each, void *ctx);
+/* Dirty names with their current state whose mark is newer than the version after (0: all), oldest first, at most
+ * limit. The callback must not write. */
+int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx);
+
+/* What is to be published for a name now, whether it is dirty (version of its mark) or not (0). A name that no device
+ * has is not present. Returns 0 or a database error. */
+int np_store_name_get(struct np_store *store, const char *name, struct np_zone_name *out_name);
+
+/* Marks a name dirty: it is published again as it is, or removed where no device has it. Returns 0 or a database error.
+ */
+int np_store_name_mark(struct np_store *store, const char *name);
 
 /* The publisher has confirmed the state it read with this version: the mark goes, unless the name was marked again
  * meanwhile. Returns 0 or a database error. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "hq/zone/records.h"
 #include "resolver/base/error.h"
 
 #define RR_HINFO   13
@@ -105,23 +106,13 @@ static int add_host(struct np_zone_view *view, const struct np_zone_config *conf
     return 0;
 }
 
-/* RFC 8659 section 4.1: flags, tag length, tag, value; the value's parameters by RFC 8657. */
 static int add_caa(struct np_zone_view *view, const struct np_zone_config *config, const char *account)
 {
-    static const char tag[] = "issue", uri[] = "; accounturi=";
     for (size_t i = 0; i < config->caa_count && i < NP_ZONE_CAA_MAX; i++) {
-        struct np_writer w = np_writer_make(view->caa[i], sizeof view->caa[i]);
-        np_write_u8(&w, 0);
-        np_write_u8(&w, sizeof tag - 1);
-        np_write_bytes(&w, tag, sizeof tag - 1);
-        np_write_bytes(&w, config->caa[i], strnlen(config->caa[i], NP_ZONE_CAA_LEN));
-        if (i == 0 && account[0]) { /* the others are other CAs, with other accounts */
-            np_write_bytes(&w, uri, sizeof uri - 1);
-            np_write_bytes(&w, account, strlen(account));
-        }
-        if (w.error)
-            return NP_E_LIMIT;
-        view->caa_len[i] = w.pos;
+        /* The account is the first CA's: the others are other CAs, with other accounts. */
+        int rc = np_records_caa(config->caa[i], i == 0 ? account : "", view->caa[i], &view->caa_len[i]);
+        if (rc)
+            return rc;
         view->caa_count++;
     }
     return 0;

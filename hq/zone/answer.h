@@ -23,7 +23,6 @@
 
 #define NP_ZONE_NODES_MAX   (NP_ZONE_NAMESERVERS_MAX + 3) /* name servers, host, two probe wildcards */
 #define NP_ZONE_NODE_ADDR   (NP_ZONE_NAMESERVERS_MAX + NP_ZONE_HOST_MAX)
-#define NP_ZONE_CHALLENGE_S 1 /* TTL of the challenge values, and of "there is none": they change within seconds */
 #define NP_ZONE_HINFO_TTL_S 3600
 
 /* A name of the configuration and its addresses. */

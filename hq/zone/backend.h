@@ -5,6 +5,7 @@
 
 #include "hq/store/store.h"
 #include "hq/zone/challenges.h"
+#include "hq/zone/tsig.h"
 #include "hq/zone/zone.h"
 
 /* What zone.c owns and a backend uses. */
@@ -33,8 +34,14 @@ struct np_zone_backend {
     void (*close)(void *self, void (*done)(void *ctx), void *ctx);
 };
 
-/* Makes the built-in server: opens its sockets. core is borrowed. Returns 0, -ENOMEM, or the error of the socket
- * out_failed. */
-int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backend, struct np_endpoint *out_failed);
+/* Makes the built-in server: opens its sockets. core is borrowed. Returns 0, or an error with a sentence in error. */
+int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backend, char error[NP_ZONE_ERROR_MAX]);
+
+/* Makes the publisher to other name servers: reads the keys. core is borrowed. Returns 0, or an error with a sentence
+ * in error. */
+int np_rfc2136_new(struct np_zone_core *core, struct np_zone_backend *out_backend, char error[NP_ZONE_ERROR_MAX]);
+
+/* Loads a TSIG key from its file. Returns 0, or an error with a sentence in error. */
+int np_zone_key_load(const char *path, struct np_tsig_key *out_key, char error[NP_ZONE_ERROR_MAX]);
 
 #endif

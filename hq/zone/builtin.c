@@ -1,6 +1,7 @@
 /* The built-in DNS server, seen from HQ: a child process (zone/link.h) that is fed a snapshot and then the changes
  * (zone/feed.h). */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -229,7 +230,7 @@ static void send_changes(struct builtin *builtin)
     builtin->sent_count = builtin->sent_challenge_count = 0;
     np_feed_begin(&batch.w, &head);
     take_challenges(builtin, &batch.w);
-    int rc = np_store_dirty_each(builtin->core->store, CHANGES_MAX, take_dirty, &batch);
+    int rc = np_store_dirty_after(builtin->core->store, 0, CHANGES_MAX, take_dirty, &batch);
     if (rc < 0)
         np_error("zone: dirty names cannot be read: %s", np_store_error(builtin->core->store));
     if (builtin->sent_challenge_count + builtin->sent_count == 0) {
@@ -405,10 +406,11 @@ static void close_all(void *self, void (*done)(void *ctx), void *ctx)
     np_link_close(builtin->link, on_link_closed, builtin);
 }
 
-int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backend, struct np_endpoint *out_failed)
+int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backend, char error[NP_ZONE_ERROR_MAX])
 {
     size_t failed = 0;
     struct builtin *builtin = calloc(1, sizeof *builtin);
+    snprintf(error, NP_ZONE_ERROR_MAX, "out of memory");
     if (!builtin)
         return -ENOMEM;
     builtin->core = core;
@@ -416,7 +418,9 @@ int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backen
     const struct np_link_owner owner = {builtin, on_up, on_down, on_frame, on_drained};
     int rc = np_link_new(core->loop, core->config.listen, core->config.listen_count, &owner, &builtin->link, &failed);
     if (rc) {
-        *out_failed = core->config.listen[failed < core->config.listen_count ? failed : 0];
+        char where[NP_ADDR_TEXT_MAX];
+        snprintf(error, NP_ZONE_ERROR_MAX, "cannot serve DNS on %s: %s (dns-listen)",
+                 np_endpoint_format(&core->config.listen[failed], where), np_strerror(rc));
         free(builtin);
         return rc;
     }

@@ -20,7 +20,8 @@ struct np_challenge {
     char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
     size_t count;
     uint64_t version;
-    uint64_t sent; /* the backend's: the version that it has sent; 0: none */
+    uint64_t sent;                           /* the backend's: the version that it has sent; 0: none */
+    uint64_t confirmed[NP_ZONE_SERVERS_MAX]; /* likewise: what each server has */
 };
 
 struct np_challenge_waiter;

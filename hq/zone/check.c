@@ -4,21 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hq/zone/feed.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/random.h"
 
-#define NOT_FAILING INT64_MIN
-#define CHAIN_MAX   8 /* CNAMEs in one answer */
+#define CHAIN_MAX 8 /* CNAMEs in one answer */
 
 /* ---- The pure core ---- */
 
-void np_check_init(struct np_check *check, size_t count, int64_t now_ms)
+void np_check_init(struct np_check *check, size_t count, struct np_check_health *health, int64_t now_ms)
 {
     memset(check, 0, sizeof *check);
-    check->count = count < NP_ZONE_NAMESERVERS_MAX ? count : NP_ZONE_NAMESERVERS_MAX;
+    check->count = count < NP_CHECK_SERVERS_MAX ? count : NP_CHECK_SERVERS_MAX;
+    check->health = health;
     for (size_t i = 0; i < check->count; i++) {
-        check->servers[i].failing_since_ms = NOT_FAILING;
+        check->servers[i].values = true;
         check->servers[i].next_ms = now_ms;
         check->servers[i].pause_ms = NP_CHECK_PAUSE_FIRST_MS;
     }
@@ -36,24 +37,35 @@ long np_check_next(struct np_check *check, int64_t now_ms)
     return -1;
 }
 
-bool np_check_take(struct np_check *check, size_t index, enum np_check_result result, int64_t now_ms)
+/* Notes in health whether the server fails. Returns whether it is to be left out. */
+static bool note_failure(struct np_check_health *health, size_t index, bool failed, int64_t now_ms)
+{
+    bool known = health->servers[index].failing && now_ms - health->servers[index].last_ms < NP_CHECK_FORGET_MS;
+    health->servers[index].failing = failed;
+    health->servers[index].last_ms = now_ms;
+    if (!failed)
+        return false;
+    if (!known)
+        health->servers[index].since_ms = now_ms;
+    return now_ms - health->servers[index].since_ms >= NP_CHECK_SKIP_MS;
+}
+
+int np_check_take(struct np_check *check, size_t index, enum np_check_result result, int64_t now_ms)
 {
     struct np_check_server *server = &check->servers[index];
+    struct np_check_health *health = check->health;
     server->asking = false;
-    server->next_ms = now_ms + server->pause_ms;
-    server->pause_ms = server->pause_ms * 2 > NP_CHECK_PAUSE_CAP_MS ? NP_CHECK_PAUSE_CAP_MS : server->pause_ms * 2;
-    if (result != NP_CHECK_FAILED) {
-        server->confirmed = result == NP_CHECK_SHOWN;
-        server->failing_since_ms = NOT_FAILING;
-        server->skipped = false;
-        return false;
+    server->next_ms = now_ms;
+    if (result != NP_CHECK_FOLLOW) {
+        server->next_ms += server->pause_ms;
+        server->pause_ms = server->pause_ms * 2 > NP_CHECK_PAUSE_CAP_MS ? NP_CHECK_PAUSE_CAP_MS : server->pause_ms * 2;
     }
-    if (server->failing_since_ms == NOT_FAILING)
-        server->failing_since_ms = now_ms;
-    if (server->skipped || now_ms - server->failing_since_ms < NP_CHECK_SKIP_MS)
-        return false;
-    server->skipped = true; /* it is asked on, for all may be failing */
-    return true;
+    server->confirmed = result == NP_CHECK_SHOWN;
+    server->skipped = note_failure(health, index, result == NP_CHECK_FAILED, now_ms); /* but asked on: all may fail */
+    if (server->skipped == health->servers[index].told || (result == NP_CHECK_FAILED && !server->skipped))
+        return 0;
+    health->servers[index].told = server->skipped;
+    return server->skipped ? 1 : -1;
 }
 
 bool np_check_done(const struct np_check *check)
@@ -61,7 +73,7 @@ bool np_check_done(const struct np_check *check)
     size_t confirmed = 0;
     for (size_t i = 0; i < check->count; i++) {
         if (check->servers[i].confirmed)
-            confirmed++;
+            confirmed += check->servers[i].values;
         else if (!check->servers[i].skipped)
             return false;
     }
@@ -142,9 +154,10 @@ enum np_check_result np_check_judge(const uint8_t *message, size_t len, const st
     }
     for (size_t i = 0; i < value_count; i++)
         all = all && seen[i];
-    if (!any && !np_name_equal(&owner, name))
-        *out_target = owner;
-    return all ? NP_CHECK_SHOWN : NP_CHECK_ABSENT;
+    if (any || np_name_equal(&owner, name))
+        return all ? NP_CHECK_SHOWN : NP_CHECK_ABSENT;
+    *out_target = owner;
+    return NP_CHECK_FOLLOW;
 }
 
 /* ---- The shell ---- */
@@ -152,15 +165,17 @@ enum np_check_result np_check_judge(const uint8_t *message, size_t len, const st
 struct server {
     struct np_endpoint endpoint;
     char name[NP_NAME_MAX + 1];
-    struct np_name qname; /* what is asked there: the name, or the end of its CNAME chain */
+    struct np_name first; /* what is asked there first */
+    struct np_name qname; /* what is asked next: that, or the end of its CNAME chain */
+    unsigned follows;     /* in a row */
     struct question *question;
 };
 
 struct np_txt_check {
     uv_loop_t *loop;
     struct np_check core;
-    struct server servers[NP_ZONE_NAMESERVERS_MAX];
-    struct np_name name;
+    struct server servers[NP_CHECK_SERVERS_MAX];
+    struct np_name name, target; /* _acme-challenge.<device>, and where its CNAME leads */
     char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
     size_t value_count;
     uv_timer_t timer;
@@ -201,9 +216,12 @@ static void conclude(struct question *question, enum np_check_result result)
     struct np_txt_check *check = question->check;
     size_t index = question->index;
     end_question(question);
-    if (np_check_take(&check->core, index, result, (int64_t)uv_now(check->loop)))
-        np_warning("zone: name server %s has not answered for %d s: challenges go on without it",
-                   check->servers[index].name, NP_CHECK_SKIP_MS / 1000);
+    int told = np_check_take(&check->core, index, result, (int64_t)uv_now(check->loop));
+    if (told > 0)
+        np_error("zone: name server %s has not answered for %d s: challenges go on without it",
+                 check->servers[index].name, NP_CHECK_SKIP_MS / 1000);
+    if (told < 0)
+        np_notice("zone: name server %s answers again", check->servers[index].name);
     advance(check);
 }
 
@@ -238,8 +256,14 @@ static void on_answer(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struc
     struct server *server = &check->servers[question->index];
     enum np_check_result result =
         np_check_judge(question->buffer, (size_t)n, &server->qname, check->values, check->value_count, &target);
-    /* A chain into another zone: ask for its end next time; when that is not there, begin at the front again. */
-    server->qname = result == NP_CHECK_ABSENT && target.len > 0 ? target : check->name;
+    if (!check->core.servers[question->index].values && result == NP_CHECK_FOLLOW)
+        result = np_name_equal(&target, &check->target) ? NP_CHECK_SHOWN : NP_CHECK_ABSENT;
+    if (result == NP_CHECK_FOLLOW && ++server->follows > CHAIN_MAX)
+        result = NP_CHECK_ABSENT; /* CNAMEs in a circle */
+    if (result != NP_CHECK_FOLLOW)
+        server->follows = 0;
+    /* A chain into another zone: ask for its end; when that is not there, begin at the front again. */
+    server->qname = result == NP_CHECK_FOLLOW ? target : server->first;
     conclude(question, result);
 }
 
@@ -320,16 +344,49 @@ static void advance(struct np_txt_check *check)
         uv_timer_start(&check->timer, on_due, due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
 }
 
-int np_txt_check_start(uv_loop_t *loop, const struct np_zone_config *config, const char *name,
+static void add_server(struct np_txt_check *check, const struct np_zone_nameserver *nameserver, bool values,
+                       const struct np_name *first)
+{
+    struct server *server = &check->servers[check->core.count];
+    server->endpoint = nameserver->address;
+    server->first = server->qname = *first;
+    memcpy(server->name, nameserver->name, sizeof server->name);
+    check->core.servers[check->core.count++].values = values;
+}
+
+/* All that are to be asked. Where the challenge zone has servers of its own, the device zone's have only the CNAME. */
+static void add_servers(struct np_txt_check *check, const struct np_zone_config *config)
+{
+    check->core.count = 0;
+    for (size_t i = 0; i < config->nameserver_count; i++)
+        add_server(check, &config->nameservers[i], config->challenge_nameserver_count == 0, &check->name);
+    for (size_t i = 0; i < config->challenge_nameserver_count; i++)
+        add_server(check, &config->challenge_nameservers[i], true, &check->target);
+}
+
+/* The two names that are asked for. */
+static int make_names(const char *name, const char *origin, struct np_name *out_name, struct np_name *out_target)
+{
+    struct np_name device, zone, challenge;
+    char label[NP_TABLE_LABEL_MAX + 1];
+    size_t len = np_feed_label(origin, name);
+    if (len == 0 || np_name_parse(name, &device) || np_name_parse(origin, &zone) ||
+        np_name_prepend("_acme-challenge", &device, out_name) || np_name_prepend("acme", &zone, &challenge))
+        return NP_E_NAME;
+    memcpy(label, name, len);
+    label[len] = 0;
+    return np_name_prepend(label, &challenge, out_target) ? NP_E_NAME : 0;
+}
+
+int np_txt_check_start(uv_loop_t *loop, struct np_zone *zone, const char *name,
                        const char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1], size_t value_count,
                        void (*done)(void *ctx), void *ctx, struct np_txt_check **out_check)
 {
-    struct np_name device;
+    const struct np_zone_config *config = np_zone_settings(zone);
     struct np_txt_check *check = calloc(1, sizeof *check);
     if (!check)
         return -ENOMEM;
-    if (np_name_parse(name, &device) || np_name_prepend("_acme-challenge", &device, &check->name) ||
-        value_count > NP_ZONE_TXT_MAX) {
+    if (make_names(name, config->origin, &check->name, &check->target) || value_count > NP_ZONE_TXT_MAX) {
         free(check);
         return NP_E_NAME;
     }
@@ -338,12 +395,8 @@ int np_txt_check_start(uv_loop_t *loop, const struct np_zone_config *config, con
     check->ctx = ctx;
     check->value_count = value_count;
     memcpy(check->values, values, value_count * sizeof values[0]);
-    np_check_init(&check->core, config->nameserver_count, (int64_t)uv_now(loop));
-    for (size_t i = 0; i < check->core.count; i++) {
-        check->servers[i].endpoint = config->nameservers[i].address;
-        check->servers[i].qname = check->name;
-        memcpy(check->servers[i].name, config->nameservers[i].name, sizeof check->servers[i].name);
-    }
+    np_check_init(&check->core, NP_CHECK_SERVERS_MAX, np_zone_health(zone), (int64_t)uv_now(loop));
+    add_servers(check, config);
     uv_timer_init(loop, &check->timer);
     check->timer.data = check;
     uv_timer_start(&check->timer, on_due, 0, 0);

@@ -34,19 +34,16 @@ static void read_name(struct reader *r, const char *key, const char *text, size_
         fail(r, key, text, "not a host name, such as devices.example");
 }
 
-static void read_nameservers(struct reader *r, struct np_zone_config *zone)
+static void read_nameservers(struct reader *r, const char *key, struct np_zone_nameserver *out, size_t *out_count)
 {
-    static const char key[] = "nameservers";
     size_t count = np_config_list_count(r->config, key);
-    if (count == 0)
-        fail(r, key, "", "the zone needs at least one, such as \"ns1.devices.example=192.0.2.53\"");
     for (size_t i = 0; i < count && r->rc == 0; i++) {
         const char *text = np_config_list(r->config, key, i), *equals = strchr(text, '=');
-        if (zone->nameserver_count == NP_ZONE_NAMESERVERS_MAX) {
+        if (*out_count == NP_ZONE_NAMESERVERS_MAX) {
             fail(r, key, text, "more than 8 entries");
             return;
         }
-        struct np_zone_nameserver *nameserver = &zone->nameservers[zone->nameserver_count++];
+        struct np_zone_nameserver *nameserver = &out[(*out_count)++];
         if (!equals || np_endpoint_parse(equals + 1, DNS_PORT, &nameserver->address))
             fail(r, key, text, "not NAME=ADDRESS");
         else
@@ -126,6 +123,50 @@ static void read_listen(struct reader *r, struct np_zone_config *zone)
     }
 }
 
+static void read_servers(struct reader *r, const char *servers_key, const char *file_key, struct np_zone_servers *out)
+{
+    size_t count = np_config_list_count(r->config, servers_key);
+    const char *path = np_config_string(r->config, file_key);
+    for (size_t i = 0; i < count && r->rc == 0; i++) {
+        const char *text = np_config_list(r->config, servers_key, i);
+        if (out->count == NP_ZONE_SERVERS_MAX)
+            fail(r, servers_key, text, "more than 4 servers");
+        else if (np_endpoint_parse(text, DNS_PORT, &out->servers[out->count]))
+            fail(r, servers_key, text, "not ADDRESS or ADDRESS:PORT");
+        else
+            out->count++;
+    }
+    if (path && strlen(path) >= sizeof out->key_path)
+        fail(r, file_key, path, "too long a path");
+    else if (path)
+        memcpy(out->key_path, path, strlen(path) + 1);
+}
+
+/* The challenge zone is the device zone's servers' matter, too, with the same key, unless others are named. */
+static void read_backend(struct reader *r, struct np_zone_config *zone)
+{
+    const char *backend = np_config_string(r->config, "zone-backend");
+    zone->backend = strcmp(backend, "rfc2136") == 0 ? NP_ZONE_RFC2136 : NP_ZONE_BUILTIN;
+    read_nameservers(r, "acme-nameservers", zone->challenge_nameservers, &zone->challenge_nameserver_count);
+    if (zone->backend == NP_ZONE_BUILTIN) {
+        if (zone->challenge_nameserver_count)
+            fail(r, "acme-nameservers", "", "only zone-backend = rfc2136 has name servers of its own for acme.<zone>");
+        return;
+    }
+    read_servers(r, "update-servers", "update-key", &zone->update);
+    read_servers(r, "acme-update-servers", "acme-update-key", &zone->challenge);
+    if (zone->update.count == 0)
+        fail(r, "update-servers", "", "zone-backend = rfc2136 needs at least one server to update");
+    if (!zone->update.key_path[0])
+        fail(r, "update-key", "", "zone-backend = rfc2136 needs the file of a TSIG key; 'tsig-keygen NAME' makes one");
+    if (zone->challenge.count == 0) {
+        zone->challenge.count = zone->update.count;
+        memcpy(zone->challenge.servers, zone->update.servers, sizeof zone->challenge.servers);
+    }
+    if (!zone->challenge.key_path[0])
+        memcpy(zone->challenge.key_path, zone->update.key_path, sizeof zone->challenge.key_path);
+}
+
 int np_zone_config_load(const struct np_config *config, struct np_zone_config *out_zone,
                         char error[NP_CONFIG_ERROR_MAX])
 {
@@ -140,7 +181,10 @@ int np_zone_config_load(const struct np_config *config, struct np_zone_config *o
         fail(&r, "zone", "", "must be set");
     if (r.rc == 0)
         read_host(&r, zone);
-    read_nameservers(&r, zone);
+    read_nameservers(&r, "nameservers", zone->nameservers, &zone->nameserver_count);
+    if (zone->nameserver_count == 0)
+        fail(&r, "nameservers", "", "the zone needs at least one, such as \"ns1.devices.example=192.0.2.53\"");
+    read_backend(&r, zone);
     read_addresses(&r, "hq-address", zone->host_addresses, NP_ZONE_HOST_MAX, &zone->host_address_count);
     read_addresses(&r, "probe-private", zone->probe_private, NP_ZONE_PROBE_MAX, &zone->probe_private_count);
     read_addresses(&r, "probe-public", zone->probe_public, NP_ZONE_PROBE_MAX, &zone->probe_public_count);

@@ -1,10 +1,12 @@
 #include "hq/zone/zone.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hq/zone/backend.h"
+#include "hq/zone/check.h"
 #include "hq/zone/feed.h"
 #include "resolver/base/error.h"
 
@@ -13,6 +15,7 @@
 struct np_zone {
     struct np_zone_core core;
     struct np_zone_backend backend;
+    struct np_check_health health;
     uv_timer_t poll;
     unsigned closing; /* what has not closed yet */
     void (*closed)(void *ctx);
@@ -20,17 +23,16 @@ struct np_zone {
 };
 
 int np_zone_new(uv_loop_t *loop, const struct np_zone_config *config, struct np_store *store, struct np_zone **out_zone,
-                struct np_endpoint *out_failed)
+                char error[NP_ZONE_ERROR_MAX])
 {
-    struct np_endpoint failed = {0};
     struct np_zone *zone = calloc(1, sizeof *zone);
+    snprintf(error, NP_ZONE_ERROR_MAX, "out of memory");
     if (!zone)
         return -ENOMEM;
     zone->core = (struct np_zone_core){.loop = loop, .config = *config, .store = store};
-    int rc = np_builtin_new(&zone->core, &zone->backend, &failed);
+    int rc = config->backend == NP_ZONE_RFC2136 ? np_rfc2136_new(&zone->core, &zone->backend, error)
+                                                : np_builtin_new(&zone->core, &zone->backend, error);
     if (rc) {
-        if (out_failed)
-            *out_failed = failed;
         free(zone);
         return rc;
     }
@@ -86,6 +88,11 @@ int np_zone_set_account(struct np_zone *zone, const char *url)
 const struct np_zone_config *np_zone_settings(const struct np_zone *zone)
 {
     return &zone->core.config;
+}
+
+struct np_check_health *np_zone_health(struct np_zone *zone)
+{
+    return &zone->health;
 }
 
 bool np_zone_ready(const struct np_zone *zone)

@@ -1,15 +1,17 @@
-/* zone: HQ's built-in authoritative DNS, seen from the parent process (`nameplate-hq serve`).
+/* zone: the device zone and its challenge zone, published (`nameplate-hq serve`). By `zone-backend`:
  *
- * The server itself is a child process without keys or files (zone/child.c, hidden role `child-dns`): the parent opens
- * the sockets, starts the child, feeds it a snapshot and then the changes, and starts it again with backoff and a new
- * snapshot when it dies. What is served is in zone/table.h and zone/answer.h.
+ * - builtin: an authoritative server of our own, a child process without keys or files (zone/child.c, hidden role
+ *   `child-dns`): the parent opens the sockets, starts the child, feeds it a snapshot and then the changes, and starts
+ *   it again with backoff and a new snapshot when it dies. What is served is in zone/table.h and zone/answer.h.
+ * - rfc2136: dynamic updates signed with TSIG to other name servers (zone/rfc2136.c): BIND, Knot, PowerDNS. What they
+ *   are to show is in zone/records.h; secondaries, transfers and DNSSEC are theirs.
  *
  * Dirty names: whoever changes a device's row marks its name dirty in the same transaction (hq/store) and then calls
- * np_zone_wake. The zone sends the name's current state to the child and clears the mark only once the child has
- * acknowledged it, so that a crash of either process loses nothing.
+ * np_zone_wake. The zone writes the name's current state and clears the mark only once the servers have confirmed it,
+ * so that a crash of either side loses nothing, and nothing old comes back.
  *
- * Lifecycle: np_zone_config_load, np_zone_new (opens the sockets: before privileges are dropped), np_zone_start, ...,
- * np_zone_close, and after its callback the store and the loop may go. One thread: the loop's. */
+ * Lifecycle: np_zone_config_load, np_zone_new (opens the sockets, reads the keys: before privileges are dropped),
+ * np_zone_start, ..., np_zone_close, and after its callback the store and the loop may go. One thread: the loop's. */
 #ifndef HQ_ZONE_ZONE_H
 #define HQ_ZONE_ZONE_H
 
@@ -22,16 +24,22 @@
 #include "resolver/base/address.h"
 #include "resolver/base/config.h"
 
-#define NP_ZONE_NAMESERVERS_MAX 8    /* as many as a device is told (NP_NAMESERVERS_MAX) */
-#define NP_ZONE_LISTEN_MAX      16   /* `dns-listen` entries; each is a UDP and a TCP socket */
-#define NP_ZONE_HOST_MAX        8    /* `hq-address` entries */
-#define NP_ZONE_CAA_MAX         4    /* issuer domains */
-#define NP_ZONE_PROBE_MAX       2    /* one address of each family */
-#define NP_ZONE_TXT_MAX         4    /* challenge values at one name: one a SAN */
-#define NP_ZONE_TXT_LEN         43   /* characters: base64url of a SHA-256 (RFC 8555 section 8.4) */
-#define NP_ZONE_CAA_LEN         120  /* characters of one issuer domain or of the account's URL */
-#define NP_ZONE_CHALLENGES_MAX  1024 /* names with challenge values at once: far above the orders in flight */
+#define NP_ZONE_NAMESERVERS_MAX 8  /* as many as a device is told (NP_NAMESERVERS_MAX) */
+#define NP_ZONE_LISTEN_MAX      16 /* `dns-listen` entries; each is a UDP and a TCP socket */
+#define NP_ZONE_HOST_MAX        8  /* `hq-address` entries */
+#define NP_ZONE_SERVERS_MAX     4  /* that are updated, for each of the two zones */
+#define NP_ZONE_PATH_MAX        512
+#define NP_ZONE_ERROR_MAX       768   /* bytes of an error text */
+#define NP_ZONE_CAA_MAX         4     /* issuer domains */
+#define NP_ZONE_PROBE_MAX       2     /* one address of each family */
+#define NP_ZONE_TXT_MAX         4     /* challenge values at one name: one a SAN */
+#define NP_ZONE_TXT_LEN         43    /* characters: base64url of a SHA-256 (RFC 8555 section 8.4) */
+#define NP_ZONE_CAA_LEN         120   /* characters of one issuer domain or of the account's URL */
+#define NP_ZONE_SKIP_MS         60000 /* a server that has failed for so long is not waited for by challenges */
+#define NP_ZONE_CHALLENGE_S     1     /* TTL of challenge values, and of "there is none": they change within seconds */
+#define NP_ZONE_CHALLENGES_MAX  1024  /* names with challenge values at once: far above the orders in flight */
 
+struct np_check_health;
 struct np_store;
 struct np_zone;
 
@@ -41,13 +49,29 @@ struct np_zone_nameserver {
     struct np_endpoint address;
 };
 
-/* What the zone contains besides the devices, and where it is served. A plain value. */
+enum np_zone_backend_kind { NP_ZONE_BUILTIN, NP_ZONE_RFC2136 };
+
+/* The servers that are updated for a zone, and with which key. Each is updated by itself: secondaries of theirs are not
+ * named here. */
+struct np_zone_servers {
+    struct np_endpoint servers[NP_ZONE_SERVERS_MAX];
+    size_t count;
+    char key_path[NP_ZONE_PATH_MAX]; /* the TSIG key's file (zone/tsig.h) */
+};
+
+/* What the zone contains besides the devices, and where it is served. A plain value; no secrets. */
 struct np_zone_config {
-    char origin[NP_NAME_MAX + 1]; /* "devices.example" */
+    enum np_zone_backend_kind backend;
+    struct np_zone_servers update;    /* of rfc2136: the device zone's */
+    struct np_zone_servers challenge; /* likewise, the challenge zone's */
+    char origin[NP_NAME_MAX + 1];     /* "devices.example" */
     /* One entry an address: a name server with two addresses has two entries of the same name. The first is the SOA's
      * MNAME. */
     struct np_zone_nameserver nameservers[NP_ZONE_NAMESERVERS_MAX];
     size_t nameserver_count;
+    /* Those of the challenge zone, where they are others: HQ asks them for challenge values. */
+    struct np_zone_nameserver challenge_nameservers[NP_ZONE_NAMESERVERS_MAX];
+    size_t challenge_nameserver_count;
     char host[NP_NAME_MAX + 1]; /* HQ's own host name from its URL; empty when it lies outside the zone */
     struct np_addr host_addresses[NP_ZONE_HOST_MAX];
     size_t host_address_count;
@@ -62,30 +86,32 @@ struct np_zone_config {
     size_t listen_count;
 };
 
-/* Reads the keys zone, url, nameservers, hq-address, caa, ttl, probe-private, probe-public (lists) and dns-listen.
- * Returns 0, or NP_E_CONFIG with a text in error. */
+/* Reads the keys zone, zone-backend, url, nameservers, hq-address, caa, ttl, probe-private, probe-public, dns-listen,
+ * and those of rfc2136: update-servers, update-key, acme-update-servers, acme-update-key, acme-nameservers. Returns 0,
+ * or NP_E_CONFIG with a text in error. */
 int np_zone_config_load(const struct np_config *config, struct np_zone_config *out_zone,
                         char error[NP_CONFIG_ERROR_MAX]);
 
-/* Allocates and opens the listening sockets. config is copied; store is borrowed and outlives the zone. Returns 0,
- * -ENOMEM, or -errno of the socket that could not be opened (out_failed, where not NULL, tells which). */
+/* Allocates, and opens the listening sockets or reads the TSIG keys. config is copied; store is borrowed and outlives
+ * the zone. Returns 0, or an error with a sentence for a person in error. */
 int np_zone_new(uv_loop_t *loop, const struct np_zone_config *config, struct np_store *store, struct np_zone **out_zone,
-                struct np_endpoint *out_failed);
+                char error[NP_ZONE_ERROR_MAX]);
 
-/* Starts the child and feeds it. Returns 0 or -errno; a child that dies later is started again from inside. */
+/* Begins to publish. Returns 0 or -errno; a child that dies later is started again from inside. */
 int np_zone_start(struct np_zone *zone);
 
 /* There are dirty names in the store (or may be). Cheap; call it after every transaction that marked one. */
 void np_zone_wake(struct np_zone *zone);
 
-/* Called once when the child has acknowledged a challenge change (0), or will never (NP_E_CLOSED: the zone was closed).
+/* Called once when the servers have confirmed a challenge change (0), or will never (NP_E_CLOSED: the zone was closed).
  */
 typedef void np_zone_done_fn(void *ctx, int rc);
 
 /* Sets the challenge TXT values of a device's name ("nifty-babbage.devices.example"), replacing what was there; count 0
  * removes them. They live in the parent's memory (the orders in the store are their source) and survive a crash of the
- * child. done is called from the loop, never from inside this call; it may be NULL. Returns 0, NP_E_NAME (not directly
- * below the zone), NP_E_LIMIT or -ENOMEM. */
+ * servers. Of several servers that are updated, one that has failed for NP_ZONE_SKIP_MS is not waited for, as long as
+ * another one has confirmed. done is called from the loop, never from inside this call; it may be NULL. Returns 0,
+ * NP_E_NAME (not directly below the zone), NP_E_LIMIT or -ENOMEM. */
 int np_zone_set_challenges(struct np_zone *zone, const char *name,
                            const char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1], size_t count, np_zone_done_fn *done,
                            void *ctx);
@@ -96,10 +122,14 @@ int np_zone_set_account(struct np_zone *zone, const char *url);
 /* The zone's configuration, borrowed: the name servers are asked by zone/check. */
 const struct np_zone_config *np_zone_settings(const struct np_zone *zone);
 
-/* Is the child up, with the whole snapshot applied? */
+/* What is remembered of the zone's name servers, for zone/check. Borrowed; in the order of nameservers, then
+ * challenge_nameservers. */
+struct np_check_health *np_zone_health(struct np_zone *zone);
+
+/* May HQ say that it is ready? With builtin: is the child up, with the whole snapshot applied? */
 bool np_zone_ready(const struct np_zone *zone);
 
-/* The child's process id, 0 when there is none. For `status` and tests. */
+/* The builtin child's process id, 0 when there is none. For `status` and tests. */
 int np_zone_child_pid(const struct np_zone *zone);
 
 /* Ends the child and closes everything; done(ctx) is called from the loop when the memory has been freed. */

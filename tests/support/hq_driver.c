@@ -305,7 +305,7 @@ int main(int argc, char **argv)
     static struct driver driver;
     struct np_config *config;
     struct np_issuance_config issuance;
-    char error[NP_CONFIG_ERROR_MAX] = "";
+    char error[NP_CONFIG_ERROR_MAX] = "", zone_error[NP_ZONE_ERROR_MAX] = "";
     if (argc == 2 && strcmp(argv[1], "child-dns") == 0)
         return np_zone_child_main();
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -318,7 +318,10 @@ int main(int argc, char **argv)
     }
     snprintf(driver.folder, sizeof driver.folder, "%s", issuance.secrets);
     uv_loop_init(&driver.loop);
-    must("zone", np_zone_new(&driver.loop, &driver.zone_config, driver.store, &driver.zone, NULL));
+    if (np_zone_new(&driver.loop, &driver.zone_config, driver.store, &driver.zone, zone_error)) {
+        np_error("%s", zone_error);
+        return 2;
+    }
     must("zone", np_zone_start(driver.zone));
     must("issuance", np_issuance_new(&driver.loop, &issuance, driver.store, driver.zone, &driver.issuance));
     np_store_orders_under_way(driver.store, watch_order, &driver);

@@ -52,9 +52,9 @@ static int count_name(void *ctx, const struct np_zone_name *name)
 static struct np_zone_name take_dirty(struct fixture *f)
 {
     struct np_zone_name name;
-    assert_int_equal(np_store_dirty_each(f->store, 1, copy_name, &name), 1);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 1, copy_name, &name), 1);
     assert_int_equal(np_store_dirty_done(f->store, name.name, name.version), 0);
-    assert_int_equal(np_store_dirty_each(f->store, 1, copy_name, &name), 0);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 1, copy_name, &name), 0);
     return name;
 }
 

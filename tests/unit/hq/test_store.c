@@ -432,7 +432,7 @@ static void test_dirty_names(void **state)
     assert_int_equal(np_store_take_events(f->store), 0);
     assert_int_equal(np_store_zone_serial(f->store, &serial), 0);
     assert_true(serial > before);
-    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 5, remember_name, &name), 1);
     assert_string_equal(name.name, d.name);
     assert_true(name.present);
     assert_true(np_addresses_equal(&name.published, &d.published));
@@ -440,19 +440,19 @@ static void test_dirty_names(void **state)
     d.published.v4[0] = addr("192.168.1.11");
     assert_int_equal(np_store_device_update(f->store, &d), 0);
     assert_int_equal(np_store_dirty_done(f->store, d.name, name.version), 0);
-    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 5, remember_name, &name), 1);
     assert_true(np_addr_equal(&name.published.v4[0], &d.published.v4[0]));
     assert_int_equal(np_store_dirty_done(f->store, d.name, name.version), 0);
-    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 0);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 5, remember_name, &name), 0);
     /* What the zone does not show makes nothing dirty. */
     d.seq = 12;
     assert_int_equal(np_store_device_update(f->store, &d), 0);
-    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 0);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 5, remember_name, &name), 0);
     assert_int_equal(np_store_names_after(f->store, "", 100, remember_name, &name), 1);
     d.state = NP_DEVICE_RETIRED;
     assert_int_equal(np_store_device_update(f->store, &d), 0);
     assert_int_equal(np_store_names_after(f->store, "", 100, remember_name, &name), 0);
-    assert_int_equal(np_store_dirty_each(f->store, 5, remember_name, &name), 1);
+    assert_int_equal(np_store_dirty_after(f->store, 0, 5, remember_name, &name), 1);
     assert_false(name.present);
 }
 
