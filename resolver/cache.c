@@ -27,13 +27,14 @@
  * failure that nobody said a uint16_t with the EDE. */
 struct entry {
     uint32_t stored_s, expires_s;
-    uint32_t retry_s; /* not asked before; unless in an earlier epoch */
+    uint32_t held_s; /* since when it is held: not asked, after a failure or because it is late */
+    uint16_t hold_s; /* for how long; 0: not at all */
+    uint16_t judged; /* by which filter */
     uint16_t qtype;
+    uint8_t epoch;    /* in which it is held; in another one it is not */
+    uint8_t failures; /* in a row */
     uint8_t flags;
     uint8_t qname_len;
-    uint16_t judged; /* by which filter */
-    uint8_t epoch;
-    uint8_t failures; /* in a row */
     uint8_t qname[];
 };
 
@@ -44,6 +45,7 @@ struct np_cache {
     uint64_t moved, evicted; /* in arenas before this one */
     uint16_t filter;         /* today's number */
     uint8_t epoch;           /* begins when an upstream comes back */
+    uint32_t answered_s;     /* when the last question was answered */
 };
 
 /* Whole seconds: an answer that came late in one is old at the beginning of the next, never the other way round. */
@@ -95,12 +97,13 @@ static bool may_be_stale(const struct entry *entry, uint32_t now_s)
 /* Has it failed, or been late, a moment ago? */
 static bool is_held(const struct np_cache *cache, const struct entry *entry, uint32_t now_s)
 {
-    return entry->epoch == cache->epoch && now_s < entry->retry_s;
+    return entry->epoch == cache->epoch && now_s < entry->held_s + entry->hold_s;
 }
 
-static void hold(const struct np_cache *cache, struct entry *entry, uint32_t until_s)
+static void hold(const struct np_cache *cache, struct entry *entry, uint32_t now_s, uint32_t hold_s)
 {
-    entry->retry_s = until_s;
+    entry->held_s = now_s;
+    entry->hold_s = (uint16_t)hold_s;
     entry->epoch = cache->epoch;
 }
 
@@ -124,9 +127,10 @@ static void describe(const struct np_cache *cache, struct entry *entry, enum np_
     }
 }
 
-static void miss(struct np_cache_found *out)
+static void miss(struct np_cache_found *out, bool has_stale)
 {
     out->state = NP_CACHE_MISS;
+    out->has_stale = has_stale;
     out->doubtful = out->is_blocked = false;
     out->packed = NULL;
 }
@@ -139,7 +143,7 @@ static bool wants_prefetch(const struct np_cache *cache, const struct np_item *i
            item->uses >= PREFETCH_USES && !(entry->flags & FLAG_REFRESHING) && !is_held(cache, entry, now_s);
 }
 
-void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
+void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
                    struct np_cache_found *out_found)
 {
     struct np_item *item = find(cache, hash_of(cache, key), key);
@@ -158,24 +162,19 @@ void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, bool 
         describe(cache, entry, NP_CACHE_FRESH, now_s, out_found);
         return;
     }
-    bool held = entry && is_held(cache, entry, now_s);
-    if (entry && (held || offline) && may_be_stale(entry, now_s)) {
+    bool held = entry && is_held(cache, entry, now_s), stale = entry && may_be_stale(entry, now_s);
+    cache->stats.failures += held && !stale;
+    cache->stats.misses += !held || stale;
+    cache->stats.stale += held && stale;
+    if (!held)
+        miss(out_found, stale);
+    else
+        describe(cache, entry, stale ? NP_CACHE_STALE : NP_CACHE_FAILURE, now_s, out_found);
+    if (held && stale)
         np_item_use(item);
-        cache->stats.stale++;
-        out_found->refresh = !held;
-        if (!held)
-            hold(cache, entry, now_s + NP_CACHE_OFFLINE_S + 1);
-        describe(cache, entry, NP_CACHE_STALE, now_s, out_found);
-    } else if (held && (entry->flags & FLAG_FAILURE)) {
-        cache->stats.failures++;
-        describe(cache, entry, NP_CACHE_FAILURE, now_s, out_found);
-    } else {
-        cache->stats.misses++;
-        miss(out_found);
-    }
 }
 
-void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
                          struct np_cache_found *out_found)
 {
     struct np_item *item = find(cache, hash_of(cache, key), key);
@@ -183,11 +182,15 @@ void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key,
     uint32_t now_s = seconds(now_ms);
     out_found->refresh = false;
     if (!entry || !may_be_stale(entry, now_s)) {
-        miss(out_found);
+        miss(out_found, false);
         return;
     }
     np_item_use(item);
     cache->stats.stale++;
+    if (offline && !is_held(cache, entry, now_s)) {
+        hold(cache, entry, now_s, NP_CACHE_OFFLINE_S + 1);
+        out_found->refresh = true;
+    }
     describe(cache, entry, NP_CACHE_STALE, now_s, out_found);
 }
 
@@ -243,6 +246,7 @@ static void refuse(struct np_cache *cache, const struct np_cache_key *key)
 void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
                   const struct np_packed_life *life, int64_t now_ms)
 {
+    cache->answered_s = seconds(now_ms);
     if (life->ttl_s == 0 || len > NP_CACHE_ANSWER_MAX)
         refuse(cache, key);
     else
@@ -252,6 +256,7 @@ void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const 
 void np_cache_put_blocked(struct np_cache *cache, const struct np_cache_key *key, const struct np_addr *blocked,
                           const struct np_packed_life *life, int64_t now_ms)
 {
+    cache->answered_s = seconds(now_ms);
     if (life->ttl_s == 0)
         refuse(cache, key);
     else
@@ -259,10 +264,10 @@ void np_cache_put_blocked(struct np_cache *cache, const struct np_cache_key *key
 }
 
 /* RFC 9520 section 3.2: at least 1 s, longer each time. */
-static uint32_t backoff_s(unsigned failures, bool said)
+static uint32_t backoff_s(unsigned failures, bool outage)
 {
     uint32_t delay = 1u << (failures < FAILURES_MAX ? failures : FAILURES_MAX);
-    uint32_t most = said ? NP_CACHE_FAILED_MAX_S : NP_CACHE_UNREACHABLE_MAX_S;
+    uint32_t most = outage ? NP_CACHE_OUTAGE_MAX_S : NP_CACHE_FAILED_MAX_S;
     return delay < most ? delay : most;
 }
 
@@ -271,12 +276,15 @@ void np_cache_fail(struct np_cache *cache, const struct np_cache_key *key, const
 {
     struct np_item *item = find(cache, hash_of(cache, key), key);
     struct entry *entry = item ? np_item_data(item) : NULL;
-    uint32_t now_s = seconds(now_ms);
     struct np_packed brief;
+    uint32_t now_s = seconds(now_ms);
     uint16_t why = (uint16_t)ede;
     unsigned failures = 0;
-    if (entry && entry->epoch == cache->epoch && now_s < entry->retry_s + AMNESTY_S)
+    bool outage = !packed;
+    if (entry && entry->epoch == cache->epoch && now_s < entry->held_s + entry->hold_s + AMNESTY_S) {
         failures = entry->failures;
+        outage = outage || cache->answered_s < entry->held_s;
+    }
     if (packed && len > FAILURE_MAX) {
         len = (size_t)np_packed_empty(key->qname, packed->rcode, &brief, sizeof brief);
         packed = &brief;
@@ -289,7 +297,7 @@ void np_cache_fail(struct np_cache *cache, const struct np_cache_key *key, const
         entry = keep(cache, key, FLAG_FAILURE, &why, sizeof why, 0, now_ms);
     if (!entry)
         return;
-    hold(cache, entry, now_s + backoff_s(failures, packed != NULL) + 1);
+    hold(cache, entry, now_s, backoff_s(failures, outage) + 1);
     entry->failures = (uint8_t)(failures < FAILURES_MAX ? failures + 1 : FAILURES_MAX);
 }
 
@@ -297,7 +305,7 @@ void np_cache_late(struct np_cache *cache, const struct np_cache_key *key, int64
 {
     struct np_item *item = find(cache, hash_of(cache, key), key);
     if (item)
-        hold(cache, np_item_data(item), seconds(now_ms) + NP_CACHE_LATE_S);
+        hold(cache, np_item_data(item), seconds(now_ms), NP_CACHE_LATE_S);
 }
 
 void np_cache_forgive(struct np_cache *cache)

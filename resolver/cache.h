@@ -27,11 +27,12 @@
 #define NP_CACHE_STALE_S     86400 /* an answer may be given so long after its TTL (RFC 8767 section 5: 1 to 3 days) */
 #define NP_CACHE_STALE_TTL_S 30    /* with this TTL (RFC 8767 section 4) */
 
-/* How long a question that failed is not asked again: 1 s, then twice as long each time (RFC 9520 section 3.2). */
-#define NP_CACHE_FAILED_MAX_S      299 /* when an upstream said so; a second is added by rounding: 5 min at most */
-#define NP_CACHE_UNREACHABLE_MAX_S 4   /* when none said anything: the home comes back as soon as its line does */
-#define NP_CACHE_LATE_S            4   /* an answer that was late, so that stale was given, and is on its way still */
-#define NP_CACHE_OFFLINE_S         1   /* between looks whether stale answers can be had anew while nobody answers */
+/* How long a question that failed is not asked again: 1 s, then twice as long each time (RFC 9520 section 3.2). Long
+ * only when others were answered meanwhile: a home whose line was away comes back as soon as the line does. */
+#define NP_CACHE_FAILED_MAX_S 299 /* a second is added by rounding: 5 min at most */
+#define NP_CACHE_OUTAGE_MAX_S 4   /* when nothing was answered since it failed before, or nobody said that it failed */
+#define NP_CACHE_LATE_S       4   /* an answer that was late, so that stale was given, and is on its way still */
+#define NP_CACHE_OFFLINE_S    1   /* between looks whether stale answers can be had anew while nobody answers */
 
 struct np_cache;
 
@@ -53,6 +54,7 @@ enum np_cache_state {
 struct np_cache_found {
     enum np_cache_state state;
     bool refresh;                   /* ask for it anew, for nobody; said once until it was put or has failed */
+    bool has_stale;                 /* MISS: something stale is there */
     bool doubtful;                  /* judged by another filter than today's: np_cache_judged is to be told */
     bool is_blocked;                /* FRESH, STALE: the filter blocked it, there is no answer to give */
     struct np_addr blocked;         /* then: for which address */
@@ -65,9 +67,9 @@ struct np_cache_found {
 struct np_cache_stats {
     uint64_t hits;               /* found fresh */
     uint64_t negative;           /* of these, negative answers */
-    uint64_t stale;              /* found stale, and given */
     uint64_t failures;           /* found failed a moment ago */
-    uint64_t misses;             /* nothing to give */
+    uint64_t misses;             /* nothing of either kind found */
+    uint64_t stale;              /* stale answers given */
     uint64_t prefetches;         /* asked for anew while fresh */
     uint64_t inserted, replaced; /* answers and failures that were kept */
     uint64_t moved;              /* from probation to the main ring */
@@ -93,14 +95,14 @@ int np_cache_resize(struct np_cache *cache, size_t size);
 /* Frees it; NULL is allowed. */
 void np_cache_free(struct np_cache *cache);
 
-/* Looks an answer up for a client. Stale ones are found when the question failed, or was late, a moment ago, or when
- * offline says that no upstream for the name answers anything: then nobody need wait. Fresh ones that are asked for
- * again and again and are in the last tenth of their TTL are to be refreshed. */
-void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
+/* Looks an answer up for a client. Stale ones are found when the question failed, or was late, a moment ago. Fresh ones
+ * that are asked for again and again and are in the last tenth of their TTL are to be refreshed. */
+void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
                    struct np_cache_found *out_found);
 
-/* Looks for a stale answer (state STALE or MISS), since there is no other. */
-void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, int64_t now_ms,
+/* Looks for a stale answer (STALE or MISS), since there is no other. offline: none can be expected, for no upstream
+ * answers anything; now and then it is to be refreshed all the same. */
+void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
                          struct np_cache_found *out_found);
 
 /* Keeps an answer that np_packed_make made (len bytes) for as long as life says, in place of what the key had. */

@@ -45,6 +45,13 @@ static uint16_t *client_counter(struct np_forward *forward, const struct np_clie
     return &forward->clients[(hash ^ hash >> 32) % CLIENT_COUNTERS];
 }
 
+static void waiter_free(struct np_forward *forward, struct waiter *waiter)
+{
+    (*client_counter(forward, &waiter->ticket.client))--;
+    forward->waiters--;
+    free(waiter);
+}
+
 void np_forward_tell(struct question *question, const struct np_forward_result *result)
 {
     struct np_forward *forward = question->forward;
@@ -55,10 +62,24 @@ void np_forward_tell(struct question *question, const struct np_forward_result *
         if (now_ns > 0)
             np_latency_add(&forward->stats.latency, now_ns - waiter->asked_ns);
         if (result)
-            forward->done(forward->ctx, &waiter->ticket, &waiter->query, result);
-        (*client_counter(forward, &waiter->ticket.client))--;
-        forward->waiters--;
-        free(waiter);
+            forward->owner.done(forward->ctx, &waiter->ticket, &waiter->query, result);
+        waiter_free(forward, waiter);
+    }
+}
+
+void np_forward_tell_late(struct question *question)
+{
+    struct np_forward *forward = question->forward;
+    struct waiter **at = &question->waiters;
+    question->told_late = true;
+    while (*at) {
+        struct waiter *waiter = *at;
+        if (forward->owner.late(forward->ctx, &waiter->ticket, &waiter->query)) {
+            *at = waiter->next;
+            waiter_free(forward, waiter);
+        } else {
+            at = &waiter->next;
+        }
     }
 }
 
@@ -148,16 +169,13 @@ int np_forward_refresh(struct np_forward *forward, const struct np_query *query)
 
 /* Lifecycle. */
 
-int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, np_forward_own_fn *own,
-                   void *ctx, struct np_forward **out_forward)
+int np_forward_new(uv_loop_t *loop, const struct np_forward_owner *owner, void *ctx, struct np_forward **out_forward)
 {
     struct np_forward *forward = calloc(1, sizeof *forward);
     if (!forward)
         return -ENOMEM;
     forward->loop = loop;
-    forward->judge = judge;
-    forward->done = done;
-    forward->own = own;
+    forward->owner = *owner;
     forward->ctx = ctx;
     forward->group_count = 1;
     forward->per_client = NP_VIEW_INFLIGHT;

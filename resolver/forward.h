@@ -24,6 +24,7 @@
 #define NP_FORWARD_SOCKETS_MAX    512  /* UDP sockets open at once: under the usual limit of 1024 descriptors */
 #define NP_FORWARD_SOCKET_QUERIES 64   /* then the port is given up */
 #define NP_FORWARD_SOCKET_AGE_MS  2000 /* or then */
+#define NP_FORWARD_LATE_MS        1800 /* then clients may be told something else (RFC 8767 section 5) */
 #define NP_FORWARD_FOREIGN_MAX    32   /* packets to one port that answer nothing: then its questions go over TCP */
 
 #define NP_FORWARD_STREAM_QUERIES           128   /* unanswered questions on one connection */
@@ -43,6 +44,7 @@ struct np_forward_result {
     bool dnssec_ok, checking_disabled; /* with qname and qtype what a cache would key on */
     const uint8_t *message;            /* the upstream's answer, well-formed, question matched; NULL: none came */
     size_t len;
+    bool trusted;    /* the AD bit of whoever sent it is believed */
     enum np_ede ede; /* why none came */
     bool looped;     /* an upstream sent the question back to us */
 };
@@ -55,6 +57,10 @@ typedef void np_forward_judge_fn(void *ctx, const struct np_forward_result *resu
 typedef void np_forward_done_fn(void *ctx, const struct np_ticket *ticket, const struct np_query *query,
                                 const struct np_forward_result *result);
 
+/* A client's question has been under way for NP_FORWARD_LATE_MS. Returns whether the client was told something else;
+ * then it waits no longer. The question goes on. */
+typedef bool np_forward_late_fn(void *ctx, const struct np_ticket *ticket, const struct np_query *query);
+
 /* Is the endpoint one of this resolver's own listeners? local is the address from which it would be asked (the very
  * same one where the endpoint is an address of this machine, but for loopback). */
 typedef bool np_forward_own_fn(void *ctx, const struct np_endpoint *endpoint, const struct np_addr *local);
@@ -62,6 +68,14 @@ typedef bool np_forward_own_fn(void *ctx, const struct np_endpoint *endpoint, co
 /* Asks whoever can for a stream over TLS to the server. The answer comes later, by np_forward_opened or
  * np_forward_not_opened with the same id; never from inside this call. */
 typedef void np_forward_open_fn(void *ctx, uint32_t id, const struct np_view_upstream *server);
+
+/* What the engine tells and asks its owner. */
+struct np_forward_owner {
+    np_forward_judge_fn *judge;
+    np_forward_done_fn *done;
+    np_forward_late_fn *late;
+    np_forward_own_fn *own;
+};
 
 /* Counters since the start. */
 struct np_forward_stats {
@@ -110,9 +124,8 @@ struct np_forward_upstream {
     struct np_upstream_tls tls; /* where the server is asked over TLS */
 };
 
-/* Allocates an engine. own may be NULL. Returns 0 or -errno. */
-int np_forward_new(uv_loop_t *loop, np_forward_judge_fn *judge, np_forward_done_fn *done, np_forward_own_fn *own,
-                   void *ctx, struct np_forward **out_forward);
+/* Allocates an engine. owner is copied; ctx is for its functions. Returns 0 or -errno. */
+int np_forward_new(uv_loop_t *loop, const struct np_forward_owner *owner, void *ctx, struct np_forward **out_forward);
 
 /* Takes upstreams, forwarded zones and the limit of one client's queries out of the view (copied). What is known about
  * those that stay is kept. Returns 0 or -ENOMEM (then nothing has changed). */
@@ -141,6 +154,9 @@ bool np_forward_opened(struct np_forward *forward, uint32_t id, int *fd, struct 
  * *out_server. */
 bool np_forward_not_opened(struct np_forward *forward, uint32_t id, enum np_peer_reason reason,
                            struct np_view_upstream *out_server);
+
+/* Does no server for the name answer anything at present? True also where there is none. */
+bool np_forward_is_offline(struct np_forward *forward, const struct np_name *qname);
 
 /* The counters, borrowed. */
 const struct np_forward_stats *np_forward_stats(const struct np_forward *forward);

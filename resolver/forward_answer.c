@@ -88,6 +88,7 @@ static void carry_out(struct pending *pending, enum np_follow follow, enum np_st
     case NP_FOLLOW_DROP:
         break;
     case NP_FOLLOW_DONE:
+        question->trusted = remote->server.trusted;
         np_forward_finish(question, message, len);
         break;
     case NP_FOLLOW_STREAM:

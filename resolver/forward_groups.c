@@ -59,6 +59,18 @@ struct group *np_forward_group(struct np_forward *forward, const struct np_name 
     return best;
 }
 
+bool np_forward_is_offline(struct np_forward *forward, const struct np_name *qname)
+{
+    const struct group *group = np_forward_group(forward, qname);
+    int64_t now = (int64_t)uv_now(forward->loop);
+    for (size_t i = 0; i < group->count; i++) {
+        const struct np_upstream *state = &group->remotes[i]->state;
+        if (!np_upstream_is_dead(state) && np_upstream_may_ask(state, now))
+            return false;
+    }
+    return true;
+}
+
 int np_forward_set_upstreams(struct np_forward *forward, const struct np_view *view)
 {
     static const struct np_name root = {.len = 1};

@@ -104,10 +104,10 @@ bool np_forward_is_own(struct remote *remote, int fd)
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
     char text[NP_VIEW_UPSTREAM_TEXT_MAX];
-    if (!forward->own || getsockname(fd, (struct sockaddr *)&sa, &len))
+    if (getsockname(fd, (struct sockaddr *)&sa, &len))
         return false;
     struct np_endpoint local = np_endpoint_from_sockaddr((struct sockaddr *)&sa);
-    if (!forward->own(forward->ctx, &remote->state.endpoint, &local.addr))
+    if (!forward->owner.own(forward->ctx, &remote->state.endpoint, &local.addr))
         return false;
     remote->state.itself = true;
     if (!remote->told_itself)

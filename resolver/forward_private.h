@@ -68,6 +68,8 @@ struct question {
     bool dnssec_ok, checking_disabled;
     bool unreachable;   /* a try failed in the network, not by silence */
     bool looped;        /* an upstream sent it back to us */
+    bool trusted;       /* the AD bit in its answer is believed */
+    bool told_late;     /* its clients have been told that it takes long */
     unsigned echo_bits; /* evidence of that */
     struct waiter *waiters;
     struct group *group; /* in the engine's table */
@@ -140,9 +142,7 @@ struct group {
 
 struct np_forward {
     uv_loop_t *loop;
-    np_forward_judge_fn *judge;
-    np_forward_done_fn *done;
-    np_forward_own_fn *own;
+    struct np_forward_owner owner;
     void *ctx;
     struct np_forward_stats stats;
     struct remote *remotes[REMOTES_MAX];
@@ -193,6 +193,9 @@ void np_forward_need_sweep(struct np_forward *forward);
 
 /* Counts a closed handle; frees the engine after the last one. */
 void np_forward_handle_closed(struct np_forward *forward);
+
+/* Lets those waiters go who can be told something else meanwhile. */
+void np_forward_tell_late(struct question *question);
 
 /* Tells the waiters how their question ended (NULL: the engine closes, nobody is told), and frees them. */
 void np_forward_tell(struct question *question, const struct np_forward_result *result);

@@ -59,7 +59,8 @@ static void arm(struct np_forward *forward)
 
 void np_forward_set_due(struct question *question, int64_t due_ms)
 {
-    question->due_ms = due_ms;
+    int64_t late_ms = question->attempt.start_ms + NP_FORWARD_LATE_MS;
+    question->due_ms = due_ms > late_ms && !question->told_late ? late_ms : due_ms;
     heap_fix(question->forward, question->heap_index);
     arm(question->forward);
 }
@@ -143,6 +144,7 @@ void np_forward_finish(struct question *question, const uint8_t *message, size_t
         .checking_disabled = question->checking_disabled,
         .message = message,
         .len = message ? len : 0,
+        .trusted = question->trusted,
         .looped = question->looped,
         .ede = question->unreachable ? NP_EDE_NETWORK_ERROR : NP_EDE_NO_REACHABLE_AUTHORITY,
     };
@@ -151,7 +153,7 @@ void np_forward_finish(struct question *question, const uint8_t *message, size_t
         forward->stats.answered++;
     else
         forward->stats.failed++;
-    forward->judge(forward->ctx, &result);
+    forward->owner.judge(forward->ctx, &result);
     question_free(question, &result);
 }
 
@@ -313,6 +315,8 @@ static void timer_callback(uv_timer_t *timer)
     forward->armed_ms = 0;
     while (forward->inflight > 0 && forward->heap[0]->due_ms <= now) {
         struct question *question = forward->heap[0];
+        if (!question->told_late && now >= question->attempt.start_ms + NP_FORWARD_LATE_MS)
+            np_forward_tell_late(question);
         note_timeouts(question, now);
         if (!np_forward_step(question))
             np_forward_finish(question, NULL, 0);

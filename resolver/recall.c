@@ -6,9 +6,11 @@
 #include "resolver/local.h"
 #include "resolver/special.h"
 
-void np_recall_init(struct np_recall *recall)
+void np_recall_init(struct np_recall *recall, np_recall_offline_fn *is_offline, void *ctx)
 {
     memset(recall, 0, offsetof(struct np_recall, packed));
+    recall->is_offline = is_offline;
+    recall->ctx = ctx;
 }
 
 void np_recall_deinit(struct np_recall *recall)
@@ -30,6 +32,14 @@ static bool lost_trust(const struct np_view *before, const struct np_view *view)
     return false;
 }
 
+static bool same_upstreams(const struct np_view *a, const struct np_view *b)
+{
+    bool same = a->upstream_count == b->upstream_count;
+    for (size_t i = 0; i < a->upstream_count && same; i++)
+        same = np_view_upstream_equal(&a->upstreams[i], &b->upstreams[i]);
+    return same;
+}
+
 int np_recall_fit(struct np_recall *recall, const struct np_view *before, const struct np_view *view)
 {
     if (view->cache == 0) {
@@ -45,7 +55,8 @@ int np_recall_fit(struct np_recall *recall, const struct np_view *before, const 
         np_cache_flush(recall->cache);
     if (!np_rebind_same(before, view))
         np_cache_doubt(recall->cache);
-    np_cache_forgive(recall->cache);
+    if (!same_upstreams(before, view))
+        np_cache_forgive(recall->cache);
     return view->cache == np_cache_stats(recall->cache)->size ? 0 : np_cache_resize(recall->cache, view->cache);
 }
 
@@ -125,19 +136,40 @@ static void settle(struct np_recall *recall, const struct np_view *view, const s
         found->state = NP_CACHE_MISS;
 }
 
-void np_recall_query(struct np_recall *recall, const struct np_view *view, const struct np_client *client,
-                     const struct np_query *query, bool offline, int64_t now_ms, uint8_t *out, size_t size,
-                     struct np_recalled *out_recalled)
+/* Can no upstream be reached? When they are back, what failed without them is forgotten. */
+static bool look_offline(struct np_recall *recall, const struct np_name *qname)
+{
+    bool offline = recall->is_offline(recall->ctx, qname);
+    if (recall->was_offline && !offline)
+        np_cache_forgive(recall->cache);
+    recall->was_offline = offline;
+    return offline;
+}
+
+/* What the cache has for a client, who does not wait for upstreams that do not answer. */
+static void look_up(struct np_recall *recall, const struct np_view *view, const struct np_query *query, int64_t now_ms,
+                    struct np_cache_found *found)
 {
     struct np_cache_key key = key_of(query);
+    np_cache_find(recall->cache, &key, now_ms, found);
+    if (found->state == NP_CACHE_FAILURE && recall->was_offline && !look_offline(recall, &query->qname))
+        found->state = NP_CACHE_MISS;
+    else if (found->state == NP_CACHE_MISS && found->has_stale && look_offline(recall, &query->qname))
+        np_cache_find_stale(recall->cache, &key, true, now_ms, found);
+    settle(recall, view, query, found);
+}
+
+void np_recall_query(struct np_recall *recall, const struct np_view *view, const struct np_client *client,
+                     const struct np_query *query, int64_t now_ms, uint8_t *out, size_t size,
+                     struct np_recalled *out_recalled)
+{
     struct np_cache_found found;
     out_recalled->kind = NP_RECALL_NOTHING;
     out_recalled->len = 0;
     out_recalled->refresh = false;
     if (!recall->cache)
         return;
-    np_cache_find(recall->cache, &key, offline, now_ms, &found);
-    settle(recall, view, query, &found);
+    look_up(recall, view, query, now_ms, &found);
     if (found.state == NP_CACHE_MISS)
         return;
     out_recalled->refresh = found.refresh;
@@ -157,8 +189,8 @@ void np_recall_take(struct np_recall *recall, const struct np_view *view, const 
     recall->packed_len = 0;
     if (result->message) {
         recall->filter = filter(view, result->qname, result->message, result->len, &recall->blocked);
-        recall->packed_len = np_packed_make(result->message, result->len, recall->filter == NP_REBIND_PASS, false,
-                                            &recall->packed, sizeof recall->packed, &life);
+        recall->packed_len = np_packed_make(result->message, result->len, recall->filter == NP_REBIND_PASS,
+                                            result->trusted, &recall->packed, sizeof recall->packed, &life);
     }
     bool packed = recall->packed_len > 0;
     recall->ede = packed ? NP_EDE_NONE : result->message ? NP_EDE_OTHER : result->ede;
@@ -183,7 +215,7 @@ static bool give_stale(struct np_recall *recall, const struct np_view *view, con
     struct np_cache_found found;
     if (!recall->cache)
         return false;
-    np_cache_find_stale(recall->cache, &key, now_ms, &found);
+    np_cache_find_stale(recall->cache, &key, false, now_ms, &found);
     settle(recall, view, query, &found);
     if (found.state == NP_CACHE_MISS)
         return false;

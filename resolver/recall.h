@@ -5,7 +5,7 @@
  * For a query: np_recall_query; when it says so, the question is asked. Once a question has ended: np_recall_take, then
  * np_recall_give for each client that waited for it. When a question takes long: np_recall_late for each of them.
  *
- * Stale answers (RFC 8767) are given when a question has failed, when it takes longer than NP_RECALL_PATIENCE_MS, and
+ * Stale answers (RFC 8767) are given when a question has failed, when it takes longer than NP_FORWARD_LATE_MS, and
  * at once when no upstream answers anything at all. */
 #ifndef RESOLVER_RECALL_H
 #define RESOLVER_RECALL_H
@@ -22,10 +22,14 @@
 #include "resolver/server.h"
 #include "resolver/view.h"
 
-#define NP_RECALL_PATIENCE_MS 1800 /* RFC 8767 section 5's client response timer */
+/* Does no upstream for the name answer anything at present? */
+typedef bool np_recall_offline_fn(void *ctx, const struct np_name *qname);
 
 /* The cache, and the answer that np_recall_take saw last. */
 struct np_recall {
+    np_recall_offline_fn *is_offline;
+    void *ctx;
+    bool was_offline;       /* when it was asked last */
     struct np_cache *cache; /* NULL: none is wanted, or there is no memory for it */
     long packed_len;        /* of packed; not above 0: there is none */
     unsigned turn;          /* counts answers, so that each begins with another address */
@@ -56,8 +60,8 @@ struct np_recalled {
     struct np_addr blocked; /* then: for which address; AF_UNSPEC: a malformed record */
 };
 
-/* No cache, until the first view. */
-void np_recall_init(struct np_recall *recall);
+/* No cache, until the first view. is_offline is called with ctx. */
+void np_recall_init(struct np_recall *recall, np_recall_offline_fn *is_offline, void *ctx);
 
 /* Frees the cache. */
 void np_recall_deinit(struct np_recall *recall);
@@ -66,9 +70,9 @@ void np_recall_deinit(struct np_recall *recall);
  * otherwise. Returns 0, or NP_E_LIMIT or -ENOMEM when the cache has not the size that is wanted. */
 int np_recall_fit(struct np_recall *recall, const struct np_view *before, const struct np_view *view);
 
-/* Answers the query out of the cache. offline: no upstream for the name answers anything. out has size bytes. */
+/* Answers the query out of the cache. out has size bytes. */
 void np_recall_query(struct np_recall *recall, const struct np_view *view, const struct np_client *client,
-                     const struct np_query *query, bool offline, int64_t now_ms, uint8_t *out, size_t size,
+                     const struct np_query *query, int64_t now_ms, uint8_t *out, size_t size,
                      struct np_recalled *out_recalled);
 
 /* A question has ended: filters and packs its answer, keeps it, or notes that it failed. */
@@ -81,7 +85,7 @@ void np_recall_give(struct np_recall *recall, const struct np_view *view, const 
                     const struct np_query *query, int64_t now_ms, uint8_t *out, size_t size,
                     struct np_recalled *out_recalled);
 
-/* The question is under way for NP_RECALL_PATIENCE_MS: tells its client something stale, where there is something. */
+/* The question is under way for NP_FORWARD_LATE_MS: tells its client something stale, where there is something. */
 void np_recall_late(struct np_recall *recall, const struct np_view *view, const struct np_client *client,
                     const struct np_query *query, int64_t now_ms, uint8_t *out, size_t size,
                     struct np_recalled *out_recalled);

@@ -159,11 +159,12 @@ static long serve_query(struct np_resolver *resolver, const struct np_ticket *ti
         return 0;
     }
     struct np_recalled recalled;
-    np_recall_query(&resolver->recall, &resolver->view, &ticket->client, query, false, age_ms(resolver), out, size,
-                    &recalled);
+    np_recall_query(&resolver->recall, &resolver->view, &ticket->client, query, age_ms(resolver), out, size, &recalled);
     if (recalled.len > 0) {
         count(resolver, query, &recalled);
         resolver->answers.cached++;
+        if (recalled.refresh)
+            (void)np_forward_refresh(resolver->forward, query); /* at a limit it is not asked anew: it runs out */
         return (long)recalled.len;
     }
     resolver->answers.forwarded++;
@@ -213,6 +214,26 @@ static void answered(void *ctx, const struct np_ticket *ticket, const struct np_
     np_server_reply(resolver->server, ticket, resolver->out, len);
 }
 
+static bool late(void *ctx, const struct np_ticket *ticket, const struct np_query *query)
+{
+    struct np_resolver *resolver = ctx;
+    struct np_recalled recalled;
+    np_recall_late(&resolver->recall, &resolver->view, &ticket->client, query, age_ms(resolver), resolver->out,
+                   sizeof resolver->out, &recalled);
+    if (recalled.len == 0)
+        return false;
+    count(resolver, query, &recalled);
+    size_t len = pad(&ticket->client, query, resolver->out, recalled.len, sizeof resolver->out);
+    np_server_reply(resolver->server, ticket, resolver->out, len);
+    return true;
+}
+
+static bool is_offline(void *ctx, const struct np_name *qname)
+{
+    struct np_resolver *resolver = ctx;
+    return np_forward_is_offline(resolver->forward, qname);
+}
+
 static bool is_own(void *ctx, const struct np_endpoint *endpoint, const struct np_addr *local)
 {
     const struct np_resolver *resolver = ctx;
@@ -238,7 +259,7 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
     np_limit_init(&resolver->limit, key);
     resolver->loop = loop;
     np_view_init(&resolver->view);
-    np_recall_init(&resolver->recall);
+    np_recall_init(&resolver->recall, is_offline, resolver);
     np_pace_init(&resolver->blocked_lines, BLOCKED_LINES, BLOCKED_LINE_MS, (int64_t)uv_now(loop));
     int rc = np_server_new(loop, serve, admit_client, resolver, &resolver->server);
     if (rc) {
@@ -246,7 +267,8 @@ int np_resolver_new(uv_loop_t *loop, struct np_resolver **out_resolver)
         return rc;
     }
     resolver->open = 1;
-    rc = np_forward_new(loop, judge, answered, is_own, resolver, &resolver->forward);
+    static const struct np_forward_owner owner = {judge, answered, late, is_own};
+    rc = np_forward_new(loop, &owner, resolver, &resolver->forward);
     if (rc) {
         np_server_close(resolver->server, part_closed, resolver);
         return rc;

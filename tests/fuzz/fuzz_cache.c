@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int n = np_query_write(packet, sizeof packet, 7, NP_FLAG_RD, &walk.qname, walk.qtype, mode & 1, mode & 2);
     require(n > 0 && np_query_parse(packet, (size_t)n, &query) == NP_QUERY_GOOD, "query");
     struct np_cache_found found;
-    np_cache_find(cache, &key, false, START_MS + (int64_t)age_s * 1000, &found);
+    np_cache_find(cache, &key, START_MS + (int64_t)age_s * 1000, &found);
     require(found.state == NP_CACHE_MISS || (len <= NP_CACHE_ANSWER_MAX && age_s < life.ttl_s), "kept too long");
     if (found.state == NP_CACHE_MISS) {
         require(life.ttl_s == 0 || age_s >= life.ttl_s || len > NP_CACHE_ANSWER_MAX, "lost");

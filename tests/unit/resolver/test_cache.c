@@ -107,7 +107,7 @@ static const char *describe(struct bench *b, const char *name, uint16_t type, bo
 static const char *get(struct bench *b, const char *name, uint16_t type, bool dnssec_ok, bool cd)
 {
     struct np_cache_key key = key_of(b, name, type, dnssec_ok, cd);
-    np_cache_find(b->cache, &key, b->offline, b->now_ms, &b->found);
+    np_cache_find(b->cache, &key, b->now_ms, &b->found);
     return describe(b, name, type, dnssec_ok);
 }
 
@@ -121,7 +121,7 @@ static enum np_cache_state find(struct bench *b, const char *name)
 static enum np_cache_state find_stale(struct bench *b, const char *name)
 {
     struct np_cache_key key = key_of(b, name, NP_RR_A, false, false);
-    np_cache_find_stale(b->cache, &key, b->now_ms, &b->found);
+    np_cache_find_stale(b->cache, &key, b->offline, b->now_ms, &b->found);
     return b->found.state;
 }
 
@@ -330,24 +330,28 @@ static void test_stale(void **state)
     assert_int_equal(find_stale(b, "www.example"), NP_CACHE_MISS);
     assert_int_equal(find(b, "www.example"), NP_CACHE_FAILURE);
     assert_int_equal(np_cache_stats(b->cache)->stale, 5);
+    assert_int_equal(np_cache_stats(b->cache)->hits, 1);
+    assert_int_equal(np_cache_stats(b->cache)->failures, 1);
 }
 
-/* Nobody waits for upstreams that are known to be away; they are looked for now and then all the same. */
+/* Stale answers when nothing can be reached: asked anew now and then, all the same. */
 static void test_offline(void **state)
 {
     struct bench *b = *state;
     unsigned refreshes = 0;
     put(b, "www.example", false, 0, 1, 60);
     b->offline = true;
-    assert_int_equal(find(b, "www.example"), NP_CACHE_FRESH);
     b->now_ms += 60 * SECOND;
+    assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
+    assert_true(b->found.has_stale);
     for (int i = 0; i < 1000; i++, b->now_ms += 10) {
-        assert_int_equal(find(b, "www.example"), NP_CACHE_STALE);
+        assert_int_equal(find_stale(b, "www.example"), NP_CACHE_STALE);
         refreshes += b->found.refresh;
+        assert_int_equal(find(b, "www.example"), NP_CACHE_STALE);
     }
     assert_in_range(refreshes, 5, 10);
     assert_int_equal(find(b, "other.example"), NP_CACHE_MISS);
-    b->offline = false;
+    assert_false(b->found.has_stale);
     np_cache_forgive(b->cache);
     assert_int_equal(find(b, "www.example"), NP_CACHE_MISS);
 }
@@ -361,6 +365,22 @@ static int64_t remembered_s(struct bench *b, const char *name)
     return (b->now_ms - begin_ms) / SECOND;
 }
 
+/* Nothing is answered at all, as when a router whose line is down says SERVFAIL: never remembered for long. */
+static void test_outage(void **state)
+{
+    struct bench *b = *state;
+    static const int64_t wanted[] = {1, 2, 4, 4, 4, 4};
+    put(b, "www.example", false, 0, 1, 60);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        fail_question(b, "bad.example", true);
+        assert_in_range(remembered_s(b, "bad.example"), wanted[i], wanted[i] + 1);
+    }
+    /* Others are answered again, even if it is that there is no such name, and this one is not. */
+    put(b, "none.example", false, NP_RCODE_NXDOMAIN, 0, 60);
+    fail_question(b, "bad.example", true);
+    assert_in_range(remembered_s(b, "bad.example"), 64, 65);
+}
+
 /* RFC 9520 section 3.2: at least a second, longer each time, never over five minutes. */
 static void test_failures(void **state)
 {
@@ -370,6 +390,7 @@ static void test_failures(void **state)
         b->now_ms = b->now_ms / SECOND * SECOND + SECOND + offset;
         np_cache_flush(b->cache);
         for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+            put(b, "www.example", false, 0, 1, 60); /* upstreams are well otherwise */
             fail_question(b, "bad.example", true);
             assert_string_equal(get(b, "bad.example", NP_RR_A, false, false), "SERVFAIL rd ra bad.example A");
             assert_in_range(remembered_s(b, "bad.example"), said[i], said[i] + 1);
@@ -403,6 +424,7 @@ static void test_forgiving(void **state)
     struct bench *b = *state;
     for (int i = 0; i < 8; i++) {
         fail_question(b, "bad.example", true);
+        put(b, "other.example", false, 0, 1, 1);
         b->now_ms += 200 * SECOND;
     }
     fail_question(b, "bad.example", true);
@@ -517,21 +539,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_key),
-        TEST(test_ageing),
-        TEST(test_negative),
-        TEST(test_not_kept),
-        TEST(test_blocked),
-        TEST(test_replacing),
-        TEST(test_flush_and_resize),
-        TEST(test_flood),
-        TEST(test_stale),
-        TEST(test_offline),
-        TEST(test_failures),
-        TEST(test_forgiving),
-        TEST(test_long_failure),
-        TEST(test_prefetch),
-        TEST(test_doubt),
+        TEST(test_key),       TEST(test_ageing),       TEST(test_negative),         TEST(test_not_kept),
+        TEST(test_blocked),   TEST(test_replacing),    TEST(test_flush_and_resize), TEST(test_flood),
+        TEST(test_stale),     TEST(test_offline),      TEST(test_failures),         TEST(test_outage),
+        TEST(test_forgiving), TEST(test_long_failure), TEST(test_prefetch),         TEST(test_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,11 +40,18 @@ static void load(struct bench *b, struct np_view *view, const char *more)
 
 #define ROUTER ",\"role\":\"router\",\"interfaces\":[{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\"]}]"
 
+static bool is_offline(void *ctx, const struct np_name *qname)
+{
+    struct bench *b = ctx;
+    (void)qname;
+    return b->offline;
+}
+
 static int setup(void **state)
 {
     struct bench *b = test_calloc(1, sizeof *b);
     b->now_ms = 5000 * SECOND;
-    np_recall_init(&b->recall);
+    np_recall_init(&b->recall, is_offline, b);
     load(b, &b->view, ROUTER);
     *state = b;
     return np_recall_fit(&b->recall, &b->view, &b->view);
@@ -88,8 +95,7 @@ static void prepare(struct bench *b, const char *name, uint16_t type)
 static const char *ask(struct bench *b, const char *name, uint16_t type)
 {
     prepare(b, name, type);
-    np_recall_query(&b->recall, &b->view, &b->client, &b->query, b->offline, b->now_ms, b->out, sizeof b->out,
-                    &b->recalled);
+    np_recall_query(&b->recall, &b->view, &b->client, &b->query, b->now_ms, b->out, sizeof b->out, &b->recalled);
     return told(b);
 }
 
@@ -102,6 +108,7 @@ static const char *end(struct bench *b, const char *name, uint16_t type, size_t 
         .qtype = type,
         .message = len ? b->message : NULL,
         .len = len,
+        .trusted = b->trusted,
         .ede = ede,
     };
     prepare(b, name, type);
@@ -239,10 +246,40 @@ static void test_stale(void **state)
     assert_string_equal(ask(b, "www.example", NP_RR_A), stale);
     assert_false(b->recalled.refresh);
     assert_string_equal(ask(b, "other.example", NP_RR_A), "nothing");
-    /* A view with other upstreams, or one that came back: no stale answers any more. */
+    /* They are back: no stale answers any more, and no failures. */
+    assert_string_equal(no_answer(b, "gone.example"), "failure SERVFAIL rd ra gone.example A" OPT "000f00020016");
+    assert_string_equal(ask(b, "gone.example", NP_RR_A), "failure SERVFAIL rd ra gone.example A" OPT "000f00020016");
     b->offline = false;
+    assert_string_equal(ask(b, "gone.example", NP_RR_A), "nothing");
+    assert_string_equal(ask(b, "www.example", NP_RR_A), "nothing");
+    /* So does a view with others. */
+    assert_string_equal(no_answer(b, "www.example"), stale);
+    assert_string_equal(ask(b, "www.example", NP_RR_A), stale);
     change_view(b, ROUTER ",\"upstreams\":[\"192.0.2.53\"]");
     assert_string_equal(ask(b, "www.example", NP_RR_A), "nothing");
+}
+
+/* AD is shown when the upstream that set it is trusted, to clients that asked for it, and no longer when trust ends. */
+static void test_trust(void **state)
+{
+    struct bench *b = *state;
+    const char *trusting = ROUTER ",\"upstreams\":[\"192.0.2.53 trust-ad\"]";
+    b->flags = NP_FLAG_AD;
+    assert_string_equal(answer(b, "www.example", 0, "9.9.9.9"), PUBLIC("60"));
+    change_view(b, trusting);
+    b->trusted = true;
+    const char *with_ad = "NOERROR rd ra ad www.example A; AN www.example A 60 9.9.9.9" OPT;
+    assert_string_equal(ask(b, "www.example", NP_RR_A), PUBLIC("60"));
+    assert_string_equal(answer(b, "www.example", 0, "9.9.9.9"), with_ad);
+    assert_string_equal(ask(b, "www.example", NP_RR_A), with_ad);
+    b->flags = 0;
+    assert_string_equal(ask(b, "www.example", NP_RR_A), PUBLIC("60"));
+    b->flags = NP_FLAG_AD;
+    change_view(b, ROUTER ",\"upstreams\":[\"192.0.2.53 trust-ad\",\"192.0.2.54\"]");
+    assert_string_equal(ask(b, "www.example", NP_RR_A), with_ad);
+    change_view(b, ROUTER ",\"upstreams\":[\"192.0.2.53\",\"192.0.2.54\"]");
+    assert_string_equal(ask(b, "www.example", NP_RR_A), "nothing");
+    assert_string_equal(late(b, "www.example"), "nothing");
 }
 
 static void test_prefetch(void **state)
@@ -337,8 +374,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_fresh),    TEST(test_without_cache), TEST(test_failures),       TEST(test_stale),
-        TEST(test_prefetch), TEST(test_filter),        TEST(test_filter_changes), TEST(test_forwards_change),
+        TEST(test_fresh),  TEST(test_without_cache),  TEST(test_failures),
+        TEST(test_stale),  TEST(test_trust),          TEST(test_prefetch),
+        TEST(test_filter), TEST(test_filter_changes), TEST(test_forwards_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
