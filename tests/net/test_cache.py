@@ -1,6 +1,8 @@
 """The resolver's cache, seen by clients and by upstreams."""
+import itertools
 import json
 import signal
+import threading
 import time
 
 import dns.flags
@@ -254,3 +256,69 @@ def test_stale_when_the_upstream_is_silent(start, upstream):
     assert time.monotonic() - begin < OFFLINE_S
     mood.mood = 'good'
     wait_until(lambda: address(resolver.ask('www.example')) != [want], what='the answer comes anew')
+
+
+def test_slow_upstream(start, upstream):
+    """A known name whose answer takes long gets the old one after 1.8 s; the new one is there for the next client."""
+    release, slow = threading.Event(), threading.Event()
+    mood = Moody()
+
+    def handler(query, over_tcp):
+        if slow.is_set():
+            release.wait(20)
+        return mood(query, over_tcp)
+    server = upstream(handler)
+    resolver = start(upstreams=[server.address])
+    resolver.ask('www.example')
+    until_expired(resolver, server, 'www.example')
+    want = f'198.51.100.{mood.answers}'
+    slow.set()
+    answer = wait_until(lambda: [a for a in [resolver.ask('www.example', use_edns=0)] if edes(a)], what='stale')[0]
+    assert edes(answer) == [3] and address(answer) == [want] and ttl_of(answer) == [30]
+    mood.ttl = 60
+    slow.clear()
+    release.set()
+    wait_until(lambda: edes(resolver.ask('www.example', use_edns=0)) == [], what='the new answer')
+    assert address(resolver.ask('www.example')) != [want]
+
+
+def test_prefetch(start, upstream):
+    """A name that is asked for all the time is asked for anew before it has run out, and nobody waits for that."""
+    release = threading.Event()
+    mood = Moody(ttl=10)
+
+    def handler(query, over_tcp):
+        if mood.answers > 0:
+            release.wait(20)
+        return mood(query, over_tcp)
+    server = upstream(handler)
+
+    def prefetched():
+        """The answer during which the upstream was asked again; EDE 3 when this machine slept through the last second."""
+        release.clear()
+        mood.answers = 0
+        resolver = start(upstreams=[server.address])
+        resolver.ask('www.example')
+        before = len(server.seen)
+        answer = wait_until(lambda: [a for a in [resolver.ask('www.example', use_edns=0)] if len(server.seen) > before],
+                            deadline=20, what='the upstream is asked again')[0]
+        if edes(answer):
+            release.set()
+            return False
+        assert address(answer) == ['198.51.100.1'] and ttl_of(answer) == [1]
+        release.set()
+        wait_until(lambda: address(resolver.ask('www.example')) == ['198.51.100.2'], what='the new answer')
+        assert len(server.seen) == before + 1
+        return True
+    assert any(prefetched() for _ in range(4))
+
+
+def test_trusted_upstream(start, upstream):
+    """AD comes from upstreams that are trusted, fresh and from the cache, for clients that ask for it."""
+    server = upstream(lambda query, over_tcp: [reply(query, f'{query.question[0].name} 60 A 198.51.100.7', flags=dns.flags.AD)])
+    for trusted in (False, True):
+        resolver = start(upstreams=[server.address + (' trust-ad' if trusted else '')])
+        for _ in range(2):
+            for do, ad in itertools.product((False, True), (0, dns.flags.AD)):
+                answer = resolver.ask('www.example', want_dnssec=do, flags=dns.flags.RD | ad)
+                assert bool(answer.flags & dns.flags.AD) == (trusted and (do or bool(ad)))

@@ -16,7 +16,7 @@
 #include "agent/network/addresses.h"
 #include "resolver/attempt.h"
 #include "resolver/message.h"
-#include "resolver/packed.h"
+#include "resolver/recall.h"
 #include "tests/replay/script.h"
 
 #define BOX_URL      "https://hq.devices.example"
@@ -46,6 +46,7 @@ struct hq {
 /* A question that was forwarded. */
 struct question {
     bool open;
+    bool waited_for, told_late; /* by a client; has it been told that it takes long */
     uint8_t packet[512];
     size_t len;
     uint32_t ifindex;
@@ -87,7 +88,7 @@ struct box {
     struct np_package package;
     struct np_address_choice choice;
     struct np_jobs jobs;
-    struct np_view view;
+    struct np_view view, view_before;
     char installed[NP_CHAIN_MAX + 1]; /* what the front was given last */
     uint64_t random;
 
@@ -99,10 +100,8 @@ struct box {
     bool no_streams[NP_VIEW_UPSTREAMS_MAX]; /* by upstream: its streams fail */
     struct np_hedge hedge;
     struct question question;
-    union {
-        struct np_packed head;
-        uint8_t bytes[NP_PACKED_MAX];
-    } packed;
+    uint32_t cache; /* bytes; 0: none */
+    struct np_recall recall;
     uint8_t answer[NP_DNS_MESSAGE_MAX]; /* what the client got last */
     size_t answer_len;
     int64_t answer_ms;
@@ -155,11 +154,15 @@ void lan_config(struct box *box);
 /* Makes the view for the resolver. */
 void dns_view(struct box *box);
 
+/* No cache as yet. */
+void dns_init(struct box *box);
+/* `cache SIZE`: from now on the resolver has one. */
+void dns_cache(struct box *box);
 /* `ask ...`: a client's question. */
 void dns_ask(struct box *box);
 /* `expect answered on IF ADDRESS...`: the own name's A and AAAA there. */
 void dns_expect_answered(struct box *box);
-/* `expect answer RCODE [ADDRESS...] [within=DURATION] [ede=NUMBER]`: what `ask` got. */
+/* `expect answer RCODE [ADDRESS...] [within=DURATION] [ede=NUMBER] [ttl=NUMBER]`: what `ask` got. */
 void dns_expect_answer(struct box *box);
 
 /* `upstreams ...`: whom the resolver forwards to. */
@@ -170,6 +173,9 @@ void upstreams_upstream(struct box *box);
 void upstreams_expect_asked(struct box *box);
 /* `expect upstream ADDRESS HEALTH [case=] [edns=]`: what is thought of one. */
 void upstreams_expect_upstream(struct box *box);
+
+/* Does no upstream answer? ctx is the box. */
+bool upstreams_offline(void *ctx, const struct np_name *qname);
 
 /* The question in box->question is forwarded. */
 void upstreams_ask(struct box *box);

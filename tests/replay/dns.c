@@ -8,6 +8,7 @@
 void dns_view(struct box *box)
 {
     struct np_view *view = &box->view;
+    box->view_before = box->view;
     const char *name = box->state.name, *dot = strchr(name, '.');
     np_view_init(view);
     view->role = box->policy.role;
@@ -21,6 +22,22 @@ void dns_view(struct box *box)
     np_address_choice_to_view(&box->choice, view);
     for (size_t i = 0; i < box->upstream_count; i++)
         view->upstreams[view->upstream_count++].endpoint = box->upstreams[i].endpoint;
+    view->cache = box->cache;
+    if (np_recall_fit(&box->recall, &box->view_before, view))
+        step_fail(box->step, "a cache of that size", "%u", box->cache);
+}
+
+void dns_init(struct box *box)
+{
+    np_recall_init(&box->recall, upstreams_offline, box);
+}
+
+void dns_cache(struct box *box)
+{
+    const char *size = step_word(box->step, "a size");
+    if (np_cache_parse_size(size, &box->cache))
+        step_fail(box->step, "a size such as 4M", "%s", size);
+    dns_view(box);
 }
 
 static uint16_t type_of(struct box *box, const char *name)
@@ -63,19 +80,24 @@ static enum np_local_kind local(struct box *box, const char *name, uint16_t type
                            &box->answer_len);
 }
 
-/* Adds the answer section's addresses; returns the RCODE, -1 where there is no answer. *out_ede is -1 without one. */
-static int read_answer(const struct box *box, struct np_addresses *out, size_t *out_records, int *out_ede)
+/* Adds the answer section's addresses; returns the RCODE, -1 where there is no answer. *out_ede is -1 without one,
+ * *out_ttl (of the first record) too. */
+static int read_answer(const struct box *box, struct np_addresses *out, size_t *out_records, int *out_ede,
+                       int64_t *out_ttl)
 {
     struct np_walk walk;
     struct np_rr rr;
     int rcode;
     *out_ede = -1;
+    *out_ttl = -1;
     if (!box->answer_len || np_walk_start(&walk, box->answer, box->answer_len))
         return -1;
     rcode = walk.flags & 15;
     while (np_walk_next(&walk, &rr) > 0) {
         const uint8_t *rdata = box->answer + rr.rdata_pos;
         *out_records += rr.section == NP_SECTION_ANSWER;
+        if (*out_ttl < 0 && rr.type != NP_RR_OPT)
+            *out_ttl = rr.ttl;
         if (rr.type == NP_RR_OPT && rr.rdata_len >= 6 && rdata[0] == 0 && rdata[1] == 15) /* RFC 8914 */
             *out_ede = rdata[4] << 8 | rdata[5];
         if (rr.section != NP_SECTION_ANSWER)
@@ -94,6 +116,7 @@ void dns_expect_answered(struct box *box)
     struct np_addresses wanted, seen = {0};
     char wanted_text[STEP_TEXT_MAX], seen_text[STEP_TEXT_MAX];
     size_t records = 0;
+    int64_t ttl;
     int ede;
     if (!step_take(step, "on"))
         step_fail(step, "expect answered on IF ADDRESS...", "something else");
@@ -105,7 +128,7 @@ void dns_expect_answered(struct box *box)
             step_fail(step, box_addresses(&wanted, wanted_text), "a box that has no name");
         if (local(box, box->state.name, types[i], ifindex) != NP_LOCAL_OWN)
             step_fail(step, box_addresses(&wanted, wanted_text), "a question that is not answered here");
-        read_answer(box, &seen, &records, &ede);
+        read_answer(box, &seen, &records, &ede, &ttl);
     }
     if (!np_addresses_equal(&wanted, &seen))
         step_fail(step, box_addresses(&wanted, wanted_text), "%s", box_addresses(&seen, seen_text));
@@ -123,7 +146,8 @@ void dns_expect_answer(struct box *box)
     struct np_addresses wanted, seen = {0};
     char wanted_text[STEP_TEXT_MAX], seen_text[STEP_TEXT_MAX];
     size_t records = 0;
-    int ede, rcode = read_answer(box, &seen, &records, &ede);
+    int64_t ttl;
+    int ede, rcode = read_answer(box, &seen, &records, &ede, &ttl);
     if (step_take(step, "none")) {
         if (rcode >= 0)
             step_fail(step, "no answer yet", "%s", rcode_name(rcode));
@@ -137,6 +161,9 @@ void dns_expect_answer(struct box *box)
         step_fail(step, "that many records in the answer section", "%zu", records);
     if (wanted_ede != ede)
         step_fail(step, "this EDE (none where the step names none)", "%d", ede);
+    int64_t wanted_ttl = step_option_number(step, "ttl", ttl);
+    if (wanted_ttl != ttl)
+        step_fail(step, "this TTL", "%lld", (long long)ttl);
     if (within && box->answer_ms > step_duration(step, within))
         step_fail(step, within, "%lld ms", (long long)box->answer_ms);
     if (wanted_records < 0) {
@@ -149,10 +176,18 @@ void dns_expect_answer(struct box *box)
 void dns_ask(struct box *box)
 {
     struct step *step = box->step;
+    struct question *q = &box->question;
     const char *name = step_word(step, "a name"), *type = step_word(step, "a type");
     uint32_t ifindex = step_take(step, "on") ? index_of(box, step_word(step, "an interface")) : 0;
-    memset(&box->question, 0, sizeof box->question);
+    struct np_client client = {.ifindex = ifindex};
+    struct np_recalled recalled;
+    memset(q, 0, sizeof *q);
     box->answer_ms = 0;
-    if (local(box, name, type_of(box, type), ifindex) == NP_LOCAL_FORWARD)
+    if (local(box, name, type_of(box, type), ifindex) != NP_LOCAL_FORWARD)
+        return;
+    np_recall_query(&box->recall, &box->view, &client, &q->query, box->now_ms, box->answer, NP_DNS_UDP_MAX, &recalled);
+    box->answer_len = recalled.len;
+    q->waited_for = recalled.len == 0;
+    if (q->waited_for || recalled.refresh)
         upstreams_ask(box);
 }

@@ -294,6 +294,7 @@ static void run(struct box *box, const char *path, FILE *trace, void (*on_fail)(
                                         {"network", lan_network},
                                         {"config", lan_config},
                                         {"upstreams", upstreams_set},
+                                        {"cache", dns_cache},
                                         {"ask", dns_ask},
                                         {"upstream", upstreams_upstream}};
     struct step step = {.file = path, .trace = trace, .on_fail = on_fail, .ctx = ctx};
@@ -351,9 +352,11 @@ int main(int argc, char **argv)
     if (!mkdtemp(box->folder))
         return 2;
     box->now_ms = BOX_START_MS;
+    dns_init(box);
     np_entropy_init_seed(&box->entropy, seed, sizeof seed);
     run(box, argv[1 + verbose], stage->trace, show, stage);
     box_kill(box);
+    np_recall_deinit(&box->recall);
     fclose(stage->trace);
     if (verbose)
         fputs(stage->text, stdout);

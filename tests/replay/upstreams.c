@@ -1,9 +1,6 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
-#include "resolver/local.h"
-#include "resolver/packed.h"
-#include "resolver/rebind.h"
 #include "resolver/response.h"
 #include "tests/replay/box.h"
 
@@ -38,20 +35,51 @@ static void finish(struct box *box, const uint8_t *message, size_t len)
 {
     struct question *q = &box->question;
     struct np_client client = {.ifindex = q->ifindex};
-    struct np_packed_how how = {.ede = NP_EDE_NONE};
+    struct np_recalled recalled;
     q->open = false;
-    box->answer_ms = box->now_ms - q->start_ms;
     if (!message && q->fallback_len) {
         message = q->fallback;
         len = q->fallback_len;
     }
-    if (!message)
-        box->answer_len = np_local_offline(&box->view, &client, &q->query, NP_EDE_NO_REACHABLE_AUTHORITY, box->answer,
-                                           NP_DNS_UDP_MAX);
-    else if (np_rebind_check(&box->view, message, len, NULL) == NP_REBIND_BLOCK)
-        box->answer_len = np_local_blocked(&box->view, &client, &q->query, box->answer, NP_DNS_UDP_MAX);
-    else if (np_packed_make(message, len, true, false, &box->packed, sizeof box->packed, NULL) > 0)
-        box->answer_len = np_packed_write(&box->packed.head, &q->query, &how, box->answer, NP_DNS_UDP_MAX);
+    struct np_forward_result result = {.qname = &q->query.qname,
+                                       .qtype = q->query.qtype,
+                                       .message = message,
+                                       .len = len,
+                                       .ede = NP_EDE_NO_REACHABLE_AUTHORITY};
+    np_recall_take(&box->recall, &box->view, &result, box->now_ms);
+    if (!q->waited_for)
+        return;
+    box->answer_ms = box->now_ms - q->start_ms;
+    np_recall_give(&box->recall, &box->view, &client, &q->query, box->now_ms, box->answer, NP_DNS_UDP_MAX, &recalled);
+    box->answer_len = recalled.len;
+}
+
+/* The question takes long: its client may be told something stale. */
+static void tell_late(struct box *box)
+{
+    struct question *q = &box->question;
+    struct np_client client = {.ifindex = q->ifindex};
+    struct np_recalled recalled;
+    q->told_late = true;
+    if (!q->waited_for)
+        return;
+    np_recall_late(&box->recall, &box->view, &client, &q->query, box->now_ms, box->answer, NP_DNS_UDP_MAX, &recalled);
+    if (recalled.len == 0)
+        return;
+    q->waited_for = false;
+    box->answer_len = recalled.len;
+    box->answer_ms = box->now_ms - q->start_ms;
+}
+
+bool upstreams_offline(void *ctx, const struct np_name *qname)
+{
+    const struct box *box = ctx;
+    (void)qname;
+    for (size_t i = 0; i < box->upstream_count; i++) {
+        if (!np_upstream_is_dead(&box->upstreams[i]) && np_upstream_may_ask(&box->upstreams[i], box->now_ms))
+            return false;
+    }
+    return true;
 }
 
 /* Sends: as a try, or (try NULL) as a ping. */
@@ -157,12 +185,18 @@ static void go_on(struct box *box)
 
 int64_t upstreams_due(const struct box *box)
 {
-    return box->question.open ? box->question.due_ms : NP_JOB_NEVER;
+    const struct question *q = &box->question;
+    int64_t late_ms = q->start_ms + NP_FORWARD_LATE_MS;
+    if (!q->open)
+        return NP_JOB_NEVER;
+    return q->told_late || q->due_ms < late_ms ? q->due_ms : late_ms;
 }
 
 void upstreams_timer(struct box *box)
 {
     struct question *q = &box->question;
+    if (!q->told_late && box->now_ms >= q->start_ms + NP_FORWARD_LATE_MS)
+        tell_late(box);
     for (size_t i = 0, count = q->try_count; i < count; i++) {
         struct np_upstream *upstream = &box->upstreams[q->tries[i].server];
         if (!q->tries[i].open || q->tries[i].ping)
@@ -263,7 +297,8 @@ static size_t find_try(struct box *box, size_t server, bool ping, bool tcp)
     step_fail(box->step, "a question that this upstream can answer", "none");
 }
 
-/* upstream ADDRESS answers RCODE [ADDRESS...] [tc=yes] [id=wrong] [case=lower] [name=wrong] [edns=no] [bare=yes] */
+/* upstream ADDRESS answers RCODE [ADDRESS...] [tc=yes] [id=wrong] [case=lower] [name=wrong] [edns=no] [bare=yes]
+ * [ttl=NUMBER] [soa=NUMBER] */
 static size_t write_answer(struct box *box, size_t at, uint8_t out[ANSWERS])
 {
     struct step *step = box->step;
@@ -271,6 +306,7 @@ static size_t write_answer(struct box *box, size_t at, uint8_t out[ANSWERS])
     static const char *const names[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"};
     const char *rcode = step_word(step, "an RCODE"), *edns = step_option(step, "edns");
     bool tc = step_option(step, "tc"), wrong_id = step_option(step, "id"), lower = step_option(step, "case");
+    int64_t ttl = step_option_number(step, "ttl", 300), soa = step_option_number(step, "soa", -1);
     bool wrong_name = step_option(step, "name"), bare = step_option(step, "bare");
     uint8_t packet[ANSWERS];
     struct np_name name = q->tries[at].name;
@@ -295,9 +331,12 @@ static size_t write_answer(struct box *box, size_t at, uint8_t out[ANSWERS])
     np_answer_start(&answer, &query, out, ANSWERS, (uint16_t)(NP_FLAG_RA | (tc ? NP_FLAG_TC : 0)));
     answer.rcode = number;
     for (size_t i = 0; i < addresses.v4_count; i++)
-        np_answer_address(&answer, NP_SECTION_ANSWER, &name, 300, &addresses.v4[i]);
+        np_answer_address(&answer, NP_SECTION_ANSWER, &name, (uint32_t)ttl, &addresses.v4[i]);
     for (size_t i = 0; i < addresses.v6_count; i++)
-        np_answer_address(&answer, NP_SECTION_ANSWER, &name, 300, &addresses.v6[i]);
+        np_answer_address(&answer, NP_SECTION_ANSWER, &name, (uint32_t)ttl, &addresses.v6[i]);
+    if (soa >= 0)
+        np_answer_soa(&answer, NP_SECTION_AUTHORITY, &name, (uint32_t)soa, &name, &name, 1,
+                      (uint32_t[4]){1, 2, 3, 86400});
     size_t size = np_answer_finish(&answer);
     if (!bare)
         return size;
