@@ -160,6 +160,7 @@ static void view_names(const struct np_agent *agent, struct np_view *view)
         .leaf = has_leaf ? &leaf : NULL,
         .leaf_valid = has_leaf && np_agent_certificate_valid(agent),
         .https = agent->config->https,
+        .dot = agent->config->dot,
     };
     np_own_names_to_view(&names, view);
 }
@@ -179,6 +180,8 @@ static void make_view(const struct np_agent *agent, struct np_view *view)
     memcpy(view->forwards, c->forwards, sizeof c->forwards);
     view->forward_count = c->forward_count;
     view->rate_limit = c->rate_limit;
+    view->https_port = c->https_port;
+    view->dot_port = c->dot_port;
     view->inflight_limit = c->inflight_limit;
     view->rebind_filter = c->rebind_filter;
     memcpy(view->rebind_allow, c->rebind_allow, sizeof c->rebind_allow);

@@ -44,11 +44,13 @@ static void add(const struct np_own_names *names, const struct np_name *name, st
     }
     if (view->own_count == NP_VIEW_OWN_MAX)
         return;
+    bool covered = names->leaf_valid && leaf && is_covered(leaf, name);
     view->own[view->own_count++] = (struct np_view_own){
         .name = *name,
         .wildcard = has_wildcard(names->san, names->san_count, name) ||
                     (leaf && has_wildcard(leaf->names, leaf->name_count, name)),
-        .https = names->https && names->leaf_valid && leaf && is_covered(leaf, name),
+        .https = names->https && covered,
+        .dot = names->dot && covered,
     };
 }
 

@@ -21,12 +21,12 @@ struct np_own_names {
     size_t alias_count;
     const struct np_x509 *leaf; /* of the certificate that is served; NULL: none */
     bool leaf_valid;            /* it is valid at this moment */
-    bool https;                 /* https is served at all */
+    bool https, dot;            /* https and DNS over TLS are served at all */
 };
 
 /* Fills view->own and view->zone. The device's own name comes first, then the other names of san, then the aliases; a
- * name that is there already is not repeated. wildcard is set where san or the leaf has "*.NAME", https where https is
- * served with a valid leaf that covers the name (RFC 6125 section 6.4.3). */
+ * name that is there already is not repeated. wildcard is set where san or the leaf has "*.NAME", https and dot
+ * where these are served with a valid leaf that covers the name (RFC 6125 section 6.4.3). */
 void np_own_names_to_view(const struct np_own_names *names, struct np_view *view);
 
 #endif

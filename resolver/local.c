@@ -81,10 +81,23 @@ static uint16_t recursion(const struct np_view *view)
 
 /* DS at the cut is the parent's to answer. Beside another resolver nobody can be asked for it: then it is answered as
  * it is offline. */
-static bool is_answered(const struct np_view *view, const struct np_own_match *own)
+static bool is_answered(const struct np_view *view, const struct np_own_match *own, const struct np_name *qname)
 {
-    return own->kind == NP_OWN_APEX || own->kind == NP_OWN_BELOW || own->kind == NP_OWN_PTR ||
-           (own->kind == NP_OWN_DS && view->mode == NP_MODE_OWN_NAME_ONLY);
+    switch (own->kind) {
+    case NP_OWN_APEX:
+    case NP_OWN_PTR:
+    case NP_OWN_DNS:
+        return true;
+    case NP_OWN_BELOW: {
+        /* A zone further below that the owner sends elsewhere is that server's. */
+        const struct np_view_forward *forward = view->mode == NP_MODE_FULL ? np_special_forward(view, qname) : NULL;
+        return !forward || forward->zone.len <= own->own->name.len;
+    }
+    case NP_OWN_DS:
+        return view->mode == NP_MODE_OWN_NAME_ONLY;
+    default:
+        return false;
+    }
 }
 
 enum np_local_kind np_local_answer(const struct np_view *view, const struct np_client *client, const uint8_t *packet,
@@ -102,7 +115,7 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
         return NP_LOCAL_ERROR;
     }
     struct np_own_match own = np_own_find(view, &out_query->qname, out_query->qtype);
-    if (is_answered(view, &own)) {
+    if (is_answered(view, &own, &out_query->qname)) {
         np_answer_start(&answer, out_query, out, limit, recursion(view));
         np_own_answer(view, &own, ingress(view, client, out_query), &answer);
         *out_len = np_answer_finish(&answer);
@@ -124,13 +137,13 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
     return NP_LOCAL_ERROR;
 }
 
-size_t np_local_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size)
+size_t np_local_truncated(const struct np_view *view, const uint8_t *packet, size_t len, uint8_t *out, size_t size)
 {
     struct np_query query;
     if (np_query_parse(packet, len, &query) != NP_QUERY_GOOD)
         return 0;
     size_t limit = np_query_limit(&query, false);
-    return np_answer_error(&query, NP_RCODE_NOERROR, NP_FLAG_TC | NP_FLAG_RA, NP_EDE_NONE, out,
+    return np_answer_error(&query, NP_RCODE_NOERROR, NP_FLAG_TC | recursion(view), NP_EDE_NONE, out,
                            limit < size ? limit : size);
 }
 

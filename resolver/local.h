@@ -26,7 +26,7 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
 
 /* The answer over UDP to a client over its rate: TC and nothing else, so that it comes again over TCP. Returns its
  * length, 0 (no answer) for what is no good query. */
-size_t np_local_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size);
+size_t np_local_truncated(const struct np_view *view, const uint8_t *packet, size_t len, uint8_t *out, size_t size);
 
 /* The answer to a query for which there is no place among those that wait for upstreams: SERVFAIL with EDE 0 and a text
  * (RFC 8914 section 4.1). Returns its length. */

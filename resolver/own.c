@@ -14,14 +14,20 @@
 
 static const uint8_t null_mx[] = {0, 0, 0};          /* RFC 7505: preference 0, "." */
 static const uint8_t spf_none[] = "\013v=spf1 -all"; /* RFC 7208 */
-static const uint8_t https_self[] = {0, 1, 0};       /* RFC 9460: priority 1, "." */
 static const uint8_t any_hinfo[] = "\007RFC8482";    /* RFC 8482 section 4.2; its NUL is the empty second string */
-static const uint8_t acme_label[] = "\017_acme-challenge";
 
-/* Does the name's first label, of those before its ending of tail_len bytes, say _acme-challenge just above it? */
-static bool is_challenge(const struct np_name *qname, size_t tail_len)
+/* Labels below an own name that have a meaning. */
+static const struct np_name challenge = {.len = 17, .wire = "\017_acme-challenge"};
+static const struct np_name dns_service = {.len = 6, .wire = "\4_dns"};
+
+#define SVC_ALPN      1 /* RFC 9460 section 14.3.2 */
+#define SVC_PORT      3
+#define SVC_RDATA_MAX (2 + NP_NAME_WIRE_MAX + 4 + 4 + 4 + 2) /* priority, target, alpn=dot, port */
+
+/* Is the label just above the name's ending of tail_len bytes this one? label is a name of one label. */
+static bool has_label(const struct np_name *qname, size_t tail_len, const struct np_name *label)
 {
-    size_t label_len = sizeof acme_label - 1;
+    size_t label_len = label->len - 1u;
     if (qname->len < tail_len + label_len)
         return false;
     size_t at = qname->len - tail_len - label_len, pos = 0;
@@ -29,10 +35,9 @@ static bool is_challenge(const struct np_name *qname, size_t tail_len)
         pos += qname->wire[pos] + 1u;
     if (pos != at)
         return false;
-    struct np_name label = {.len = (uint8_t)(label_len + 1)}, want = {.len = (uint8_t)(label_len + 1)};
-    memcpy(label.wire, qname->wire + at, label_len);
-    memcpy(want.wire, acme_label, label_len);
-    return np_name_equal(&label, &want);
+    struct np_name found = {.len = label->len};
+    memcpy(found.wire, qname->wire + at, label_len);
+    return np_name_equal(&found, label);
 }
 
 /* May the address be answered for (and its reverse name be) ours? The public address of an interface that is not LAN
@@ -76,6 +81,18 @@ static bool is_arpa(const struct np_name *name)
     return name->len > arpa.len && np_name_within(name, &arpa);
 }
 
+/* What a name at or below the own name is. */
+static enum np_own_kind kind_of(const struct np_view_own *own, const struct np_name *qname, uint16_t qtype)
+{
+    size_t len = own->name.len;
+    if (qname->len == len)
+        return qtype == NP_RR_DS ? NP_OWN_DS : NP_OWN_APEX;
+    if (has_label(qname, len, &challenge))
+        return NP_OWN_FORWARD;
+    bool service = own->dot && qname->len == len + dns_service.len - 1u && has_label(qname, len, &dns_service);
+    return service ? NP_OWN_DNS : NP_OWN_BELOW;
+}
+
 struct np_own_match np_own_find(const struct np_view *view, const struct np_name *qname, uint16_t qtype)
 {
     struct np_own_match match = {.kind = NP_OWN_NONE};
@@ -85,11 +102,7 @@ struct np_own_match np_own_find(const struct np_view *view, const struct np_name
             match.own = own;
     }
     if (match.own) {
-        bool apex = match.own->name.len == qname->len;
-        if (apex)
-            match.kind = qtype == NP_RR_DS ? NP_OWN_DS : NP_OWN_APEX;
-        else
-            match.kind = is_challenge(qname, match.own->name.len) ? NP_OWN_FORWARD : NP_OWN_BELOW;
+        match.kind = kind_of(match.own, qname, qtype);
         return match;
     }
     if (view->own_count == 0 || !is_arpa(qname))
@@ -128,16 +141,22 @@ void np_own_soa(const struct np_view *view, const struct np_name *zone, enum np_
     np_answer_soa(answer, section, zone, view->ttl, zone, &rname, view->serial, timers);
 }
 
+/* Where addresses go. */
+struct place {
+    enum np_section section;
+    const struct np_name *owner;
+};
+
 /* Adds the usable addresses of the list. Returns whether there were any. */
 static bool add_addresses(const struct np_view *view, const struct np_prefix *addresses, size_t count,
-                          const struct np_name *owner, struct np_answer *answer)
+                          const struct place *place, struct np_answer *answer)
 {
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         if (!np_view_usable(&addresses[i].addr))
             continue;
         any = true;
-        np_answer_address(answer, NP_SECTION_ANSWER, owner, view->ttl, &addresses[i].addr);
+        np_answer_address(answer, place->section, place->owner, view->ttl, &addresses[i].addr);
     }
     return any;
 }
@@ -151,23 +170,22 @@ static bool any_usable(const struct np_prefix *addresses, size_t count)
     return false;
 }
 
-/* The addresses of the family that qtype asks for: the interface's where it has a usable one of either family. */
-static void answer_addresses(const struct np_view *view, uint32_t ifindex, uint16_t qtype, const struct np_name *owner,
+/* The addresses of one family: the interface's where it has a usable one of either family. */
+static void answer_addresses(const struct np_view *view, uint32_t ifindex, bool v4, const struct place *place,
                              struct np_answer *answer)
 {
     const struct np_view_interface *interface = ifindex ? np_view_interface(view, ifindex) : NULL;
-    bool v4 = qtype == NP_RR_A;
     if (interface && interface->lan) {
         const struct np_prefix *asked = v4 ? interface->v4 : interface->v6, *other = v4 ? interface->v6 : interface->v4;
         size_t asked_count = v4 ? interface->v4_count : interface->v6_count;
         size_t other_count = v4 ? interface->v6_count : interface->v4_count;
-        if (add_addresses(view, asked, asked_count, owner, answer) || any_usable(other, other_count))
+        if (add_addresses(view, asked, asked_count, place, answer) || any_usable(other, other_count))
             return;
     }
     const struct np_addr *primary = v4 ? view->primary_v4 : view->primary_v6;
     size_t count = v4 ? view->primary_v4_count : view->primary_v6_count;
     for (size_t i = 0; i < count; i++)
-        np_answer_address(answer, NP_SECTION_ANSWER, owner, view->ttl, &primary[i]);
+        np_answer_address(answer, place->section, place->owner, view->ttl, &primary[i]);
 }
 
 static void add(const struct np_view *view, uint16_t type, const void *rdata, size_t len, struct np_answer *answer)
@@ -175,19 +193,49 @@ static void add(const struct np_view *view, uint16_t type, const void *rdata, si
     np_answer_rr(answer, NP_SECTION_ANSWER, &answer->query->qname, type, view->ttl, rdata, len);
 }
 
+/* A record of SVCB form (RFC 9460 section 2.2) of priority 1 with its parameters in order, and the target's addresses,
+ * which the client needs next (section 4.1). target is the root for the owner itself; alpn NULL and port 0: left out.
+ */
+static void answer_service(const struct np_view *view, const struct np_name *target, const char *alpn, uint16_t port,
+                           uint32_t ifindex, struct np_answer *answer)
+{
+    uint8_t rdata[SVC_RDATA_MAX];
+    struct np_writer w = np_writer_make(rdata, sizeof rdata);
+    np_write_u16(&w, 1);
+    np_write_bytes(&w, target->wire, target->len);
+    if (alpn) {
+        np_write_u16(&w, SVC_ALPN);
+        np_write_u16(&w, (uint16_t)(1 + strlen(alpn)));
+        np_write_u8(&w, (uint8_t)strlen(alpn));
+        np_write_bytes(&w, alpn, strlen(alpn));
+    }
+    if (port) {
+        np_write_u16(&w, SVC_PORT);
+        np_write_u16(&w, 2);
+        np_write_u16(&w, port);
+    }
+    add(view, answer->query->qtype, rdata, w.pos, answer);
+    struct place place = {NP_SECTION_ADDITIONAL, target->len > 1 ? target : &answer->query->qname};
+    answer_addresses(view, ifindex, true, &place, answer);
+    answer_addresses(view, ifindex, false, &place, answer);
+}
+
 /* The records of a name that exists. at_cut: SOA stands here too; secure: the served certificate covers the name. */
 static void answer_name(const struct np_view *view, const struct np_own_match *match, bool at_cut, bool covered,
                         uint32_t ifindex, struct np_answer *answer)
 {
+    static const struct np_name self = {.len = 1};
     const struct np_query *query = answer->query;
+    const struct place place = {NP_SECTION_ANSWER, &query->qname};
     switch (query->qtype) {
     case NP_RR_A:
     case NP_RR_AAAA:
-        answer_addresses(view, ifindex, query->qtype, &query->qname, answer);
+        answer_addresses(view, ifindex, query->qtype == NP_RR_A, &place, answer);
         break;
     case NP_RR_HTTPS:
         if (match->own->https && covered)
-            add(view, NP_RR_HTTPS, https_self, sizeof https_self, answer);
+            answer_service(view, &self, NULL, view->https_port == NP_VIEW_HTTPS_PORT ? 0 : view->https_port, ifindex,
+                           answer);
         break;
     case NP_RR_MX:
         add(view, NP_RR_MX, null_mx, sizeof null_mx, answer);
@@ -205,6 +253,17 @@ static void answer_name(const struct np_view *view, const struct np_own_match *m
     default:
         break;
     }
+}
+
+/* _dns below the own name. */
+static void answer_dns(const struct np_view *view, const struct np_own_match *match, uint32_t ifindex,
+                       struct np_answer *answer)
+{
+    uint16_t qtype = answer->query->qtype, port = view->dot_port == NP_VIEW_DOT_PORT ? 0 : view->dot_port;
+    if (qtype == NP_RR_SVCB)
+        answer_service(view, &match->own->name, "dot", port, ifindex, answer);
+    else if (qtype == NP_RR_ANY)
+        add(view, NP_RR_HINFO, any_hinfo, sizeof any_hinfo, answer);
 }
 
 static void answer_ptr(const struct np_view *view, const struct np_own_match *match, struct np_answer *answer)
@@ -240,6 +299,9 @@ void np_own_answer(const struct np_view *view, const struct np_own_match *match,
             answer_name(view, match, false, one_below(&query->qname, cut), ifindex, answer);
         else if (!np_own_below(view, &query->qname))
             answer->rcode = NP_RCODE_NXDOMAIN;
+        break;
+    case NP_OWN_DNS:
+        answer_dns(view, match, ifindex, answer);
         break;
     case NP_OWN_PTR:
         /* Each own address is a zone of its own: what stands above it is not ours to deny. */

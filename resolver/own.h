@@ -18,6 +18,7 @@ enum np_own_kind {
     NP_OWN_APEX,  /* an own name */
     NP_OWN_BELOW, /* below an own name */
     NP_OWN_PTR,   /* the reverse name of an own address */
+    NP_OWN_DNS,   /* _dns below an own name: where DNS over TLS is served (RFC 9461, RFC 9462 section 5) */
     NP_OWN_DS, /* DS at the cut: the parent's to answer, so it is forwarded; np_own_answer gives the offline answer */
     NP_OWN_FORWARD, /* _acme-challenge and below it: forwarded */
 };

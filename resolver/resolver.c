@@ -66,7 +66,7 @@ static enum np_limit_verdict limit(struct np_resolver *resolver, const struct np
 static long serve_limited(struct np_resolver *resolver, enum np_limit_verdict verdict, const uint8_t *packet,
                           size_t len, uint8_t *out, size_t size)
 {
-    size_t out_len = verdict == NP_LIMIT_TRUNCATE ? np_local_truncated(packet, len, out, size) : 0;
+    size_t out_len = verdict == NP_LIMIT_TRUNCATE ? np_local_truncated(&resolver->view, packet, len, out, size) : 0;
     if (out_len > 0)
         resolver->answers.truncated++;
     else

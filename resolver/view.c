@@ -11,6 +11,8 @@ void np_view_init(struct np_view *view)
     view->ttl = NP_VIEW_TTL_DEFAULT;
     view->canary = true;
     view->inflight_limit = NP_VIEW_INFLIGHT;
+    view->https_port = NP_VIEW_HTTPS_PORT;
+    view->dot_port = NP_VIEW_DOT_PORT;
     view->cache = NP_CACHE_SIZE_DEFAULT;
 }
 

@@ -4,8 +4,8 @@
  * A snapshot replaces the one before as a whole. struct np_view is a plain value without pointers (about 70 KiB: keep
  * it in your top struct, not on a stack); the agent fills one and encodes it, the children parse it. In JSON:
  *
- *   {"version":1, "role":"router", "own":[{"name":"nifty-babbage.devices.example","wildcard":false,"https":true}],
- *    "zone":"devices.example", "ttl":10, "serial":17,
+ *   {"version":1, "role":"router", "own":[{"name":"nifty-babbage.devices.example","wildcard":false,"https":true,
+ *    "dot":true}], "ports":{"https":443,"dot":853}, "zone":"devices.example", "ttl":10, "serial":17,
  *    "interfaces":[{"index":3,"name":"br-lan","lan":true,"v4":["192.168.1.1/24"],"v6":["fd42::1/64","fe80::1/64"]}],
  *    "primary":{"v4":["192.168.1.1"],"v6":["fd42::1"]}, "allow":["10.9.0.0/16"],
  *    "upstreams":["198.51.100.53","tls://[2001:db8::53]:853#dns.example trust-ad"],
@@ -44,6 +44,8 @@
 #define NP_VIEW_TTL_DEFAULT    10
 #define NP_VIEW_TTL_MAX        3600
 
+#define NP_VIEW_HTTPS_PORT        443
+#define NP_VIEW_DOT_PORT          853
 #define NP_VIEW_UPSTREAM_PORT     53
 #define NP_VIEW_UPSTREAM_TLS_PORT 853 /* RFC 7858 section 3.1 */
 #define NP_VIEW_AUTH_MAX          253 /* characters of a host name */
@@ -57,7 +59,8 @@ enum np_role { NP_ROLE_HOST, NP_ROLE_ROUTER };
 struct np_view_own {
     struct np_name name;
     bool wildcard; /* the certificate has *.name, so names below it have the same addresses */
-    bool https;    /* the served leaf is valid now: the HTTPS record may be given */
+    bool https;    /* https is served with a leaf that is valid now: the HTTPS record may be given */
+    bool dot;      /* so is DNS over TLS: _dns.name may be given (RFC 9461) */
 };
 
 /* An interface. addr of an entry is the interface's address with its host bits, length the connected subnet's. */
@@ -129,8 +132,9 @@ struct np_view {
     struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];
     size_t forward_count;
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
-    uint32_t rate_limit;     /* queries a second of one client over UDP (resolver/limit.h); 0: no limit */
-    uint32_t inflight_limit; /* of its queries that wait for upstreams at the same time */
+    uint16_t https_port, dot_port; /* where the box serves the two */
+    uint32_t rate_limit;           /* queries a second of one client over UDP (resolver/limit.h); 0: no limit */
+    uint32_t inflight_limit;       /* of its queries that wait for upstreams at the same time */
     enum np_filter rebind_filter;
     size_t rebind_count;
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];

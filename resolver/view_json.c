@@ -148,6 +148,8 @@ static void parse_own(struct in *in, json_t *array, struct np_view *view)
         view->own[i].wildcard = bool_of(in, json_object_get(item, "wildcard"));
         at(in, "own[%zu].https", i);
         view->own[i].https = bool_of(in, json_object_get(item, "https"));
+        at(in, "own[%zu].dot", i);
+        view->own[i].dot = bool_of(in, json_object_get(item, "dot"));
     }
 }
 
@@ -309,6 +311,12 @@ static void parse_scalars(struct in *in, json_t *root, struct np_view *view)
         view->canary = bool_of(in, value);
     at(in, "serial");
     view->serial = number_of(in, json_object_get(root, "serial"), 0, UINT32_MAX, 0);
+    at(in, "ports");
+    value = check(in, json_object_get(root, "ports"), JSON_OBJECT);
+    at(in, "ports.https");
+    view->https_port = (uint16_t)number_of(in, json_object_get(value, "https"), 1, UINT16_MAX, NP_VIEW_HTTPS_PORT);
+    at(in, "ports.dot");
+    view->dot_port = (uint16_t)number_of(in, json_object_get(value, "dot"), 1, UINT16_MAX, NP_VIEW_DOT_PORT);
     at(in, "limits");
     value = check(in, json_object_get(root, "limits"), JSON_OBJECT);
     at(in, "limits.rate");
@@ -404,8 +412,8 @@ static json_t *own_json(const struct np_view *view)
     bool good = true;
     for (size_t i = 0; i < view->own_count && good; i++) {
         const struct np_view_own *own = &view->own[i];
-        good = append(array, json_pack("{s:o, s:b, s:b}", "name", name_json(&own->name), "wildcard", own->wildcard,
-                                       "https", own->https));
+        good = append(array, json_pack("{s:o, s:b, s:b, s:b}", "name", name_json(&own->name), "wildcard", own->wildcard,
+                                       "https", own->https, "dot", own->dot));
     }
     return whole(array, good);
 }
@@ -491,6 +499,7 @@ static bool encode_members(const struct np_view *view, json_t *root)
            put(root, "allow", prefixes_json(view->allow, view->allow_count)) &&
            put(root, "upstreams", upstreams_json(view->upstreams, view->upstream_count)) &&
            put(root, "forward", forwards_json(view)) &&
+           put(root, "ports", json_pack("{s:i, s:i}", "https", view->https_port, "dot", view->dot_port)) &&
            put(root, "limits",
                json_pack("{s:I, s:I}", "rate", (json_int_t)view->rate_limit, "inflight",
                          (json_int_t)view->inflight_limit)) &&

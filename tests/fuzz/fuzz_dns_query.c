@@ -9,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char view_json[] =
-    "{\"version\":1,\"role\":\"router\",\"own\":[{\"name\":\"nifty-babbage.devices.example\",\"https\":true},"
+    "{\"version\":1,\"role\":\"router\",\"own\":[{\"name\":\"nifty-babbage.devices.example\",\"https\":true,\"dot\":"
+    "true},"
     "{\"name\":\"w.example\",\"https\":true,\"wildcard\":true},{\"name\":\"a.b.w.example\"}],"
     "\"zone\":\"devices.example\",\"interfaces\":[{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\"],"
     "\"v6\":[\"fd42::1/64\",\"fe80::1/64\"]},{\"index\":4,\"lan\":true,\"v4\":[\"192.168.4.1/24\"]}],"

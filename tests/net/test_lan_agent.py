@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import socket
+import ssl
 import threading
 
 import dns.message
@@ -12,6 +13,9 @@ import dns.query
 import pytest
 
 from agent_box import ALIAS, agent_box
+from fake_hq import NAME, pem
+from lab.waiting import wait_until
+from real_agent import BOX, a_box
 
 V4 = [['192.168.0.1', '192.168.0.2'], ['192.168.1.1', '192.168.1.2']]
 V6 = [['fd40::1', 'fd40::2'], ['fd41::1', 'fd41::2']]
@@ -43,6 +47,25 @@ def test_every_type(box):
     assert box.given(1, 'fd41::1', 'PTR', name='1.' + '0.' * 25 + '0.4.d.f.ip6.arpa.') == []
     reverse = '2.' + '0.' * 27 + '1.4.d.f.ip6.arpa.'
     assert box.given(0, '192.168.0.1', 'PTR', name=reverse) == [ALIAS]
+
+
+def test_what_a_certificate_makes_known(bin_dir):
+    """Once there is a certificate, HTTPS and the service of DNS over TLS are told, with the addresses; and can be had."""
+    with a_box(bin_dir) as box:
+        def ask(name, rdtype):
+            with box.outside.inside():
+                answer = dns.query.udp(dns.message.make_query(name, rdtype), BOX, timeout=5)
+            more = [str(item) for rrset in answer.additional for item in rrset]
+            return answer.rcode(), [str(item) for rrset in answer.answer for item in rrset], more
+        box.start()
+        wait_until(box.serial, 60, 'the certificate')
+        wait_until(lambda: ask(NAME, 'HTTPS') == (0, ['1 .'], [BOX]), what='HTTPS')
+        assert ask(f'_dns.{NAME}', 'SVCB') == (0, [f'1 {NAME}. alpn="dot"'], [BOX])
+        assert ask(f'_dns.{NAME}', 'A') == (0, [], [])
+        with box.outside.inside():
+            query = dns.message.make_query(NAME, 'A')
+            context = ssl.create_default_context(cadata=pem(box.hq.public_root.certificate))
+            assert dns.query.tls(query, BOX, timeout=10, server_hostname=NAME, ssl_context=context).answer
 
 
 class Asker:

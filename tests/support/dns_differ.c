@@ -12,7 +12,8 @@
 #define PACKET_MAX 65536
 
 static const char view_json[] =
-    "{\"version\":1,\"role\":\"router\",\"own\":[{\"name\":\"nifty-babbage.devices.example\",\"https\":true},"
+    "{\"version\":1,\"role\":\"router\",\"own\":[{\"name\":\"nifty-babbage.devices.example\",\"https\":true,\"dot\":"
+    "true},"
     "{\"name\":\"w.example\",\"https\":true,\"wildcard\":true}],\"zone\":\"devices.example\",\"interfaces\":["
     "{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\",\"192.168.1.2/24\"],\"v6\":[\"fd42::1/64\"]}],"
     "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]}}";

@@ -41,7 +41,7 @@ static void alias(const char *text)
     assert_int_equal(np_name_parse(text, &aliases[names.alias_count++]), 0);
 }
 
-/* "name" or "name+w" (wildcard), "+h" (https), separated by blanks. */
+/* "name" or "name+w" (wildcard), "+h" (https), "+d" (DNS over TLS), separated by blanks. */
 static void check(const char *want)
 {
     char got[512] = "", text[NP_NAME_TEXT_MAX];
@@ -49,8 +49,8 @@ static void check(const char *want)
     for (size_t i = 0; i < view.own_count; i++) {
         const struct np_view_own *own = &view.own[i];
         size_t len = strlen(got);
-        snprintf(got + len, sizeof got - len, "%s%.200s%s%s", i ? " " : "", np_name_format(&own->name, text),
-                 own->wildcard ? "+w" : "", own->https ? "+h" : "");
+        snprintf(got + len, sizeof got - len, "%s%.200s%s%s%s", i ? " " : "", np_name_format(&own->name, text),
+                 own->wildcard ? "+w" : "", own->https ? "+h" : "", own->dot ? "+d" : "");
     }
     assert_string_equal(got, want);
 }
@@ -66,6 +66,12 @@ static void own_name(void **state)
     names.leaf_valid = true;
     names.https = false;
     check(NAME);
+    names.dot = true;
+    check(NAME "+d");
+    names.leaf_valid = false;
+    check(NAME);
+    names.leaf_valid = true;
+    names.dot = false;
     names.https = true;
     snprintf(leaf.names[0], sizeof leaf.names[0], "old.example");
     check(NAME);

@@ -17,7 +17,8 @@ static const char view_json[] =
     "{\"name\":\"nifty-babbage.devices.example\",\"https\":true},"
     "{\"name\":\"wild.devices.example\",\"https\":true,\"wildcard\":true},"
     "{\"name\":\"bare.devices.example\"},"
-    "{\"name\":\"deep.sub.nifty-babbage.devices.example\"}],"
+    "{\"name\":\"deep.sub.nifty-babbage.devices.example\"},"
+    "{\"name\":\"dot.devices.example\",\"dot\":true}],"
     "\"zone\":\"devices.example\",\"ttl\":10,\"serial\":17,\"interfaces\":["
     "{\"index\":3,\"lan\":true,\"v4\":[\"192.168.1.1/24\",\"192.168.1.9/24\"],\"v6\":[\"fd42::1/64\",\"fe80::1/64\"]},"
     "{\"index\":4,\"lan\":true,\"v4\":[\"192.168.4.1/24\"],\"v6\":[\"fe80::1/64\"]},"
@@ -27,6 +28,7 @@ static const char view_json[] =
     "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]},"
     "\"forward\":[{\"zone\":\"lan\",\"to\":[\"127.0.0.1:5353\"]},{\"zone\":\"7.10.in-addr.arpa\",\"to\":[\"127.0.0.1\"]"
     "},"
+    "{\"zone\":\"elsewhere.nifty-babbage.devices.example\",\"to\":[\"127.0.0.1:5353\"]},"
     "{\"zone\":\"a.b.home.arpa\",\"to\":[\"127.0.0.1:5353\"]}]}";
 
 #define NAME      "nifty-babbage.devices.example"
@@ -112,7 +114,9 @@ static void test_types(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {NAME, NP_RR_HTTPS, 3, "NOERROR:AN " NAME " HTTPS 10 000100"},
+        {NAME, NP_RR_HTTPS, 3,
+         "NOERROR:AN " NAME " HTTPS 10 000100; AD " NAME " A 10 192.168.1.1; AD " NAME " A 10 192.168.1.9; "
+         "AD " NAME " AAAA 10 fd42::1"},
         {"bare.devices.example", NP_RR_HTTPS, 3, "NOERROR:" SOA("bare.devices.example")},
         {NAME, NP_RR_SOA, 3, "NOERROR:AN " NAME " SOA 10 " NAME " hostmaster." NAME " 17 3600 600 86400 10"},
         {NAME, NP_RR_MX, 3, "NOERROR:AN " NAME " MX 10 0 ."},
@@ -150,13 +154,55 @@ static void test_below(void **state)
         {"x_acme-challenge." NAME, NP_RR_TXT, 3, "NXDOMAIN:" SOA(NAME)},
         {"a.Wild.devices.example", NP_RR_A, 4, "NOERROR:AN a.Wild.devices.example A 10 192.168.4.1"},
         {"a.b.wild.devices.example", NP_RR_A, 4, "NOERROR:AN a.b.wild.devices.example A 10 192.168.4.1"},
-        {"a.wild.devices.example", NP_RR_HTTPS, 4, "NOERROR:AN a.wild.devices.example HTTPS 10 000100"},
+        {"a.wild.devices.example", NP_RR_HTTPS, 4,
+         "NOERROR:AN a.wild.devices.example HTTPS 10 000100; AD a.wild.devices.example A 10 192.168.4.1"},
         {"a.b.wild.devices.example", NP_RR_HTTPS, 4, "NOERROR:" SOA("wild.devices.example")},
         {"a.wild.devices.example", NP_RR_SOA, 4, "NOERROR:" SOA("wild.devices.example")},
         {"a.wild.devices.example", NP_RR_AAAA, 4, "NOERROR:" SOA("wild.devices.example")},
         {"_acme-challenge.wild.devices.example", NP_RR_TXT, 4, "forward"},
     };
     CHECK(rows);
+}
+
+/* A zone below the own name that the owner sends elsewhere is that server's; what is above it exists. */
+static void test_forwarded_below(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"elsewhere." NAME, NP_RR_A, 3, "forward"},
+        {"x.y.Elsewhere." NAME, NP_RR_A, 3, "forward"},
+        {"xelsewhere." NAME, NP_RR_A, 3, "NXDOMAIN:" SOA(NAME)},
+    };
+    CHECK(rows);
+}
+
+/* _dns of a name under which DNS over TLS is served: 1 NAME alpn=dot (RFC 9461), 03646f74 being "dot" with its length.
+ */
+static void test_dns_service(void **state)
+{
+    (void)state;
+#define DOT    "dot.devices.example"
+#define TARGET "03646f740764657669636573076578616d706c6500"
+    static const struct row rows[] = {
+        {"_dns." DOT, NP_RR_SVCB, 4,
+         "NOERROR:AN _dns." DOT " SVCB 10 0001" TARGET "0001000403646f74; AD " DOT " A 10 192.168.4.1"},
+        {"_DNS." DOT, NP_RR_A, 4, "NOERROR:" SOA(DOT)},
+        {"_dns." DOT, NP_RR_ANY, 4, "NOERROR:AN _dns." DOT " HINFO 10 075246433834383200"},
+        {"a._dns." DOT, NP_RR_SVCB, 4, "NXDOMAIN:" SOA(DOT)},
+        {DOT, NP_RR_HTTPS, 4, "NOERROR:" SOA(DOT)},
+        {"_dns." NAME, NP_RR_SVCB, 4, "NXDOMAIN:" SOA(NAME)}, /* not served under this one */
+    };
+    static const struct row others[] = {
+        {"_dns." DOT, NP_RR_SVCB, 4,
+         "NOERROR:AN _dns." DOT " SVCB 10 0001" TARGET "0001000403646f74000300022295; AD " DOT " A 10 192.168.4.1"},
+        {NAME, NP_RR_HTTPS, 4, "NOERROR:AN " NAME " HTTPS 10 0001000003000220fb; AD " NAME " A 10 192.168.4.1"},
+    };
+    CHECK(rows);
+    view.https_port = 8443;
+    view.dot_port = 8853;
+    CHECK(others);
+    view.dot_port = NP_VIEW_DOT_PORT;
+    view.https_port = NP_VIEW_HTTPS_PORT;
 }
 
 static void test_ptr(void **state)
@@ -363,18 +409,18 @@ static void test_limits(void **state)
     struct np_query query;
     struct dump dump;
     size_t len = dump_query(packet, "WWW.example", NP_RR_A, NP_FLAG_RD, true, false);
-    size_t out_len = np_local_truncated(packet, len, out, sizeof out);
+    size_t out_len = np_local_truncated(&view, packet, len, out, sizeof out);
     assert_string_equal(dump_message(&dump, out, out_len), "NOERROR tc rd ra WWW.example A; AD . OPT 1232 00000000 ");
     assert_int_equal(np_query_parse(packet, len, &query), NP_QUERY_GOOD);
     out_len = np_local_busy(&client, &query, out, sizeof out);
     dump_message(&dump, out, out_len);
     assert_non_null(strstr(dump.text, "SERVFAIL rd ra WWW.example A; AD . OPT 1232 00000000 000f002e0000746f6f"));
     packet[2] |= 0x80; /* a response, a broken query, another opcode: nothing */
-    assert_int_equal(np_local_truncated(packet, len, out, sizeof out), 0);
+    assert_int_equal(np_local_truncated(&view, packet, len, out, sizeof out), 0);
     packet[2] = 0x28;
-    assert_int_equal(np_local_truncated(packet, len, out, sizeof out), 0);
+    assert_int_equal(np_local_truncated(&view, packet, len, out, sizeof out), 0);
     packet[2] = 1;
-    assert_int_equal(np_local_truncated(packet, len - 1, out, sizeof out), 0);
+    assert_int_equal(np_local_truncated(&view, packet, len - 1, out, sizeof out), 0);
 }
 
 /* A forwarder on loopback tells its client's subnet by ECS; from elsewhere ECS says nothing. */
@@ -440,7 +486,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),     cmocka_unit_test(test_types),
-        cmocka_unit_test(test_below),         cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_below),         cmocka_unit_test(test_forwarded_below),
+        cmocka_unit_test(test_dns_service),   cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_special),       cmocka_unit_test(test_canary),
         cmocka_unit_test(test_own_name_only), cmocka_unit_test(test_lone_label),
         cmocka_unit_test(test_refused),       cmocka_unit_test(test_limits),

@@ -13,12 +13,12 @@
 
 static const char sample[] =
     "{\"version\":1,\"role\":\"router\",\"own\":[{\"name\":\"nifty-babbage.devices.example\",\"wildcard\":false,"
-    "\"https\":true}],\"zone\":\"devices.example\",\"ttl\":10,\"serial\":17,\"interfaces\":[{\"index\":3,"
+    "\"https\":true,\"dot\":true}],\"zone\":\"devices.example\",\"ttl\":10,\"serial\":17,\"interfaces\":[{\"index\":3,"
     "\"name\":\"br-lan\",\"lan\":true,\"v4\":[\"192.168.1.1/24\"],\"v6\":[\"fd42::1/64\",\"fe80::1/64\"]}],"
     "\"primary\":{\"v4\":[\"192.168.1.1\"],\"v6\":[\"fd42::1\"]},\"allow\":[\"10.9.0.0/16\"],"
     "\"upstreams\":[\"198.51.100.53:53\",\"[2001:db8::53]:53\"],"
     "\"forward\":[{\"zone\":\"home.arpa\",\"to\":[\"127.0.0.1:5353\"]}],"
-    "\"limits\":{\"rate\":1000,\"inflight\":64},"
+    "\"ports\":{\"https\":8443,\"dot\":853},\"limits\":{\"rate\":1000,\"inflight\":64},"
     "\"rebind\":{\"filter\":\"on\",\"allow\":[\"router.example\",\"*.plex.direct\"]},\"mode\":\"own-name-only\","
     "\"canary\":false,\"cache\":1048576}";
 
@@ -40,6 +40,9 @@ static void test_sample(void **state)
     assert_int_equal(view->interfaces[0].v6_count, 2);
     assert_string_equal(np_endpoint_format(&view->upstreams[1].endpoint, text), "[2001:db8::53]:53");
     assert_int_equal(view->forwards[0].to[0].endpoint.port, 5353);
+    assert_true(view->own[0].dot);
+    assert_int_equal(view->https_port, 8443);
+    assert_int_equal(view->dot_port, 853);
     assert_int_equal(view->rate_limit, 1000);
     assert_int_equal(view->inflight_limit, 64);
     assert_int_equal(view->cache, 1048576);
@@ -121,6 +124,7 @@ static void test_errors(void **state)
         {"{\"version\":1,\"upstreams\":[\"0.0.0.0\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"upstreams\":[\"tls://192.0.2.1\"]}", NP_E_MALFORMED, "upstreams[0]:"},
         {"{\"version\":1,\"upstreams\":[\"192.0.2.1#a.example\"]}", NP_E_MALFORMED, "upstreams[0]:"},
+        {"{\"version\":1,\"ports\":{\"dot\":0}}", NP_E_MALFORMED, "ports.dot:"},
         {"{\"version\":1,\"limits\":[]}", NP_E_TYPE, "limits:"},
         {"{\"version\":1,\"limits\":{\"rate\":100001}}", NP_E_MALFORMED, "limits.rate:"},
         {"{\"version\":1,\"limits\":{\"inflight\":0}}", NP_E_MALFORMED, "limits.inflight:"},
