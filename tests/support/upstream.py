@@ -91,7 +91,7 @@ class FastUpstream:
         self.sock.setblocking(False)
         self.address = '%s:%d' % self.sock.getsockname()
         self.waiting = collections.deque()  # (when, packet, peer)
-        self.closing = self.released = False
+        self.closing = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -114,7 +114,7 @@ class FastUpstream:
         now = time.monotonic()
         for _ in range(len(self.waiting)):
             item = self.waiting.popleft()
-            if item[0] > now and not self.released:
+            if item[0] > now:
                 self.waiting.append(item)
                 continue
             with contextlib.suppress(OSError):
@@ -122,16 +122,11 @@ class FastUpstream:
 
     def _serve(self):
         while not self.closing:
-            soonest = 0 if self.released and self.waiting else self.waiting[0][0] if self.waiting else time.monotonic() + 0.05
+            soonest = self.waiting[0][0] if self.waiting else time.monotonic() + 0.05
             with contextlib.suppress(OSError, ValueError):
                 select.select([self.sock], [], [], max(0, min(0.05, soonest - time.monotonic())))
             self._receive()
             self._send()
-
-    def release(self):
-        """From now on nothing waits."""
-        self.delay = lambda name: 0.0
-        self.released = True
 
     def count(self, name):
         return sum(seen == name for seen, _, _ in self.seen)
