@@ -94,10 +94,15 @@ static char *on_leave(struct np_agent *agent, const char *words)
 
 static void on_control(void *ctx, uint64_t ticket, const char *request, bool owner)
 {
+    static const char *const reports[] = {[NP_REPORT_STATUS] = "status",
+                                          [NP_REPORT_PROMETHEUS] = "metrics prometheus",
+                                          [NP_REPORT_OPENMETRICS] = "metrics openmetrics"};
     struct np_agent *agent = ctx;
     char *answer;
-    if (strcmp(request, "status") == 0) {
-        np_agent_report(agent, ticket, NP_REPORT_STATUS);
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        if (strcmp(request, reports[i]) != 0)
+            continue;
+        np_agent_report(agent, ticket, (enum np_agent_report)i);
         return;
     }
     if (strcmp(request, "leave") == 0)
@@ -107,7 +112,7 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
     else if (strncmp(request, "leave ", 6) == 0)
         answer = on_leave(agent, request + 6);
     else
-        answer = strdup("{\"error\":\"unknown request; known: status, leave\"}\n");
+        answer = strdup("{\"error\":\"unknown request; known: status, metrics, leave\"}\n");
     np_control_answer_take(agent->control, ticket, answer);
 }
 

@@ -34,7 +34,7 @@ enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE
 #define NP_REPORT_WAIT_MS 500 /* for the resolver's counters, before a report does without them */
 
 /* What a client of the control socket wants to see. */
-enum np_agent_report { NP_REPORT_STATUS };
+enum np_agent_report { NP_REPORT_STATUS, NP_REPORT_PROMETHEUS, NP_REPORT_OPENMETRICS };
 
 /* One that waits for the resolver's counters. */
 struct np_agent_waiting {
@@ -178,6 +178,9 @@ void np_agent_take_counters(struct np_agent *agent, const struct np_frame *frame
 
 /* NP_JOB_REPORT is due: answers who waits, without counters. */
 void np_agent_report_due(struct np_agent *agent);
+
+/* What can be counted, as metrics in that format, malloc'd; NULL when out of memory. */
+char *np_agent_metrics(struct np_agent *agent, enum np_metrics_format format);
 
 /* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
 char *np_agent_status(struct np_agent *agent);

@@ -10,6 +10,10 @@ static char *write_report(struct np_agent *agent, enum np_agent_report what)
     switch (what) {
     case NP_REPORT_STATUS:
         return np_agent_status(agent);
+    case NP_REPORT_PROMETHEUS:
+        return np_agent_metrics(agent, NP_METRICS_PROMETHEUS);
+    case NP_REPORT_OPENMETRICS:
+        return np_agent_metrics(agent, NP_METRICS_OPENMETRICS);
     }
     return NULL;
 }

@@ -1,7 +1,8 @@
 /* control: the agent's control socket: a Unix stream socket (mode 0660) that takes one request line and gives one
  * answer.
  *
- * "status\n" gives the status as JSON (agent/cli/status.h). "leave REASON\n" (reset, resale, compromise) begins to
+ * "status\n" gives the status as JSON (agent/cli/status.h), "metrics prometheus\n" and "metrics openmetrics\n" what can
+ * be counted (resolver/base/metrics.h). "leave REASON\n" (reset, resale, compromise) begins to
  * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:
  * {"leave": "none" | "under-way" | "failed" | "done", "problem": null | "why it failed", "name": null | "the name"}.
  * Anything else gives {"error": "..."}. The connection is closed after the answer. Who

@@ -1,4 +1,4 @@
-#include "resolver/stats.h"
+#include "resolver/stats_fields.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -6,48 +6,6 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
-
-/* A number: its object, its member there, and where it lives in struct np_stats. */
-struct field {
-    const char *group, *name;
-    size_t offset;
-};
-
-#define FIELD(group, member, name)                                                                                     \
-    {                                                                                                                  \
-#group, #name, offsetof(struct np_stats, member)                                                               \
-    }
-#define OF(group, name) FIELD(group, group.name, name)
-
-static const struct field fields[] = {
-    OF(answers, own),        OF(answers, special),     OF(answers, cached),      OF(answers, forwarded),
-    OF(answers, blocked),    OF(answers, failed),      OF(answers, errors),      OF(answers, dropped),
-    OF(answers, truncated),  OF(answers, over_rate),   OF(server, udp_in),       OF(server, udp_out),
-    OF(server, udp_dropped), OF(server, tcp_in),       OF(server, tcp_out),      OF(server, tcp_accepted),
-    OF(server, tcp_refused), OF(server, not_admitted), OF(server, tls_in),       OF(server, tls_accepted),
-    OF(server, tls_refused), OF(forward, asked),       OF(forward, joined),      OF(forward, refused),
-    OF(forward, sent_udp),   OF(forward, sent_tcp),    OF(forward, sent_tls),    OF(forward, answered),
-    OF(forward, failed),     OF(forward, timeouts),    OF(forward, hedged),      OF(forward, beside),
-    OF(forward, pinged),     OF(forward, refreshed),   OF(forward, late),        OF(forward, foreign),
-    OF(forward, distrusted), OF(forward, looped),      OF(forward, case_broken), FIELD(forward, inflight, inflight),
-    OF(cache, hits),         OF(cache, negative),      OF(cache, misses),        OF(cache, inserted),
-    OF(cache, replaced),     OF(cache, moved),         OF(cache, evicted),       OF(cache, refused),
-    OF(cache, entries),      OF(cache, bytes),         OF(cache, size),
-};
-
-#define FIELD_COUNT (sizeof fields / sizeof *fields)
-
-static uint64_t get(const struct np_stats *stats, const struct field *field)
-{
-    uint64_t value;
-    memcpy(&value, (const char *)stats + field->offset, sizeof value);
-    return value;
-}
-
-static void set(struct np_stats *stats, const struct field *field, uint64_t value)
-{
-    memcpy((char *)stats + field->offset, &value, sizeof value);
-}
 
 /* root's object of that name, made where there is none. Borrowed; NULL when out of memory. */
 static json_t *group_of(json_t *root, const char *name)
@@ -57,18 +15,6 @@ static json_t *group_of(json_t *root, const char *name)
         group = json_object_get(root, name);
     return group;
 }
-
-/* The histograms, by their names in JSON. */
-static const struct {
-    const char *name;
-    size_t offset;
-} histograms[] = {
-    {"local", offsetof(struct np_stats, local)},
-    {"cached", offsetof(struct np_stats, cached)},
-    {"forwarded", offsetof(struct np_stats, forward.latency)},
-};
-
-#define HISTOGRAM_COUNT (sizeof histograms / sizeof *histograms)
 
 static json_t *histogram_json(const struct np_latency *latency)
 {
@@ -86,10 +32,10 @@ static json_t *histogram_json(const struct np_latency *latency)
 static json_t *latency_json(const struct np_stats *stats)
 {
     json_t *object = json_object();
-    for (size_t i = 0; i < HISTOGRAM_COUNT; i++) {
+    for (const struct np_stats_histogram *histogram = np_stats_histograms; histogram->name; histogram++) {
         struct np_latency latency;
-        memcpy(&latency, (const char *)stats + histograms[i].offset, sizeof latency);
-        if (json_object_set_new(object, histograms[i].name, histogram_json(&latency)))
+        memcpy(&latency, (const char *)stats + histogram->offset, sizeof latency);
+        if (json_object_set_new(object, histogram->name, histogram_json(&latency)))
             break;
     }
     return object;
@@ -144,9 +90,9 @@ char *np_stats_encode(const struct np_stats *stats)
 {
     json_t *root = json_object();
     int failed = !root;
-    for (size_t i = 0; i < FIELD_COUNT && !failed; i++)
-        failed = json_object_set_new(group_of(root, fields[i].group), fields[i].name,
-                                     json_integer((json_int_t)get(stats, &fields[i])));
+    for (const struct np_stats_field *field = np_stats_fields; field->group && !failed; field++)
+        failed = json_object_set_new(group_of(root, field->group), field->name,
+                                     json_integer((json_int_t)np_stats_get(stats, field)));
     failed = failed || json_object_set_new(root, "latency", latency_json(stats)) ||
              json_object_set_new(root, "upstreams", upstreams_json(stats)) ||
              json_object_set_new(root, "blocked", blocked_json(stats));
@@ -169,15 +115,15 @@ static int number_of(const json_t *value, int64_t *out_number)
 
 static int parse_fields(const json_t *root, struct np_stats *stats)
 {
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const json_t *group = json_object_get(root, fields[i].group);
+    for (const struct np_stats_field *field = np_stats_fields; field->group; field++) {
+        const json_t *group = json_object_get(root, field->group);
         int64_t number;
         if (group && !json_is_object(group))
             return NP_E_TYPE;
-        int rc = number_of(json_object_get(group, fields[i].name), &number);
+        int rc = number_of(json_object_get(group, field->name), &number);
         if (rc)
             return rc;
-        set(stats, &fields[i], (uint64_t)number);
+        np_stats_set(stats, field, (uint64_t)number);
     }
     return 0;
 }
@@ -220,9 +166,9 @@ static int parse_latency(const json_t *object, struct np_stats *stats)
 {
     struct np_latency latency;
     int rc = 0;
-    for (size_t i = 0; i < HISTOGRAM_COUNT && rc == 0; i++) {
-        rc = parse_histogram(json_object_get(object, histograms[i].name), &latency);
-        memcpy((char *)stats + histograms[i].offset, &latency, sizeof latency);
+    for (const struct np_stats_histogram *histogram = np_stats_histograms; histogram->name && rc == 0; histogram++) {
+        rc = parse_histogram(json_object_get(object, histogram->name), &latency);
+        memcpy((char *)stats + histogram->offset, &latency, sizeof latency);
     }
     return rc;
 }

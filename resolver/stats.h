@@ -11,16 +11,17 @@
  *                 "last_seconds": 20}]}
  *
  * The shape is stable: members are added, never renamed or removed. Counters run from the resolver's start. Which there
- * are is one table in stats.c. Latencies run from the packet's being read to the answer's being ready: "local" and
- * "cached" are a sample of what needed no upstream, "forwarded" is all that did. A bucket is [longest time, answers],
- * the last one's time being 2^63 - 1; those that are empty are left out. The agent parses what its resolver sends as it
- * would a stranger's: that process reads hostile packets. */
+ * are is one table in stats_fields.c. Latencies run from the packet's being read to the answer's being ready: "local"
+ * and "cached" are a sample of what needed no upstream, "forwarded" is all that did. A bucket is [longest time,
+ * answers], the last one's time being 2^63 - 1; those that are empty are left out. The agent parses what its resolver
+ * sends as it would a stranger's: that process reads hostile packets. */
 #ifndef RESOLVER_STATS_H
 #define RESOLVER_STATS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "resolver/base/metrics.h"
 #include "resolver/blocked.h"
 #include "resolver/cache.h"
 #include "resolver/forward.h"
@@ -58,5 +59,10 @@ char *np_stats_encode(const struct np_stats *stats);
 /* Parses len bytes of JSON. What is absent is 0, unknown members are ignored. Returns 0, NP_E_MALFORMED (also for
  * numbers below 0), NP_E_TYPE, NP_E_LIMIT or -ENOMEM; *out_stats is written on success alone. */
 int np_stats_parse(const char *text, size_t len, struct np_stats *out_stats);
+
+/* Writes it as metrics, all named nameplate_dns_...: counters by family and label, latencies as histograms with a
+ * bucket an octave, upstreams with labels of their own. Names of the rebinding filter are not among them: strangers
+ * make them up. */
+void np_stats_write_metrics(const struct np_stats *stats, struct np_metrics *metrics);
 
 #endif

@@ -11,12 +11,14 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 #include "resolver/cache.h"
+#include "resolver/report.h"
 #include "resolver/resolver.h"
 
 #define LISTEN_MAX (NP_SERVER_LISTENERS_MAX / 2) /* UDP and TCP of each */
 
 static const char usage[] =
     "usage: nameplate resolver --view FILE [--listen ADDR]... [--port N] [--upstream ADDR]... [--cache SIZE]\n"
+    "                          [--metrics FILE]\n"
     "\n"
     "Runs the resolver alone: answers the own names in the view, forwards everything else.\n"
     "\n"
@@ -27,11 +29,15 @@ static const char usage[] =
     "its\n"
     "                   AD bit), may be repeated; replaces the view's. No TLS: that is the agent's\n"
     "  --cache SIZE     memory for answers, 256K to 1G, 0 for none; replaces the view's (4M)\n"
+    "  --metrics FILE   write counters there every 15 s, as Prometheus' text format (for node_exporter's textfile\n"
+    "                   collector: a name that ends in .prom)\n"
     "  --log-level L    error, warning, notice, info or debug (info)\n"
-    "  --help           this text\n";
+    "  --help           this text\n"
+    "\n"
+    "SIGUSR1 logs the counters, and writes them to FILE at once.\n";
 
 struct options {
-    const char *view_path;
+    const char *view_path, *metrics_path;
     uint16_t port;
     bool has_cache;
     uint32_t cache;
@@ -42,8 +48,9 @@ struct options {
 
 struct verb {
     uv_loop_t loop;
-    uv_signal_t signals[3];
+    uv_signal_t signals[4];
     struct np_resolver *resolver;
+    struct np_report report;
     struct options options;
     struct np_view view;
 };
@@ -93,6 +100,9 @@ static int take_option(struct options *options, int option)
             return wrong("cache", optarg);
         options->has_cache = true;
         return -1;
+    case 'm':
+        options->metrics_path = optarg;
+        return -1;
     case 'L':
         if (np_log_level_parse(optarg, &level))
             return wrong("log-level", optarg);
@@ -110,10 +120,15 @@ static int take_option(struct options *options, int option)
 static int read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"view", required_argument, NULL, 'v'},  {"listen", required_argument, NULL, 'l'},
-        {"port", required_argument, NULL, 'p'},  {"upstream", required_argument, NULL, 'u'},
-        {"cache", required_argument, NULL, 'c'}, {"log-level", required_argument, NULL, 'L'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"view", required_argument, NULL, 'v'},
+        {"listen", required_argument, NULL, 'l'},
+        {"port", required_argument, NULL, 'p'},
+        {"upstream", required_argument, NULL, 'u'},
+        {"cache", required_argument, NULL, 'c'},
+        {"log-level", required_argument, NULL, 'L'},
+        {"metrics", required_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option, result = -1;
     options->port = 53;
@@ -240,6 +255,11 @@ static void signal_callback(uv_signal_t *handle, int signum)
             np_notice("view read again, serial %u", verb->view.serial);
         return;
     }
+    if (signum == SIGUSR1) {
+        np_report_now(&verb->report);
+        return;
+    }
+    np_report_stop(&verb->report);
     for (size_t i = 0; i < sizeof verb->signals / sizeof *verb->signals; i++)
         uv_close((uv_handle_t *)&verb->signals[i], NULL);
     np_resolver_close(verb->resolver);
@@ -247,7 +267,7 @@ static void signal_callback(uv_signal_t *handle, int signum)
 
 static int run(struct verb *verb)
 {
-    static const int signums[] = {SIGHUP, SIGINT, SIGTERM};
+    static const int signums[] = {SIGHUP, SIGUSR1, SIGINT, SIGTERM};
     int rc = uv_loop_init(&verb->loop);
     if (rc) {
         np_error("%s", np_strerror(rc));
@@ -259,6 +279,10 @@ static int run(struct verb *verb)
         return 1;
     }
     if (load_view(verb) || add_listeners(verb)) {
+        np_resolver_close(verb->resolver);
+        rc = 1;
+    } else if (np_report_start(&verb->report, &verb->loop, verb->resolver, verb->options.metrics_path)) {
+        np_report_stop(&verb->report);
         np_resolver_close(verb->resolver);
         rc = 1;
     }

@@ -237,6 +237,23 @@ static void show(const json_t *status)
         puts("hint         a router that filters the name needs an exception: nameplate config rebind");
 }
 
+/* The agent writes them; what it cannot answer is JSON with an error. */
+static int run_metrics(const char *path, const char *format)
+{
+    char request[NP_CONTROL_REQUEST_MAX], *answer;
+    snprintf(request, sizeof request, "metrics %s", format);
+    int rc = np_ask(path, request, &answer);
+    if (rc)
+        return np_ask_unreachable("status", path, rc);
+    bool good = answer[0] != '{';
+    if (good)
+        fputs(answer, stdout);
+    else
+        fprintf(stderr, "nameplate status: the agent at %s knows no metrics\n", path);
+    free(answer);
+    return good ? NP_EXIT_OK : NP_EXIT_FAILURE;
+}
+
 static int run(const char *path, bool json)
 {
     char *answer;
@@ -259,12 +276,11 @@ static int run(const char *path, bool json)
 
 int np_status_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"control", required_argument, NULL, 's'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config = NULL, *control = NULL;
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"control", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},         {"metrics", optional_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    const char *config = NULL, *control = NULL, *metrics = NULL;
     char path[NP_ASK_PATH_MAX];
     bool json = false;
     for (int option; (option = getopt_long(argc, argv, "c:jh", options, NULL)) != -1;) {
@@ -278,9 +294,15 @@ int np_status_verb_main(int argc, char **argv)
         case 'j':
             json = true;
             break;
+        case 'm':
+            metrics = optarg ? optarg : "prometheus";
+            break;
         case 'h':
-            puts("usage: nameplate status [--json] [--config FILE | --control SOCKET]\n\n"
-                 "  --json            the whole status as JSON\n"
+            puts("usage: nameplate status [--json | --metrics[=FORMAT]] [--config FILE | --control SOCKET]\n\n"
+                 "  --json            the whole status as JSON (docs/schema/status.schema.json)\n"
+                 "  --metrics         counters for monitoring: prometheus (text format 0.0.4, for node_exporter's "
+                 "textfile\n"
+                 "                    collector) or openmetrics\n"
                  "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
                  "  --control SOCKET  the agent's control socket itself\n\n"
                  "Exit status 3: the agent is not running or not reachable.");
@@ -293,7 +315,11 @@ int np_status_verb_main(int argc, char **argv)
         fprintf(stderr, "nameplate status: unexpected '%s'\n", argv[optind]);
         return NP_EXIT_USAGE;
     }
+    if (metrics && strcmp(metrics, "prometheus") != 0 && strcmp(metrics, "openmetrics") != 0) {
+        fprintf(stderr, "nameplate status: --metrics=%.40s: must be prometheus or openmetrics\n", metrics);
+        return NP_EXIT_USAGE;
+    }
     if (np_ask_path("status", control, config, path))
         return NP_EXIT_FAILURE;
-    return run(path, json);
+    return metrics ? run_metrics(path, metrics) : run(path, json);
 }
