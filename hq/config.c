@@ -9,6 +9,8 @@
 const struct np_config_key *np_hq_config_keys(void)
 {
     static const char *const backends[] = {"builtin", "rfc2136", NULL};
+    static const char *const presets[] = {"auto", "letsencrypt", "letsencrypt-staging", "none", NULL};
+    static const char *const exempt[] = {"auto", "yes", "no", NULL};
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
     static const struct np_config_key keys[] = {
         {"zone", NP_CONFIG_STRING, NULL, "the DNS zone whose names devices get", NULL, 0, 0},
@@ -37,6 +39,16 @@ const struct np_config_key *np_hq_config_keys(void)
         {"acme-terms-agreed", NP_CONFIG_BOOL, "false", "you agree to the CA's terms of service", NULL, 0, 0},
         {"acme-eab-kid", NP_CONFIG_STRING, NULL, "external account binding: key id", NULL, 0, 0},
         {"acme-eab-key-file", NP_CONFIG_STRING, NULL, "external account binding: file of the HMAC key", NULL, 0, 0},
+        {"acme-limits", NP_CONFIG_STRING, "auto", "whose rate limits the CA has; auto: by its directory", presets, 0,
+         0},
+        {"acme-limit-orders", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: new orders of the account", NULL, 0, 0},
+        {"acme-limit-domain", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: certificates of a registered domain", NULL, 0, 0},
+        {"acme-limit-names", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: certificates for the same names", NULL, 0, 0},
+        {"acme-limit-failures", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: failed authorizations of a device", NULL, 0, 0},
+        {"acme-renewals-exempt", NP_CONFIG_STRING, "auto", "renewals are neither orders nor certificates to the limits",
+         exempt, 0, 0},
+        {"acme-headroom", NP_CONFIG_INT, "10", "percent of each limit that is left unused", NULL, 0, 90},
+        {"public-suffix", NP_CONFIG_BOOL, "false", "the zone is on the Public Suffix List", NULL, 0, 0},
         {"caa", NP_CONFIG_LIST, NULL, "CAA issuer domains at the zone's apex", NULL, 0, 0},
         {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, open", NULL, 0, 0},
         {"serial-names", NP_CONFIG_INT, "3", "live names of one serial number", NULL, 1, 1000},

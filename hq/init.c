@@ -110,6 +110,8 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_key(out, "acme-directory", o->directory ? o->directory : NP_INIT_ACME_DIRECTORY, "");
     print_key(out, "acme-anchors", o->acme_anchors, "/etc/ssl/private-ca.pem");
     print_key(out, "acme-contact", o->acme_contact, "mailto:certificates@manufacturer.example");
+    fprintf(out, "# Rate limits: Let's Encrypt's are known; docs/operations.md says what the keys mean.\n"
+                 "# public-suffix = true\n# acme-limit-orders = \"300/3h\"\n");
     fprintf(out,
             "# You have read and agree to the CA's terms of service. Nothing is issued before.\n"
             "acme-terms-agreed = %s\n\n"

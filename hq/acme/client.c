@@ -42,7 +42,7 @@ struct post {
 
 struct np_acme {
     uv_loop_t *loop;
-    struct np_issuance_config config;
+    struct np_ca_config config;
     const struct np_acme_key *key;
     uint8_t eab_key[EAB_KEY_MAX];
     size_t eab_key_len;
@@ -424,7 +424,7 @@ static int read_eab_key(struct np_acme *acme)
     return 0;
 }
 
-int np_acme_new(uv_loop_t *loop, const struct np_issuance_config *config, const struct np_acme_key *key,
+int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
                 np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme)
 {
     struct np_acme *acme = calloc(1, sizeof *acme);

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "hq/acme/config.h"
 #include "hq/acme/http.h"
-#include "hq/acme/issuance.h"
 #include "hq/acme/key.h"
 #include "hq/acme/resource.h"
 
@@ -49,7 +49,7 @@ typedef void np_acme_ready_fn(void *ctx, const char *account_url);
 
 /* Allocates. config is copied, key borrowed. Returns 0, -errno, or NP_E_KEY for an EAB key file that is no base64url.
  */
-int np_acme_new(uv_loop_t *loop, const struct np_issuance_config *config, const struct np_acme_key *key,
+int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
                 np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme);
 
 /* Begins with the directory. */

@@ -18,33 +18,14 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "hq/proto/jws.h"
-#include "resolver/base/config.h"
+#include "hq/acme/config.h"
 
 #define NP_ISSUANCE_IN_FLIGHT 256 /* orders worked on at once: a real CA takes 5 to 10 s for each */
-#define NP_ISSUANCE_PATH_MAX  512
-#define NP_ISSUANCE_TEXT_MAX  256
 
 struct np_issuance;
 struct np_outlook;
 struct np_store;
 struct np_zone;
-
-/* How to reach the CA and as whom. A plain value. */
-struct np_issuance_config {
-    char directory[NP_URL_MAX + 1];          /* acme-directory */
-    char anchors[NP_ISSUANCE_PATH_MAX];      /* acme-anchors: PEM file; empty: the system's */
-    char secrets[NP_ISSUANCE_PATH_MAX];      /* secrets: the folder where acme-account.pem lives */
-    char contact[NP_ISSUANCE_TEXT_MAX];      /* acme-contact: "mailto:..." or empty */
-    bool terms_agreed;                       /* acme-terms-agreed */
-    char eab_kid[NP_ISSUANCE_TEXT_MAX];      /* acme-eab-kid; empty: no external account binding */
-    char eab_hmac_key[NP_ISSUANCE_PATH_MAX]; /* acme-eab-key-file: file with the base64url HMAC key */
-};
-
-/* Reads the keys acme-directory, acme-anchors, acme-contact, acme-terms-agreed, acme-eab-kid, acme-eab-key-file and
- * secrets. Returns 0, or NP_E_CONFIG with a text in error. */
-int np_issuance_config_load(const struct np_config *config, struct np_issuance_config *out_issuance,
-                            char error[NP_CONFIG_ERROR_MAX]);
 
 /* Allocates. config is copied; store and zone are borrowed and outlive the issuance. Returns 0 or -ENOMEM. */
 int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, struct np_store *store,

@@ -252,7 +252,7 @@ static void on_authorization(struct np_job *job, const struct np_acme_reply *rep
         return;
     }
     if (authorization.has_challenge)
-        np_acme_dns01_value(job->issuance->key, authorization.token, value);
+        np_acme_dns01_value(job->ca->key, authorization.token, value);
     feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
                                        .index = job->action.index,
                                        .authz = &authorization,
@@ -286,17 +286,25 @@ static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
     feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_CHAIN});
 }
 
-/* The CA wants a pause: for all orders that are not begun yet, too (its limits are the account's). */
-static void note_pause(struct np_job *job, const struct np_acme_reply *reply)
+/* The CA wants less (429), or a pause (503): noted for all orders that are not begun yet. */
+static void note_refusal(struct np_job *job, const struct np_acme_reply *reply)
 {
-    struct np_issuance *issuance = job->issuance;
-    int64_t until_ms = np_issuance_now_ms() + reply->retry_after_ms;
-    if (job->action.what != NP_ORDER_DO_NEW_ORDER || reply->retry_after_ms == 0 ||
-        (reply->status != 429 && reply->status != 503) || until_ms <= issuance->paused_until_ms)
+    enum np_limit kind;
+    int64_t wait_ms;
+    bool limited = reply->status == 429 && (job->action.what == NP_ORDER_DO_NEW_ORDER || reply->retry_after_ms > 0);
+    if (!limited && (reply->status != 503 || reply->retry_after_ms == 0))
         return;
-    issuance->paused_until_ms = until_ms;
-    np_warning("acme: no new orders for %lld s: the CA says %d %s", (long long)reply->retry_after_ms / 1000,
-               reply->status, reply->problem.type);
+    int rc = np_meter_refused(&job->ca->meter, &job->run.order, reply->status, reply->problem.detail,
+                              reply->retry_after_ms, np_issuance_now_ms(), &kind, &wait_ms);
+    if (rc)
+        np_error("acme: %s: the CA's refusal cannot be stored: %s", title(job), np_strerror(rc));
+    else if (kind == NP_LIMIT_PAUSE)
+        np_warning("acme: no new orders for %lld s: the CA says %d %s", (long long)(wait_ms + 999) / 1000,
+                   reply->status, reply->problem.type);
+    else
+        np_warning("acme: %s: the CA's limit '%s' is reached sooner than thought: %lld s", title(job),
+                   np_limit_name(kind), (long long)(wait_ms + 999) / 1000);
+    np_issuance_look_ahead(job->issuance);
 }
 
 static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
@@ -307,7 +315,7 @@ static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
     else
         snprintf(why, sizeof why, "%s%s%s", np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "",
                  reply->why ? reply->why : "");
-    note_pause(job, reply);
+    note_refusal(job, reply);
     fail(job, np_order_failure_of(job->action.what, reply->rc, reply->status, &reply->problem), why,
          reply->retry_after_ms);
 }
@@ -323,6 +331,9 @@ static void on_reply(void *ctx, const struct np_acme_reply *reply)
     }
     switch (job->action.what) {
     case NP_ORDER_DO_NEW_ORDER:
+        np_meter_taken(&job->ca->meter);
+        on_order(job, reply);
+        break;
     case NP_ORDER_DO_FETCH_ORDER:
     case NP_ORDER_DO_FINALIZE:
         on_order(job, reply);
@@ -360,7 +371,7 @@ static int new_order(struct np_job *job)
 {
     struct np_adopt_order found;
     char *payload;
-    if (np_adopt_take(&job->issuance->adopt, &job->run.order, &found)) {
+    if (np_adopt_take(&job->ca->adopt, &job->run.order, &found)) {
         np_notice("acme: %s: taking over order %s, left by a crash", title(job), found.url);
         feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER, .order = &found.order, .order_url = found.url});
         return 0;
@@ -368,7 +379,7 @@ static int new_order(struct np_job *job)
     int rc = identifiers_json(&job->run.order, &payload);
     if (rc)
         return rc;
-    rc = np_acme_post(job->issuance->acme, NULL, NULL, payload, on_reply, job);
+    rc = np_acme_post(job->ca->acme, NULL, NULL, payload, on_reply, job);
     free(payload);
     return rc;
 }
@@ -379,7 +390,7 @@ static int finalize(struct np_job *job)
     int rc = csr_json(&job->run.order, &payload);
     if (rc)
         return rc;
-    rc = np_acme_post(job->issuance->acme, job->run.order.finalize_url, NULL, payload, on_reply, job);
+    rc = np_acme_post(job->ca->acme, job->run.order.finalize_url, NULL, payload, on_reply, job);
     free(payload);
     return rc;
 }
@@ -413,7 +424,7 @@ static void on_retry(uv_timer_t *timer)
 static void perform(struct np_job *job)
 {
     const struct np_order *order = &job->run.order;
-    struct np_acme *acme = job->issuance->acme;
+    struct np_acme *acme = job->ca->acme;
     int rc = 0;
     switch (job->action.what) {
     case NP_ORDER_DO_NOTHING:
@@ -527,6 +538,17 @@ static void log_change(const struct np_job *job)
                  np_order_state_name(order->state));
 }
 
+/* What the end of an order means to the limits. */
+static int settle(struct np_job *job)
+{
+    int rc = 0;
+    if (job->action.failed_authorization)
+        rc = np_meter_failed(&job->ca->meter, &job->run.order, np_issuance_now_ms());
+    if (rc == 0 && job->action.unspent)
+        rc = np_meter_give_back(&job->ca->meter, &job->run.order);
+    return rc;
+}
+
 static void feed(struct np_job *job, const struct np_order_event *event)
 {
     struct np_order_action action;
@@ -539,19 +561,23 @@ static void feed(struct np_job *job, const struct np_order_event *event)
         schedule(job);
         return;
     }
-    int rc = write_order(job);
+    int rc = settle(job);
+    if (rc == 0)
+        rc = write_order(job);
     if (rc)
         abandon(job, rc);
     else
         np_store_after_commit(job->issuance->store, &job->committed);
 }
 
-int np_job_start(struct np_issuance *issuance, const struct np_order *order, bool resumed)
+int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed)
 {
+    struct np_issuance *issuance = ca->issuance;
     struct np_job *job = calloc(1, sizeof *job);
     if (!job)
         return -ENOMEM;
     job->issuance = issuance;
+    job->ca = ca;
     job->run.order = *order;
     job->resumed = resumed;
     job->begun_ms = loop_ms(job);

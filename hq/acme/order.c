@@ -46,12 +46,19 @@ static void set_error(struct step *s, const char *why)
     snprintf(s->run->order.error, sizeof s->run->order.error, "%s", why ? why : "");
 }
 
+/* Finalizing may have begun where its answer was lost. */
+static void note_end(struct step *s)
+{
+    s->action->unspent = s->run->order.state < NP_ORDER_READY;
+}
+
 /* This order is lost or useless: forget its URLs, begin anew later. */
 static void restart_later(struct step *s, const char *why, int64_t retry_after_ms)
 {
     struct np_order *order = &s->run->order;
     struct np_backoff backoff = {NP_ORDER_BACKOFF_FIRST_MS, NP_ORDER_BACKOFF_CAP_MS,
                                  order->attempts > 100 ? 100 : (unsigned)order->attempts};
+    note_end(s);
     set_error(s, why);
     order->next_try_ms = s->now_ms + np_backoff_fail(&backoff, retry_after_ms, s->below, s->ctx);
     order->attempts++;
@@ -67,6 +74,7 @@ static void restart_later(struct step *s, const char *why, int64_t retry_after_m
 
 static void give_up(struct step *s, const char *why)
 {
+    note_end(s);
     set_error(s, why);
     set_state(s, NP_ORDER_DEAD);
     act(s, NP_ORDER_DO_RELEASE);
@@ -237,6 +245,7 @@ static void on_order(struct step *s, const struct np_order_event *event)
         act(s, NP_ORDER_DO_DOWNLOAD);
         return;
     case NP_ACME_INVALID:
+        s->action->failed_authorization = order->state <= NP_ORDER_CHALLENGED;
         on_invalid(s, &theirs->error, "the CA's order is invalid", event->retry_after_ms);
         return;
     }
@@ -277,6 +286,7 @@ static void on_authorization(struct step *s, const struct np_order_event *event)
         return;
     }
     if (authz->status != NP_ACME_PENDING || (authz->has_challenge && authz->challenge_status == NP_ACME_INVALID)) {
+        s->action->failed_authorization = authz->challenge_status == NP_ACME_INVALID && authz->error.type[0];
         on_invalid(s, &authz->error, "an authorization is invalid", 0);
         return;
     }

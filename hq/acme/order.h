@@ -96,8 +96,10 @@ struct np_order_run {
 struct np_order_action {
     enum np_order_do what;
     size_t index;
-    int64_t delay_ms; /* wait so long before it */
-    bool store;       /* write run->order first */
+    int64_t delay_ms;          /* wait so long before it */
+    bool store;                /* write run->order first */
+    bool unspent;              /* the order has come to nothing, and the CA was not asked to issue */
+    bool failed_authorization; /* the CA found no proof: it counts that */
     enum np_order_state from;
 };
 

@@ -131,6 +131,8 @@ static void on_heartbeat(uv_timer_t *timer)
     int rc = np_store_heartbeat(renewer->store, np_issuance_now_ms() / 1000, NP_RENEWAL_OUTAGE_S);
     if (rc == 0)
         rc = np_store_outages(renewer->store, renewer->outages, &renewer->outage_count);
+    if (rc == 0)
+        rc = np_store_buckets_purge(renewer->store, np_issuance_now_ms());
     if (rc)
         np_warning("renewal: the heartbeat was not noted: %s", np_strerror(rc));
 }

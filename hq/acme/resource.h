@@ -13,8 +13,9 @@
 
 #define NP_ACME_BODY_MAX   (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
 #define NP_ACME_TOKEN_MAX  128         /* characters of a challenge token: CAs use 43 */
-#define NP_ACME_DETAIL_MAX 200         /* characters of a problem's detail that are kept */
-#define NP_ACME_LIST_MAX   256         /* orders of an account's list that are looked at after a crash */
+#define NP_ACME_DETAIL_MAX 320 /* characters of a problem's detail that are kept: Boulder's name a limit at their end  \
+                                */
+#define NP_ACME_LIST_MAX 256   /* orders of an account's list that are looked at after a crash */
 
 /* A problem document, or the error member of an order or a challenge. */
 struct np_acme_problem {

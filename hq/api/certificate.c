@@ -12,32 +12,31 @@
 #define WEEK_S      (7 * 86400)
 #define POLL_SLOW_S 60 /* however long the queue, a device asks once a minute */
 
-/* When the certificate should be there; for a dead order, when it may be taken up again. */
-static int64_t order_eta(const struct np_api_call *call, const struct np_order *order, int64_t position)
+/* When the certificate should be there, and how many stand before it. For a dead order, when it may be taken up again.
+ */
+static int outlook_of(struct np_api_call *call, const struct np_order *order, int64_t *out_eta_s, int64_t *out_position)
 {
-    if (order->state == NP_ORDER_DEAD)
-        return NP_API_DEAD_WAIT_MS / 1000;
-    return np_outlook_eta_s(call->api->outlook, order, position, np_api_now_ms(call));
-}
-
-static int position_of(struct np_api_call *call, const struct np_order *order, int64_t *out_position)
-{
-    *out_position = 0;
-    if (order->state != NP_ORDER_BACKOFF && (order->state != NP_ORDER_QUEUED || order->begun))
-        return 0;
-    int rc = np_store_queue_position(call->api->store, order, out_position);
-    return rc ? np_api_store_failed(call, rc) : 0;
+    struct np_queue_place place = {0};
+    if (order->state == NP_ORDER_BACKOFF || (order->state == NP_ORDER_QUEUED && !order->begun)) {
+        int rc = np_store_queue_place(call->api->store, order, &place);
+        if (rc)
+            return np_api_store_failed(call, rc);
+    }
+    *out_position = place.ahead;
+    *out_eta_s = order->state == NP_ORDER_DEAD
+                     ? NP_API_DEAD_WAIT_MS / 1000
+                     : np_outlook_eta_s(call->api->outlook, order, &place, np_api_now_ms(call));
+    return 0;
 }
 
 static int answer_order(struct np_api_call *call, const struct np_order *order)
 {
     struct np_csr_answer message = {.time_s = np_api_now_s(call)};
     char *json = NULL;
-    int rc = position_of(call, order, &message.position);
+    int rc = outlook_of(call, order, &message.eta_s, &message.position);
     if (rc)
         return rc;
     memcpy(message.order, order->id, sizeof message.order);
-    message.eta_s = order_eta(call, order, message.position);
     call->response->retry_after_s = call->api->poll_s;
     rc = np_csr_answer_encode(&message, &json);
     return np_api_answer(call, 202, rc, json);
@@ -201,12 +200,11 @@ static int answer_pending(struct np_api_call *call, const struct np_order *order
 {
     struct np_pending_answer message = {.time_s = np_api_now_s(call)};
     char *json = NULL;
-    int rc = position_of(call, order, &message.position);
+    int rc = outlook_of(call, order, &message.eta_s, &message.position);
     if (rc)
         return rc;
     memcpy(message.order, order->id, sizeof message.order);
     snprintf(message.state, sizeof message.state, "%s", np_order_state_name(order->state));
-    message.eta_s = order_eta(call, order, message.position);
     call->response->retry_after_s = poll_after(call, message.eta_s);
     rc = np_pending_answer_encode(&message, &json);
     return np_api_answer(call, 202, rc, json);
@@ -247,9 +245,13 @@ static int answer_package(struct np_api_call *call, const struct np_device *devi
              (long long)device->auth_n);
     if (etag_matches(call->request->if_none_match, response->etag)) {
         response->status = 304;
-        if (np_renewal_under_way(order->state)) /* a newer one is on its way */
-            response->retry_after_s = poll_after(call, order_eta(call, order, 0));
-        return 0;
+        if (!np_renewal_under_way(order->state))
+            return 0;
+        int64_t eta_s = 0, position; /* a newer one is on its way */
+        int failed = outlook_of(call, order, &eta_s, &position);
+        if (failed == 0)
+            response->retry_after_s = poll_after(call, eta_s);
+        return failed;
     }
     message = calloc(1, sizeof *message);
     int rc = message ? 0 : -1;

@@ -41,7 +41,9 @@ void np_sql_get_order(struct np_sql *q, struct np_order *o)
     np_sql_get_text(q, o->finalize_url, sizeof o->finalize_url);
     np_sql_get_text(q, o->certificate_url, sizeof o->certificate_url);
     np_sql_get_text(q, o->error, sizeof o->error);
+    np_sql_get_text(q, o->ca, sizeof o->ca);
     o->begun = np_sql_get_int(q) != 0;
+    o->paid = np_sql_get_int(q);
     o->attempts = np_sql_get_int(q);
     o->next_try_ms = np_sql_get_int(q);
     o->priority = (enum np_order_priority)np_sql_get_int(q);
@@ -90,7 +92,7 @@ static int claim_key(struct np_store *store, const struct np_order *order)
 static int insert_order(struct np_store *store, const struct np_order *o)
 {
     static const char text[] =
-        "INSERT INTO orders(" NP_SQL_ORDER_COLUMNS ", fresh) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        "INSERT INTO orders(" NP_SQL_ORDER_COLUMNS ", fresh) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, o->id);
     np_sql_text(&q, o->device);
@@ -101,7 +103,9 @@ static int insert_order(struct np_store *store, const struct np_order *o)
     np_sql_text(&q, o->finalize_url);
     np_sql_text(&q, o->certificate_url);
     np_sql_text(&q, o->error);
+    np_sql_text(&q, o->ca);
     np_sql_int(&q, o->begun);
+    np_sql_int(&q, o->paid);
     np_sql_int(&q, o->attempts);
     np_sql_int(&q, o->next_try_ms);
     np_sql_int(&q, o->priority);
@@ -149,15 +153,18 @@ int np_store_order_add(struct np_store *store, const struct np_order *order)
 
 static int update_order(struct np_store *store, const struct np_order *o)
 {
-    static const char text[] = "UPDATE orders SET state=?, order_url=?, finalize_url=?, certificate_url=?, error=?,"
-                               " begun=?, attempts=?, next_try_ms=?, priority=?, updated_ms=? WHERE id=? RETURNING 1";
+    static const char text[] =
+        "UPDATE orders SET state=?, order_url=?, finalize_url=?, certificate_url=?, error=?,"
+        " ca=?, begun=?, paid=?, attempts=?, next_try_ms=?, priority=?, updated_ms=? WHERE id=? RETURNING 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, o->state);
     np_sql_text(&q, o->order_url);
     np_sql_text(&q, o->finalize_url);
     np_sql_text(&q, o->certificate_url);
     np_sql_text(&q, o->error);
+    np_sql_text(&q, o->ca);
     np_sql_int(&q, o->begun);
+    np_sql_int(&q, o->paid);
     np_sql_int(&q, o->attempts);
     np_sql_int(&q, o->next_try_ms);
     np_sql_int(&q, o->priority);
@@ -223,12 +230,13 @@ static int next_n(struct np_store *store, const char *device, int64_t *out_n)
 
 static int insert_package(struct np_store *store, const struct np_order *order, const struct np_package *p, int64_t n)
 {
-    static const char text[] = "INSERT INTO package(device, n, order_id, chain, not_before_s, not_after_s, created_ms)"
-                               " VALUES(?,?,?,?,?,?,?)";
+    static const char text[] = "INSERT INTO package(device, n, order_id, ca, chain, not_before_s, not_after_s,"
+                               " created_ms) VALUES(?,?,?,?,?,?,?,?)";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, order->device);
     np_sql_int(&q, n);
     np_sql_text(&q, order->id);
+    np_sql_text(&q, order->ca);
     np_sql_text(&q, p->chain);
     np_sql_int(&q, p->not_before_s);
     np_sql_int(&q, p->not_after_s);
@@ -258,7 +266,7 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
     return rc;
 }
 
-#define PACKAGE_COLUMNS "p.device, p.order_id, p.n, p.chain, p.not_before_s, p.not_after_s, p.created_ms"
+#define PACKAGE_COLUMNS "p.device, p.order_id, p.ca, p.n, p.chain, p.not_before_s, p.not_after_s, p.created_ms"
 
 static int read_package(struct np_sql *q, struct np_package *out_package)
 {
@@ -266,6 +274,7 @@ static int read_package(struct np_sql *q, struct np_package *out_package)
     if (found) {
         np_sql_get_text(q, out_package->device, sizeof out_package->device);
         np_sql_get_text(q, out_package->order, sizeof out_package->order);
+        np_sql_get_text(q, out_package->ca, sizeof out_package->ca);
         out_package->n = np_sql_get_int(q);
         np_sql_get_text(q, out_package->chain, sizeof out_package->chain);
         out_package->not_before_s = np_sql_get_int(q);
@@ -285,6 +294,21 @@ int np_store_package_newest(struct np_store *store, const char *device, const ui
     np_sql_text(&q, device);
     np_sql_blob(&q, key, 32);
     return read_package(&q, out_package);
+}
+
+int np_store_package_origin(struct np_store *store, const char *device, int64_t n, struct np_package *out_package)
+{
+    static const char text[] = "SELECT ca, created_ms FROM package WHERE device = ? AND n = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, device);
+    np_sql_int(&q, n);
+    bool found = np_sql_next(&q);
+    if (found) {
+        np_sql_get_text(&q, out_package->ca, sizeof out_package->ca);
+        out_package->created_ms = np_sql_get_int(&q);
+    }
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found ? 0 : NP_E_NOT_FOUND;
 }
 
 int np_store_package_get(struct np_store *store, const char *device, int64_t n, struct np_package *out_package)

@@ -85,8 +85,8 @@ int np_sql_mark_dirty(struct np_store *store, const char *name);
 
 /* An order's columns, in the order of np_sql_get_order. */
 #define NP_SQL_ORDER_COLUMNS                                                                                           \
-    "id, device, key, csr, state, order_url, finalize_url, certificate_url, error, begun, attempts, next_try_ms, "     \
-    "priority, renews, created_ms, updated_ms"
+    "id, device, key, csr, state, order_url, finalize_url, certificate_url, error, ca, begun, paid, attempts, "        \
+    "next_try_ms, priority, renews, created_ms, updated_ms"
 
 /* The next columns as an order without its authorizations (hq/store/orders.c). */
 void np_sql_get_order(struct np_sql *q, struct np_order *out_order);

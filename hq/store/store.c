@@ -80,7 +80,15 @@ static const char schema_4[] = "ALTER TABLE orders ADD COLUMN begun INTEGER NOT 
                                "CREATE INDEX orders_state ON orders(state, begun, priority, fresh, created_ms);"
                                "CREATE INDEX orders_backoff ON orders(next_try_ms) WHERE state = 9;";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
+/* The CAs' rate limits, and which CA an order and a certificate belong to (empty: the one there was). */
+static const char schema_5[] = "ALTER TABLE orders ADD COLUMN ca TEXT NOT NULL DEFAULT '';"
+                               "ALTER TABLE orders ADD COLUMN paid INTEGER NOT NULL DEFAULT 0;"
+                               "ALTER TABLE package ADD COLUMN ca TEXT NOT NULL DEFAULT '';"
+                               "CREATE TABLE bucket("
+                               " ca TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL, full_ms INTEGER NOT NULL,"
+                               " PRIMARY KEY(ca, kind, key)) STRICT, WITHOUT ROWID;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5};
 
 static int pragma_int(struct np_store *store, const char *text, int *out_value)
 {

@@ -21,11 +21,11 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      4    /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      5    /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
-#define NP_ORDER_ERROR_MAX   256  /* characters of an order's last error */
+#define NP_ORDER_ERROR_MAX   400  /* characters of an order's last error: a CA's detail has 320 */
 #define NP_TXT_VALUE_MAX     64   /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
 #define NP_STORE_SERIALS     4096 /* serials reserved at once: one write in so many challenge changes */
 #define NP_STORE_OUTAGES_MAX 64   /* times that HQ was away which are remembered */
@@ -230,8 +230,10 @@ struct np_order {
     char finalize_url[NP_URL_MAX + 1];
     char certificate_url[NP_URL_MAX + 1];
     char error[NP_ORDER_ERROR_MAX + 1];
-    bool begun;       /* newOrder may have reached the CA */
-    int64_t attempts; /* how often it came to backoff */
+    char ca[NP_URL_MAX + 1]; /* directory of the CA that it was begun at; empty: not begun */
+    bool begun;              /* newOrder may have reached the CA */
+    int64_t paid;            /* what it has taken out of the CA's buckets: 1 << kind of hq/acme/limits.h */
+    int64_t attempts;        /* how often it came to backoff */
     int64_t next_try_ms;
     enum np_order_priority priority;
     int64_t renews; /* number of the package that it is to replace; 0: the device has none */
@@ -243,7 +245,7 @@ struct np_order {
  * NP_E_CONFLICT when the key belongs to another device or is an identity, or a database error. */
 int np_store_order_add(struct np_store *store, const struct np_order *order);
 
-/* Writes state, urls, txt values, error, begun, attempts, next_try_ms, priority and updated_ms. Returns 0,
+/* Writes state, urls, txt values, error, ca, begun, paid, attempts, next_try_ms, priority and updated_ms. Returns 0,
  * NP_E_NOT_FOUND, or a database error. */
 int np_store_order_update(struct np_store *store, const struct np_order *order);
 
@@ -285,8 +287,13 @@ struct np_lane np_order_lane(const struct np_order *order);
  * write. */
 int np_store_queue_each(struct np_store *store, struct np_lane lane, size_t limit, np_store_order_fn *each, void *ctx);
 
-/* How many orders stand before this one, at most NP_STORE_POSITION_MAX. Returns 0 or a database error. */
-int np_store_queue_position(struct np_store *store, const struct np_order *order, int64_t *out_position);
+/* How many orders stand before one, and how many of them are fresh; together at most NP_STORE_POSITION_MAX. */
+struct np_queue_place {
+    int64_t ahead, fresh_ahead;
+};
+
+/* The place of an order in the queue. Returns 0 or a database error. */
+int np_store_queue_place(struct np_store *store, const struct np_order *order, struct np_queue_place *out_place);
 
 /* Puts orders whose backoff is over at now_ms back into the queue. Returns 0 or a database error. */
 int np_store_queue_refill(struct np_store *store, int64_t now_ms);
@@ -302,6 +309,7 @@ int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_p
 struct np_package {
     char device[NP_DEVICE_ID_MAX + 1];
     char order[NP_DEVICE_ID_MAX + 1];
+    char ca[NP_URL_MAX + 1]; /* the CA's directory; empty: before there was more than one */
     int64_t n;
     char chain[NP_CHAIN_MAX + 1]; /* PEM, leaf first */
     int64_t not_before_s, not_after_s;
@@ -311,7 +319,7 @@ struct np_package {
 
 /* Stores the order's result in one step: the package with the next n, the device's auth_n, the order as issued (its
  * other fields as in order), and the renewal; for a device that has left meanwhile a revocation instead. package->n is
- * ignored; device and order are taken from order. Returns 0, NP_E_NOT_FOUND, or a database error. */
+ * ignored; device, order and ca are taken from order. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
                          int64_t *out_n);
 
@@ -319,8 +327,26 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
 int np_store_package_newest(struct np_store *store, const char *device, const uint8_t key[32],
                             struct np_package *out_package);
 
+/* Where and when the device's package n was made (ca and created_ms of *out_package; the rest is not written). Returns
+ * 0, NP_E_NOT_FOUND, or a database error. */
+int np_store_package_origin(struct np_store *store, const char *device, int64_t n, struct np_package *out_package);
+
 /* The device's package n. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_package_get(struct np_store *store, const char *device, int64_t n, struct np_package *out_package);
+
+/* ---- Rate limits of CAs ---- */
+
+/* The bucket of a CA (its directory), a kind (hq/acme/limits.h) and a key: the time at which it will be full again, 0
+ * where none is kept. Returns 0 or a database error. */
+int np_store_bucket_get(struct np_store *store, const char *ca, int kind, const char *key, int64_t *out_full_ms);
+
+/* Writes a bucket, unless another HQ has changed it since it was read as old_ms. Returns 0, NP_E_CONFLICT, or a
+ * database error. */
+int np_store_bucket_set(struct np_store *store, const char *ca, int kind, const char *key, int64_t old_ms,
+                        int64_t new_ms);
+
+/* Forgets buckets that are full at now_ms. Returns 0 or a database error. */
+int np_store_buckets_purge(struct np_store *store, int64_t now_ms);
 
 /* ---- Renewals ---- */
 

@@ -84,15 +84,30 @@ class Driver:
 
     def wait_line(self, start, deadline=20.0):
         """The first line that begins so, once it has come."""
-        return wait_until(lambda: self.find(start), deadline, f'a line "{start}" of hq_driver (log: {self.log_path})', every=0.002)
+        process = self.process
+
+        def there():
+            ended = process.poll() is not None
+            line = self.find(start)
+            assert line or not ended, f'hq_driver has ended before a line "{start}":\n{self.log()[-2000:]}'
+            return line
+
+        return wait_until(there, deadline, f'a line "{start}" of hq_driver (log: {self.log_path})', every=0.002)
 
     def child_pid(self):
         """Of the newest DNS child."""
         return int([line for line in self.lines if line.startswith('zone ready')][-1].split()[2])
 
     def kill(self):
+        """And its DNS child ends, which may take it a moment: the next life needs the port."""
         self.process.kill()
         self.process.wait()
+        wait_until(self._port_is_free, 20, f'port {self.dns_port} free again', every=0.002)
+
+    def _port_is_free(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(('127.0.0.1', self.dns_port))
+        return True
 
     def stop(self):
         if self.process and self.process.poll() is None:

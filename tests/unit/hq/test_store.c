@@ -270,11 +270,12 @@ static void expect_queue(struct np_store *store, const char *wanted)
     assert_string_equal(ids, wanted);
 }
 
-static void expect_position(struct np_store *store, const struct np_order *order, int64_t wanted)
+static void expect_position(struct np_store *store, const struct np_order *order, int64_t wanted, int64_t fresh)
 {
-    int64_t position;
-    assert_int_equal(np_store_queue_position(store, order, &position), 0);
-    assert_int_equal(position, wanted);
+    struct np_queue_place place;
+    assert_int_equal(np_store_queue_place(store, order, &place), 0);
+    assert_int_equal(place.ahead, wanted);
+    assert_int_equal(place.fresh_ahead, fresh);
 }
 
 /* Orders 0 to 6, each of a device of its own: by priority, renewals before fresh ones, then by age. */
@@ -298,9 +299,9 @@ static void test_queue(void **state)
         assert_int_equal(np_store_order_add(f->store, &o[i]), 0);
     }
     expect_queue(f->store, "order-5 order-2 order-1 order-3 order-6 order-4 order-0 ");
-    expect_position(f->store, &o[5], 0);
-    expect_position(f->store, &o[3], 3);
-    expect_position(f->store, &o[0], 6);
+    expect_position(f->store, &o[5], 0, 0);
+    expect_position(f->store, &o[3], 3, 2);
+    expect_position(f->store, &o[0], 6, 4);
     /* One more of a device that has one begun: left out, but counted. */
     struct np_order again = o[3];
     snprintf(again.id, sizeof again.id, "again");
@@ -310,7 +311,7 @@ static void test_queue(void **state)
     o[3].begun = true;
     assert_int_equal(np_store_order_update(f->store, &o[3]), 0);
     expect_queue(f->store, "order-5 order-2 order-1 order-6 order-4 order-0 ");
-    expect_position(f->store, &o[0], 6);
+    expect_position(f->store, &o[0], 6, 4);
     assert_int_equal(np_store_orders_under_way(f->store, remember_ids, ids), 0);
     assert_string_equal(ids, "order-3 ");
     assert_int_equal(np_store_queue_each(f->store, np_queue_lane(NP_QUEUE_LANES - 1), 0, remember_ids, ids), 0);

@@ -1,0 +1,36 @@
+/* config: the keys of nameplate-hq.conf that issuance reads. */
+#ifndef HQ_ACME_CONFIG_H
+#define HQ_ACME_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "hq/acme/limits.h"
+#include "hq/proto/message.h"
+#include "resolver/base/config.h"
+
+#define NP_ISSUANCE_PATH_MAX 512
+#define NP_ISSUANCE_TEXT_MAX 256
+
+/* How to reach a CA and as whom. A plain value. */
+struct np_ca_config {
+    char directory[NP_URL_MAX + 1];          /* acme-directory */
+    char anchors[NP_ISSUANCE_PATH_MAX];      /* acme-anchors: PEM file; empty: the system's */
+    char contact[NP_ISSUANCE_TEXT_MAX];      /* acme-contact: "mailto:..." or empty */
+    bool terms_agreed;                       /* acme-terms-agreed */
+    char eab_kid[NP_ISSUANCE_TEXT_MAX];      /* acme-eab-kid; empty: no external account binding */
+    char eab_hmac_key[NP_ISSUANCE_PATH_MAX]; /* acme-eab-key-file: file with the base64url HMAC key */
+    struct np_limits limits; /* acme-limits, acme-limit-*, acme-renewals-exempt, acme-headroom, public-suffix */
+};
+
+/* A plain value. */
+struct np_issuance_config {
+    char secrets[NP_ISSUANCE_PATH_MAX]; /* secrets: the folder where acme-account.pem lives */
+    struct np_ca_config ca;
+};
+
+/* Reads the keys named above. Returns 0, or NP_E_CONFIG with a text in error. */
+int np_issuance_config_load(const struct np_config *config, struct np_issuance_config *out_issuance,
+                            char error[NP_CONFIG_ERROR_MAX]);
+
+#endif
