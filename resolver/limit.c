@@ -3,8 +3,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define QUERY         1000u /* thousandths */
-#define NETWORK_BYTES 8     /* of an IPv6 address: its /64 */
+#define QUERY 1000u /* thousandths */
+
+enum { SALT_V4 = 1, SALT_V6, SALT_NETWORK };
 
 void np_limit_init(struct np_limit *limit, const uint64_t key[2])
 {
@@ -25,12 +26,10 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* Of the first len bytes of the address; len keeps a /64 apart from an address. */
-static uint64_t hash(const struct np_limit *limit, const struct np_addr *addr, size_t len)
+/* Of two halves of an address; salt keeps the kinds of client apart. */
+static uint64_t hash(const struct np_limit *limit, uint64_t first, uint64_t second, uint64_t salt)
 {
-    uint64_t half[2] = {0, 0};
-    memcpy(half, addr->bytes, len);
-    return mix(mix(limit->key[0] ^ half[0]) + (limit->key[1] ^ half[1]) + len);
+    return mix(mix(limit->key[0] ^ first) + (limit->key[1] ^ second) + salt);
 }
 
 static uint32_t refilled(uint32_t have, uint64_t more, uint32_t full)
@@ -60,32 +59,41 @@ static struct np_limit_bucket *find(struct np_limit *limit, uint64_t hashed, uin
     return bucket;
 }
 
-/* Takes from every bucket, or from none. */
-static bool take(uint32_t *client, uint32_t *network)
+/* Takes from both, where there are two, or from none. */
+static bool take(uint32_t *one, uint32_t *other)
 {
-    if (*client < QUERY || (network && *network < QUERY))
+    if (*one < QUERY || (other && *other < QUERY))
         return false;
-    *client -= QUERY;
-    if (network)
-        *network -= QUERY;
+    *one -= QUERY;
+    if (other)
+        *other -= QUERY;
     return true;
+}
+
+static enum np_limit_verdict query_v4(struct np_limit *limit, const struct np_addr *client, uint32_t now_ms)
+{
+    uint32_t address;
+    memcpy(&address, client->bytes, sizeof address);
+    struct np_limit_bucket *bucket = find(limit, hash(limit, address, 0, SALT_V4), limit->rate, now_ms);
+    if (take(&bucket->answers, NULL))
+        return NP_LIMIT_PASS;
+    return take(&bucket->truncated, NULL) ? NP_LIMIT_TRUNCATE : NP_LIMIT_DROP;
 }
 
 enum np_limit_verdict np_limit_query(struct np_limit *limit, const struct np_addr *client, uint32_t now_ms)
 {
+    uint64_t half[2];
     if (limit->rate == 0)
         return NP_LIMIT_PASS;
-    struct np_limit_bucket *own = find(limit, hash(limit, client, np_addr_len(client)), limit->rate, now_ms);
-    struct np_limit_bucket *network = NULL;
-    if (client->family == AF_INET6) {
-        network = find(limit, hash(limit, client, NETWORK_BYTES), limit->rate * NP_LIMIT_NETWORK_SHARE, now_ms);
-        /* In one set with its own network, a new client's bucket may just have been given to that. */
-        if (network == own)
-            own = NULL;
-    }
-    if (!own)
-        own = network, network = NULL;
-    if (take(&own->answers, network ? &network->answers : NULL))
+    if (client->family == AF_INET)
+        return query_v4(limit, client, now_ms);
+    memcpy(half, client->bytes, sizeof half);
+    struct np_limit_bucket *own = find(limit, hash(limit, half[0], half[1], SALT_V6), limit->rate, now_ms);
+    struct np_limit_bucket *network =
+        find(limit, hash(limit, half[0], 0, SALT_NETWORK), limit->rate * NP_LIMIT_NETWORK_SHARE, now_ms);
+    /* In one set with its own network, a new client's bucket may just have been given to that. */
+    uint32_t *answers = own == network ? NULL : &own->answers, *truncated = own == network ? NULL : &own->truncated;
+    if (take(&network->answers, answers))
         return NP_LIMIT_PASS;
-    return take(&own->truncated, network ? &network->truncated : NULL) ? NP_LIMIT_TRUNCATE : NP_LIMIT_DROP;
+    return take(&network->truncated, truncated) ? NP_LIMIT_TRUNCATE : NP_LIMIT_DROP;
 }
