@@ -4,6 +4,25 @@
 #include <string.h>
 
 #include "resolver/base/cursor.h"
+#include "resolver/base/error.h"
+
+int np_frame_take(const uint8_t *data, size_t len, size_t *inout_pos, size_t least, size_t most,
+                  const uint8_t **out_message, size_t *out_len)
+{
+    struct np_reader r = np_reader_make(data + *inout_pos, len - *inout_pos);
+    size_t message_len = np_read_u16(&r);
+    if (r.error)
+        return 0;
+    if (message_len < least || message_len > most)
+        return NP_E_MALFORMED;
+    const uint8_t *message = np_read_bytes(&r, message_len);
+    if (r.error)
+        return 0;
+    *inout_pos += r.pos;
+    *out_message = message;
+    *out_len = message_len;
+    return 1;
+}
 
 /* Capacity for what waits and the message that it begins. */
 static size_t wanted_size(const struct np_frames *frames)
@@ -40,17 +59,8 @@ void np_frames_filled(struct np_frames *frames, size_t n)
 
 bool np_frames_next(struct np_frames *frames, const uint8_t **out_message, size_t *out_len)
 {
-    if (!frames->data)
-        return false;
-    struct np_reader r = np_reader_make(frames->data + frames->pos, frames->len - frames->pos);
-    size_t len = np_read_u16(&r);
-    const uint8_t *message = np_read_bytes(&r, len);
-    if (!message || r.error)
-        return false;
-    frames->pos += r.pos;
-    *out_message = message;
-    *out_len = len;
-    return true;
+    return frames->data &&
+           np_frame_take(frames->data, frames->len, &frames->pos, 0, NP_DNS_MESSAGE_MAX, out_message, out_len) > 0;
 }
 
 void np_frames_deinit(struct np_frames *frames)

@@ -17,6 +17,12 @@
 #define NP_FRAMES_SMALL 4096                     /* bytes at first: a few dozen queries, or answers of a usual size */
 #define NP_FRAMES_MAX   (2 + NP_DNS_MESSAGE_MAX) /* bytes: the longest frame */
 
+/* The next message in len bytes that came in, from *inout_pos on, which is moved behind it. least and most bound its
+ * length: a client's query has a header at least, and a limit. Returns 1 with the message (borrowed from data), 0 when
+ * it is not whole yet, NP_E_MALFORMED when its length is out of bounds. Pure. */
+int np_frame_take(const uint8_t *data, size_t len, size_t *inout_pos, size_t least, size_t most,
+                  const uint8_t **out_message, size_t *out_len);
+
 /* What has come in and was not taken yet. */
 struct np_frames {
     uint8_t *data;

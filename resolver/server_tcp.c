@@ -6,6 +6,7 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/ingress.h"
+#include "resolver/frames.h"
 #include "resolver/server_private.h"
 
 /* An answer that did not fit the socket at once. */
@@ -128,19 +129,18 @@ static void serve_received(struct connection *connection)
 {
     struct np_server *server = connection->server;
     struct np_writer w = np_writer_make(server->tcp_out, sizeof server->tcp_out);
-    struct np_reader r = np_reader_make(connection->in, connection->in_len);
-    size_t used = 0;
+    size_t used = 0, len;
+    const uint8_t *packet;
     while (!connection->closing && connection->pending < NP_SERVER_TCP_PIPELINE) {
-        size_t len = np_read_u16(&r);
-        if (!r.error && (len < NP_DNS_HEADER_LEN || len > NP_SERVER_TCP_QUERY_MAX)) {
+        int taken = np_frame_take(connection->in, connection->in_len, &used, NP_DNS_HEADER_LEN, NP_SERVER_TCP_QUERY_MAX,
+                                  &packet, &len);
+        if (taken < 0) {
             connection_write(connection, server->tcp_out, w.pos);
             connection_close(connection); /* the stream cannot be trusted any more */
             return;
         }
-        const uint8_t *packet = np_read_bytes(&r, len);
-        if (!packet)
+        if (taken == 0)
             break;
-        used = r.pos;
         if (np_writer_left(&w) < 2 + NP_DNS_MESSAGE_MAX) {
             connection_write(connection, server->tcp_out, w.pos);
             np_write_rewind(&w, 0);

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "resolver/base/error.h"
 #include "resolver/frames.h"
 
 /* Feeds the bytes in pieces of at most step and checks every message that comes out: message i is len(i) times byte i.
@@ -56,6 +57,38 @@ static void test_pieces(void **state)
     }
 }
 
+static void test_take(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len, pos;
+        int result;
+        size_t after; /* of pos, where one was taken */
+    } rows[] = {
+        {"", 0, 0, 0, 0},
+        {"\0", 1, 0, 0, 0},
+        {"\0\3", 2, 0, 0, 0},
+        {"\0\3ab", 4, 0, 0, 0},
+        {"\0\3abc", 5, 0, 1, 5},
+        {"\0\3abc\0", 6, 5, 0, 5},
+        {"xx\0\4abcdyy", 10, 2, 1, 8},
+        {"\0\2ab", 4, 0, NP_E_MALFORMED, 0}, /* below and above the bounds: said as soon as the length is there */
+        {"\0\5", 2, 0, NP_E_MALFORMED, 0},
+        {"\0\0", 2, 0, NP_E_MALFORMED, 0},
+        {"\377\377", 2, 0, NP_E_MALFORMED, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const uint8_t *message = NULL;
+        size_t pos = rows[i].pos, len = 0;
+        assert_int_equal(np_frame_take((const uint8_t *)rows[i].bytes, rows[i].len, &pos, 3, 4, &message, &len),
+                         rows[i].result);
+        assert_int_equal(pos, rows[i].result == 1 ? rows[i].after : rows[i].pos);
+        if (rows[i].result == 1)
+            assert_ptr_equal(message + len, rows[i].bytes + pos);
+    }
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -83,6 +116,7 @@ static void test_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_take),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
