@@ -535,6 +535,36 @@ def test_front_connects_to_nobody_else(scene):
     ours.close()
 
 
+def test_strict_stays_silent_in_clear_text(scene):
+    """Its connections die under questions, and what listens on 853 then has no TLS: it hears nothing but handshakes."""
+    scene.unbound()
+    scene.start(STRICT)
+    with concurrent.futures.ThreadPoolExecutor(80) as pool:
+        assert all(good(answer) for answer in pool.map(lambda i: scene.ask(f'host{i}.example', timeout=15), range(200)))
+        scene.end_server()
+        with scene.net.inside():
+            listener = socket.create_server((SERVER, 853))
+        heard = []
+
+        def listen():
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = listener.accept()
+                    sock.settimeout(5)
+                    with sock, contextlib.suppress(OSError):
+                        heard.append(sock.recv(1))
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            for answer in pool.map(lambda i: scene.ask(f'more{i}.example', timeout=15), range(60)):
+                failure(answer)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join()
+    assert heard and set(heard) <= {b'\x16', b''}, heard
+
+
 def test_resolver_alone_has_no_tls(bin_dir, tmp_path):
     """`nameplate resolver` has no front: it says so instead of asking in clear text."""
     path = tmp_path / 'view.json'
