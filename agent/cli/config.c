@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/cli/cli.h"
+#include "agent/cli/dnr.h"
 #include "agent/cli/integrate.h"
 #include "agent/cli/rebind.h"
 #include "resolver/base/config.h"
@@ -15,6 +16,7 @@ static const struct {
 } verbs[] = {
     {"rebind", np_rebind_verb_main, "let the name pass the DNS rebinding protection of the home's router"},
     {"integrate", np_integrate_verb_main, "have another resolver ask this box for its own names"},
+    {"dnr", np_dnr_verb_main, "have the home's DHCP and routers name this box's DNS over TLS"},
 };
 
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])

@@ -174,6 +174,17 @@ def test_dns_over_tls(world, name):
     assert over_tls(world, name, 'A', LAN4, host='box.local') is None  # kdig does look at the name
 
 
+def test_dnr_names_what_serves(world, name):
+    """What `config dnr` prints is where kdig finds it."""
+    told = json.loads(world.box.run('config', 'dnr', '--json'))
+    assert told['name'] == name and [lan['interface'] for lan in told['interfaces']] == ['br-lan']
+    lan = told['interfaces'][0]
+    assert sorted(lan['addresses']) == sorted([LAN4, LAN6]) and lan['port'] == 853
+    assert bytes.fromhex(lan['dhcpv4_162'].replace(':', ''))[-6:] == b'\0\4\3dot'
+    for address in lan['addresses']:
+        assert over_tls(world, name, 'A', address) == [LAN4]
+
+
 # Without the Internet
 
 def test_own_name_without_the_internet(world, name, line_cut):
