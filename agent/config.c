@@ -60,7 +60,9 @@ const struct np_config_key np_agent_config_keys[] = {
     {"inflight-limit", NP_CONFIG_INT, "512", "DNS queries of one client that may wait for upstreams at once", NULL, 1,
      NP_VIEW_INFLIGHT_MAX},
     {"dot", NP_CONFIG_BOOL, "true",
-     "answer DNS over TLS on the LAN addresses, with the box's certificate, where dns does", NULL, 0, 0},
+     "answer DNS over TLS on the LAN addresses, with the box's certificate, where dns does; beside another resolver "
+     "(mode, dns-port) only where this is set",
+     NULL, 0, 0},
     {"http", NP_CONFIG_BOOL, "true", "redirect http to https on the LAN addresses", NULL, 0, 0},
     {"https", NP_CONFIG_BOOL, "true", "serve https on the LAN addresses", NULL, 0, 0},
     {"dns-port", NP_CONFIG_INT, "53", "port of DNS", NULL, 1, 65535},
@@ -282,6 +284,15 @@ static int read_ports(const struct np_config *file, struct np_agent_config *c)
     return 0;
 }
 
+/* Devices that find DNS over TLS at the address of their resolver ask there from then on. Where that resolver is
+ * another program (a filter, one that knows the DHCP names), they would pass it by unasked: there it takes a word of
+ * the owner. */
+static bool wants_dot(const struct np_config *file, const struct np_agent_config *c)
+{
+    bool beside = c->dns_loopback || c->mode == NP_MODE_OWN_NAME_ONLY;
+    return c->dns && np_config_bool(file, "dot") && (!beside || np_config_line(file, "dot") > 0);
+}
+
 static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
@@ -292,12 +303,12 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
                               "cache = %.40s: must be a size such as 4M, from 256K to 1G, or 0 for no cache",
                               np_config_string(file, "cache"));
     c->dns = np_config_bool(file, "dns");
-    c->dot = c->dns && np_config_bool(file, "dot");
     c->http = np_config_bool(file, "http");
     c->https = np_config_bool(file, "https");
     if (read_ports(file, c))
         return np_config_fail(file, "https-port", error, "dns-port, dot-port, http-port and https-port must differ");
     c->dns_loopback = c->dns && c->dns_port != NP_VIEW_UPSTREAM_PORT;
+    c->dot = wants_dot(file, c);
     c->has_backend = backend && backend[0];
     if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
         return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);
@@ -329,10 +340,11 @@ bool np_agent_config_has_tls(const struct np_agent_config *c, enum np_tls_mode m
 /* The resolver is what asks upstreams over TLS; without it tls:// would be a promise that nobody keeps. */
 static int check_tls(const struct np_config *file, const struct np_agent_config *c, char *error)
 {
-    if (c->dns || !np_agent_config_has_tls(c, NP_TLS_STRICT))
+    if ((c->dns && c->mode == NP_MODE_FULL) || !np_agent_config_has_tls(c, NP_TLS_STRICT))
         return 0;
     return np_config_fail(file, "upstream", error,
-                          "upstream and forward with tls:// need the resolver, which dns = false turns off");
+                          "upstream and forward with tls:// need a resolver that asks them, which %s turns off",
+                          c->dns ? "mode = own-name-only" : "dns = false");
 }
 
 static int read_factory(const struct np_config *file, struct np_agent_config *c, char *error)

@@ -55,7 +55,7 @@ struct np_agent_config {
     struct np_view_pattern rebind_allow[NP_VIEW_REBIND_MAX];
     size_t rebind_count;
     uint32_t cache;             /* bytes; 0: none */
-    bool dns, dot, http, https; /* dot: never without dns */
+    bool dns, dot, http, https; /* dot: never without dns, nor unasked beside another resolver */
     uint16_t dns_port, dot_port, http_port, https_port;
     bool dns_loopback; /* dns-port is not 53, so this is beside another resolver: it finds us at 127.0.0.1 */
     bool canary;

@@ -294,6 +294,7 @@ def test_agent_beside_dnsmasq(bin_dir, tmp_path):
             wait_until(lambda: reached(['192.168.1.99'], '192.168.1.99'), 20, 'the new address through dnsmasq')
             status = box.status()
             assert any(item['address'] == '127.0.0.1' and item['error'] is None for item in status['listeners'])
+            assert all(item['kind'] != 'dot' for item in status['listeners'])  # devices would pass dnsmasq by
         finally:
             dnsmasq.terminate()
             dnsmasq.wait(10)

@@ -82,6 +82,13 @@ static void everything(void **state)
     assert_false(config.dot);
     assert_int_equal(parse(GOOD "dot = no\n"), 0);
     assert_true(config.dns && !config.dot);
+    /* Nobody passes by the resolver that this one stands beside, unless the owner says so. */
+    assert_int_equal(parse(GOOD "dns-port = 5354\n"), 0);
+    assert_true(config.dns && !config.dot);
+    assert_int_equal(parse(GOOD "mode = own-name-only\n"), 0);
+    assert_true(config.dns && !config.dot);
+    assert_int_equal(parse(GOOD "mode = own-name-only\ndns-port = 5354\ndot = yes\n"), 0);
+    assert_true(config.dot);
 }
 
 static void tls_upstreams(void **state)
@@ -127,7 +134,10 @@ static void errors(void **state)
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
         {GOOD "http-port = 443\n", "must differ"},
         {GOOD "dot-port = 53\n", "must differ"},
-        {GOOD "dns = false\nforward = {\"corp.example=tls://10.0.0.1#dns.corp.example\"}\n", "need the resolver"},
+        {GOOD "dns = false\nforward = {\"corp.example=tls://10.0.0.1#dns.corp.example\"}\n",
+         "need a resolver that asks them, which dns = false turns off"},
+        {GOOD "mode = own-name-only\nupstream = {\"tls://10.0.0.1#dns.corp.example\"}\n",
+         "box.conf:4: upstream and forward with tls:// need a resolver that asks them, which mode = own-name-only"},
         {GOOD "dot-anchors = \"\"\n", "dot-anchors: a path"},
         {GOOD "lan = {\"averyveryverylongname\"}\n", "is not an interface name"},
         {GOOD "factory-secret = \"/nonexistent/secret\"\n", "/nonexistent/secret: "},
