@@ -36,9 +36,10 @@ class Fresh:
         self.next = 0
 
     def write(self, count):
-        path = self.folder / 'fresh'
-        _write(path, self.lines(count))
-        return path
+        return self.write_to('fresh', count)
+
+    def write_to(self, name, count):
+        return _write(self.folder / name, self.lines(count))
 
     def lines(self, count):
         first, self.next = self.next, self.next + count

@@ -18,10 +18,12 @@ PORT = 5400
 PEERS = (Dnsmasq, Unbound, Kresd)
 
 # Queries a second, the same for all: about half of what the slowest can do.
-OWN_RATE, HIT_RATE, MISS_RATE, MIX_RATE, STREAM_RATE, CLIENTS_RATE = 50000, 50000, 8000, 20000, 30000, 20000
+OWN_RATE, HIT_RATE, MIX_RATE, STREAM_RATE, CLIENTS_RATE = 50000, 50000, 20000, 30000, 20000
 HANDSHAKES_RATE = 100
+# Misses are offered faster than most can go, so that 400 wait all the time; and at a rate that all of them keep up with.
+MISS_RATE, MISS_EASY_RATE = 40000, 4000
 MISS_OUTSTANDING = 400
-MISS_DELAY_MS = 0.96 * 1000 * MISS_OUTSTANDING / MISS_RATE  # of the upstream, for which so many then wait
+DNSMASQ_DEFAULT = 150  # names in its cache
 KNOWN = 1000
 MEMORY_NAMES = 10000
 MEMORY_BAR_KIB = 8 * 1024
@@ -55,30 +57,45 @@ class Resolver:
                 self.runs.peak('own', 'own name', self.servers(Echo, *PEERS, rate=0), question)]
 
     def hit(self):
-        question = Question(lambda _: self.known_file, HIT_RATE, warm=self.known_file, cached=True)
+        question = Question(lambda _: self.known_file, HIT_RATE, warm=lambda _: self.known_file, cached=True)
         with self.place.upstream():
             return [self.runs.compare('hit', f'cache hit, {KNOWN:,} names', self.servers(Echo, *PEERS), question, [('echo', 1.25)]),
                     self.runs.peak('hit', 'cache hit', self.servers(Echo, *PEERS, rate=0), question)]
 
     def miss(self):
-        question = Question(self.fresh.write, MISS_RATE, outstanding=MISS_OUTSTANDING)
-        with self.place.upstream(MISS_DELAY_MS):
+        fill = self.fresh.write_to('fill', self.effort.fill)
+        few = self.fresh.write_to('few', min(self.effort.fill, Dnsmasq.most * 6 // 5))
+        question = Question(self.fresh.write, MISS_RATE, outstanding=MISS_OUTSTANDING,
+                            warm=lambda server: few if isinstance(server, Dnsmasq) else fill)
+        easy = dataclasses.replace(question, rate=MISS_EASY_RATE, share=3)
+        with self.place.upstream(away_ms(MISS_RATE)):
             rows = [self.runs.compare('miss', f'miss, {MISS_OUTSTANDING} outstanding', self.servers(*PEERS), question,
                                       [('unbound', 0.4), ('dnsmasq', 0.1)])]
+            small = Dnsmasq(self.place, PORT + 1, names=DNSMASQ_DEFAULT)
+            cost = self.runs.alone(small, question)
+            rows[0].notes.append(f'dnsmasq with its default of {DNSMASQ_DEFAULT} names, not {small.most}: {cost:.2f} us')
+        with self.place.upstream(away_ms(MISS_EASY_RATE)):
+            rows.append(self.runs.compare('miss', f'miss, {MISS_EASY_RATE:,} a second', self.servers(Echo, *PEERS), easy, None))
         with self.place.upstream():
             return rows + [self.runs.peak('miss', 'miss', self.servers(*PEERS, rate=0), question)]
 
     def mix(self):
-        question = Question(self.mix_names.write, MIX_RATE, warm=self.mix_names.all_file())
+        all_names = self.mix_names.all_file()
+        question = Question(self.mix_names.write, MIX_RATE, warm=lambda _: all_names, outstanding=50)
         with self.place.upstream():
-            row = self.runs.compare('mix', 'mix 90/9/1', self.servers(*PEERS), question, [])
-            peak = self.runs.peak('mix', 'mix', self.servers(*PEERS, rate=0), question)
+            row = self.runs.compare('mix', 'mix 90/9/1', self.mix_servers(), question, [])
+            peak = self.runs.peak('mix', 'mix', self.mix_servers(rate=0), question)
             return [row, peak, self.latency(question, {'nameplate': peak.value, **peak.peers})]
+
+    def mix_servers(self, **ours):
+        """dnsmasq with a cache that never is full, past what it warns of: a full one costs it 150 us a name."""
+        return [Nameplate(self.place, PORT, **ours), Dnsmasq(self.place, PORT + 1, names=150000), Unbound(self.place, PORT + 2),
+                Kresd(self.place, PORT + 3)]
 
     def latency(self, question, peaks):
         """p99 of each at half of its own highest rate."""
         row = Row('mix', 'mix: p99 at half the highest rate', 'ms', bar=f'under {LATENCY_BAR_MS:g} ms')
-        for server in self.servers(*PEERS):
+        for server in self.mix_servers():
             rate, seen, lost = peaks[server.name] / 2, [], 0
             with server:
                 self.runs.warm(server, question)
@@ -96,7 +113,7 @@ class Resolver:
         return row
 
     def tcp(self):
-        question = Question(lambda _: self.known_file, STREAM_RATE, mode='tcp', warm=self.known_file, cached=True)
+        question = Question(lambda _: self.known_file, STREAM_RATE, mode='tcp', warm=lambda _: self.known_file, cached=True)
         with self.place.upstream():
             rows = [self.runs.compare('tcp', 'TCP, cache hit', self.servers(Unbound, Kresd), question, []),
                     self.runs.peak('tcp', 'TCP', self.servers(Unbound, Kresd, rate=0), question)]
@@ -106,9 +123,9 @@ class Resolver:
     def dot(self):
         tls = Certificate(self.place.folder)
         servers = [NameplateTls(self.place, PORT, tls), Unbound(self.place, PORT + 1, tls=tls), Kresd(self.place, PORT + 2, tls=tls)]
-        question = Question(lambda _: self.known_file, STREAM_RATE, mode='dot', warm=self.known_file, cached=True)
+        question = Question(lambda _: self.known_file, STREAM_RATE, mode='dot', warm=lambda _: self.known_file, cached=True)
         again = Question(lambda _: self.known_file, HANDSHAKES_RATE, mode='dot', outstanding=10, sockets=10,
-                         options=('-O', 'num-queries-per-conn=1'), warm=self.known_file, cached=True)
+                         options=('-O', 'num-queries-per-conn=1'), warm=lambda _: self.known_file, cached=True)
         with self.place.upstream():
             rows = [self.runs.compare('dot', 'DNS over TLS, cache hit', servers, question, []),
                     self.runs.peak('dot', 'DNS over TLS', servers, question),
@@ -119,7 +136,7 @@ class Resolver:
     def memory(self):
         row = Row('memory', f'memory with {MEMORY_NAMES:,} names cached', 'KiB RSS', bar=f'under {MEMORY_BAR_KIB} KiB and every peer')
         file = write_known(self.place.folder, MEMORY_NAMES)
-        question = Question(lambda _: file, 0, warm=file)
+        question = Question(lambda _: file, 0, warm=lambda _: file, outstanding=50, cached=True)
         ours = [Nameplate(self.place, PORT), *(kind(self.place, PORT + i, lean=True) for i, kind in enumerate(PEERS, 1))]
         with self.place.upstream():
             for server in ours:
@@ -147,7 +164,7 @@ class Resolver:
         servers = [Nameplate(self.place, PORT + i, cache=GROWTH_CACHE) for i in range(len(sizes))]
         for server, size in zip(servers, sizes):
             server.name = f'{size:,}'
-        questions = {server.name: Question(lambda _, f=files[size]: f, HIT_RATE, warm=files[size], cached=True)
+        questions = {server.name: Question(lambda _, f=files[size]: f, HIT_RATE, warm=lambda _, f=files[size]: f, cached=True)
                      for server, size in zip(servers, sizes)}
         with self.place.upstream():
             tallies = self.runs.in_turn(servers, questions)
@@ -170,6 +187,11 @@ class Resolver:
                 row.met = False
                 row.notes.append(f'{label}: {troubles}')
         return row
+
+
+def away_ms(rate):
+    """How far the upstream is, so that at this rate nearly MISS_OUTSTANDING wait for it."""
+    return 0.96 * 1000 * MISS_OUTSTANDING / rate
 
 
 PROGRAMS = ('bench_echo', 'bench_upstream', 'bench_load')

@@ -20,23 +20,25 @@ class Effort:
     latency_seconds: float = 3.0
     sizes: tuple = (100, 1000, 10000, 100000)  # names cached, for the row of growth
     mix_names: int = 20000
+    fill: int = 40000  # names asked before misses: more than the caches hold, which are full from then on, as in a home
 
 
 QUICK = Effort(pairs=3, lives=1, seconds=0.25, peak_runs=1, peak_seconds=0.25, latency_runs=1, latency_seconds=0.5, sizes=(100, 10000),
-               mix_names=2000)
+               mix_names=2000, fill=1000)
 
 
 @dataclasses.dataclass
 class Question:
-    """What is asked, and how. file(queries) gives the queries of one run, warm what every server is asked before."""
+    """What is asked, and how. file(queries) gives the queries of one run, warm(server) what a server is asked before."""
     file: typing.Callable
     rate: int
     mode: str = 'udp'
     outstanding: int = 100
     sockets: int = 4
     options: tuple = ()  # dnsperf's
-    warm: object = None
+    warm: typing.Callable = None
     cached: bool = False  # every answer must come from the cache
+    share: int = 1        # one of so many pairs is enough, in one life
 
 
 class Tally:
@@ -85,15 +87,16 @@ class Runs:
         ours, *others = servers
         tallies = {server.name: Tally() for server in servers}
         paired = {server.name: [] for server in others}
-        for life in range(self.effort.lives):
-            rounds = len(range(life, self.effort.pairs, self.effort.lives))
+        wanted, lives = max(1, self.effort.pairs // question.share), self.effort.lives if question.share == 1 else 1
+        for life in range(lives):
+            rounds = len(range(life, wanted, lives))
             with contextlib.ExitStack() as stack:
                 for server in servers if rounds else ():
                     stack.enter_context(server)
                     self.warm(server, question)
                 for count in range(1, rounds + 1):
                     self._round(ours, others, question, tallies, paired)
-                    self.progress.note(f'start {life + 1} of {self.effort.lives}, pair {count} of {rounds}: ' + ', '.join(
+                    self.progress.note(f'start {life + 1} of {lives}, pair {count} of {rounds}: ' + ', '.join(
                         f'{name} {tally.costs[-1]:.2f}' for name, tally in tallies.items()) + ' us')
         return tallies, paired
 
@@ -108,9 +111,18 @@ class Runs:
                 paired[other.name].append((own, self.cost(other, question, tallies[other.name])))
 
     def warm(self, server, question):
-        """Twice: what was lost the first time is there after the second."""
-        for _ in range(2 if question.warm and not isinstance(server, Echo) else 0):
-            self.place.dnsperf(server.port, question.warm, once=True, outstanding=50, mode=question.mode)
+        """What must be in the cache is asked for twice, in case something was lost the first time."""
+        for _ in range(1 + question.cached if question.warm and not isinstance(server, Echo) else 0):
+            self.place.dnsperf(server.port, question.warm(server), once=True, outstanding=question.outstanding, mode=question.mode)
+
+    def alone(self, server, question):
+        """The median cost of one server that is beside none."""
+        tally = Tally()
+        with server:
+            self.warm(server, question)
+            for _ in range(self.effort.peak_runs):
+                self.cost(server, question, tally)
+        return median(tally.costs)
 
     def in_turn(self, servers, questions):
         """All servers in turn, each with its own question. Returns the tallies by name."""

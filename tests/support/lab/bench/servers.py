@@ -158,13 +158,19 @@ class Peer(Server):
 
 
 class Dnsmasq(Peer):
+    """names: the size of its cache, as a rule the most that it takes without a warning."""
     name = 'dnsmasq'
+    most = 10000
+
+    def __init__(self, place, port, lean=False, names=most):
+        super().__init__(place, port, lean)
+        self.names = names
 
     def argv(self):
-        names, waiting = (10000, 150) if self.lean else (150000, WAITING)
         return ['dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--pid-file=', '--no-hosts', '--no-resolv',
                 f'--port={self.port}', f'--listen-address={SERVER}', '--bind-interfaces', f'--server={UPSTREAM}#{UPSTREAM_PORT}',
-                f'--host-record={NAME},{SERVER}', f'--cache-size={names}', f'--dns-forward-max={waiting}', '--log-facility=-']
+                f'--host-record={NAME},{SERVER}', f'--cache-size={self.names}', f'--dns-forward-max={150 if self.lean else WAITING}',
+                '--log-facility=-']
 
 
 class Unbound(Peer):
