@@ -194,6 +194,8 @@ int np_ask_box(const char *verb, const char *control, const char *config_path, s
     take_names(status, out_box);
     take_lan(status, out_box);
     take_dns(status, out_box);
+    const char *mode = json_string_value(json_object_get(status, "mode"));
+    out_box->own_name_only = mode && strcmp(mode, "own-name-only") == 0;
     json_decref(status);
     return NP_EXIT_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef AGENT_CLI_ASK_H
 #define AGENT_CLI_ASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/config.h"
@@ -28,6 +29,7 @@ struct np_ask_box {
         dns; /* where it answers DNS: 127.0.0.1 if it does there, else a LAN address; AF_UNSPEC: nowhere */
     char *lan[NP_ASK_LAN_MAX]; /* LAN interfaces; malloc'd */
     size_t lan_count;
+    bool own_name_only; /* it answers for nothing else */
 };
 
 /* Asks the agent for its status and takes these out of it (zeroed by the caller). What is wrong is said on standard

@@ -7,6 +7,7 @@
 #include "agent/cli/dnr.h"
 #include "agent/cli/integrate.h"
 #include "agent/cli/rebind.h"
+#include "agent/cli/redirect.h"
 #include "resolver/base/config.h"
 
 static const struct {
@@ -15,6 +16,7 @@ static const struct {
     const char *help;
 } verbs[] = {
     {"rebind", np_rebind_verb_main, "let the name pass the DNS rebinding protection of the home's router"},
+    {"redirect", np_redirect_verb_main, "lead clients with a DNS server of their own to this box (nftables)"},
     {"integrate", np_integrate_verb_main, "have another resolver ask this box for its own names"},
     {"dnr", np_dnr_verb_main, "have the home's DHCP and routers name this box's DNS over TLS"},
 };

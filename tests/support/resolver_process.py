@@ -34,8 +34,8 @@ def free_port():
 class Resolver:
     """One running `nameplate resolver`."""
 
-    def __init__(self, program, folder, view, upstreams=(), listen=('127.0.0.1',), prefix=(), options=()):
-        self.port = free_port()
+    def __init__(self, program, folder, view, upstreams=(), listen=('127.0.0.1',), prefix=(), options=(), port=None):
+        self.port = port or free_port()
         self.view_path = folder / f'view-{self.port}.json'
         self.view_path.write_text(json.dumps(view))
         argv = [*prefix, str(program), 'resolver', '--view', str(self.view_path), '--port', str(self.port)]

@@ -187,12 +187,41 @@ static void test_limits(void **state)
     assert_int_equal(np_stats_parse(text, len, &again), NP_E_LIMIT);
 }
 
+/* The rows of a family stand together and its first one has the help: promtool and parsers of OpenMetrics insist. */
+static void test_metrics(void **state)
+{
+    (void)state;
+    struct np_metrics metrics;
+    add_upstream(".", "198.51.100.53");
+    add_upstream("home.arpa", "127.0.0.1:5353");
+    stats.upstreams[0].alive = true;
+    stats.answers.own = 7;
+    np_latency_add(&stats.local, 1500);
+    np_metrics_init(&metrics, NP_METRICS_OPENMETRICS);
+    np_stats_write_metrics(&stats, &metrics);
+    char *text = np_metrics_finish(&metrics);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\nnameplate_dns_queries_total{outcome=\"own\"} 7\n"));
+    assert_non_null(strstr(text, "\nnameplate_dns_upstream_up{zone=\".\",server=\"198.51.100.53:53\"} 1\n"
+                                 "nameplate_dns_upstream_up{zone=\"home.arpa\",server=\"127.0.0.1:5353\"} 0\n"));
+    assert_non_null(strstr(text, "{path=\"local\",le=\"1.024e-06\"} 0\n"));
+    assert_non_null(strstr(text, "{path=\"local\",le=\"2.048e-06\"} 1\n"));
+    assert_non_null(strstr(text, "_sum{path=\"local\"} 1.5e-06\n"));
+    for (const char *at = text; (at = strstr(at, "# TYPE ")); at++) {
+        char line[128];
+        snprintf(line, sizeof line, "%.*s ", (int)strcspn(at + 7, " "), at + 7);
+        char type[160];
+        snprintf(type, sizeof type, "# TYPE %s", line);
+        assert_null(strstr(at + 1, type));
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_round_trip, clear),
-        cmocka_unit_test_setup(test_full, clear),
-        cmocka_unit_test_setup(test_strangers, clear),
+        cmocka_unit_test_setup(test_round_trip, clear), cmocka_unit_test_setup(test_full, clear),
+        cmocka_unit_test_setup(test_metrics, clear),    cmocka_unit_test_setup(test_strangers, clear),
         cmocka_unit_test_setup(test_limits, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
