@@ -14,6 +14,10 @@
  * costs 2 % of the throughput and saves 8 KiB a connection. */
 #define OUT_RECORD (8192 + (BR_SSL_BUFSIZE_OUTPUT - 16384))
 
+/* Bytes read at once where the engine wants fewer. It asks for a record's head and then for its body, which for a DNS
+ * query would be two reads of a few bytes each. */
+#define AHEAD 2048
+
 enum stream_state {
     STATE_CONNECTING,
     STATE_HANDSHAKE,
@@ -57,6 +61,8 @@ struct np_stream {
         } client;
         br_ssl_server_context server;
     } tls;
+    size_t ahead_pos, ahead_len; /* of ahead: what the engine has taken, and what was read */
+    uint8_t ahead[AHEAD];
     uint8_t in[BR_SSL_BUFSIZE_INPUT];
     uint8_t out[OUT_RECORD];
 };
@@ -183,16 +189,38 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     size_t len = 0;
     unsigned char *record = br_ssl_engine_recvrec_buf(stream->engine, &len);
     (void)suggested;
-    *buf = uv_buf_init((char *)record, record ? (unsigned)len : 0); /* length 0: on_read gets UV_ENOBUFS */
+    if (record && len < sizeof stream->ahead)
+        *buf = uv_buf_init((char *)stream->ahead, sizeof stream->ahead);
+    else
+        *buf = uv_buf_init((char *)record, record ? (unsigned)len : 0); /* length 0: on_read gets UV_ENOBUFS */
+}
+
+/* Gives the engine what was read ahead. True when it took some. */
+static bool feed(struct np_stream *stream)
+{
+    size_t left = stream->ahead_len - stream->ahead_pos, len;
+    unsigned char *record = left > 0 ? br_ssl_engine_recvrec_buf(stream->engine, &len) : NULL;
+    if (!record)
+        return false;
+    if (len > left)
+        len = left;
+    memcpy(record, stream->ahead + stream->ahead_pos, len);
+    stream->ahead_pos += len;
+    br_ssl_engine_recvrec_ack(stream->engine, len);
+    return true;
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 {
     struct np_stream *stream = tcp->data;
-    (void)buf;
     if (n > 0) {
         stream->active_ms = uv_now(stream->options.loop);
-        br_ssl_engine_recvrec_ack(stream->engine, (size_t)n);
+        if (buf->base == (char *)stream->ahead) {
+            stream->ahead_pos = 0;
+            stream->ahead_len = (size_t)n;
+        } else {
+            br_ssl_engine_recvrec_ack(stream->engine, (size_t)n);
+        }
         pump(stream);
     } else if (n == UV_EOF) {
         finish(stream, NP_E_CLOSED,
@@ -203,7 +231,8 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
     }
 }
 
-/* Reads from the socket exactly while the engine wants a record: that is the back-pressure. */
+/* Reads from the socket exactly while the engine wants a record and has taken what was read before: that is the
+ * back-pressure. */
 static void set_reading(struct np_stream *stream, bool wanted)
 {
     if (wanted == stream->reading || stream->state == STATE_CLOSED)
@@ -311,6 +340,8 @@ static bool pump_once(struct np_stream *stream)
             events->on_writable(stream->options.ctx, stream);
         return true;
     }
+    if (feed(stream))
+        return true;
     set_reading(stream, br_ssl_engine_current_state(stream->engine) & BR_SSL_RECVREC);
     return false;
 }

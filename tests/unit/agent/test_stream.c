@@ -23,6 +23,7 @@ struct side {
     int ready, closed, err;
     char why[128];
     size_t to_send, sent, received;
+    size_t chunk;            /* bytes of one write, and so of a record; 0: as many as go */
     bool wrong;              /* a byte that was not the one expected */
     bool close_when_sent;    /* np_stream_close after the last byte */
     bool close_when_blocked; /* np_stream_close as soon as not everything was taken */
@@ -56,8 +57,9 @@ static uint8_t byte_at(size_t position)
 static void send_more(struct side *side)
 {
     static uint8_t chunk[20000];
+    size_t most = side->chunk ? side->chunk : sizeof chunk;
     while (side->sent < side->to_send) {
-        size_t n = side->to_send - side->sent < sizeof chunk ? side->to_send - side->sent : sizeof chunk;
+        size_t n = side->to_send - side->sent < most ? side->to_send - side->sent : most;
         for (size_t i = 0; i < n; i++)
             chunk[i] = byte_at(side->sent + i);
         size_t taken = np_stream_write(side->stream, chunk, n);
@@ -245,6 +247,35 @@ static void test_back_pressure(void **state)
 {
     (void)state;
     large(true);
+}
+
+/* Records so small that many come with one read, and end anywhere in it. */
+static void small_records(size_t chunk, size_t size, bool lazy)
+{
+    struct pair pair;
+    pair_init(&pair);
+    pair.slow = true;
+    pair.client.to_send = size;
+    pair.client.chunk = chunk;
+    pair.server.lazy = lazy;
+    if (lazy)
+        uv_ref((uv_handle_t *)&pair.tick);
+    pair.server.close_after = size;
+    pair_connect(&pair, root, CERTS_NAME, now_s());
+    pair_accept(&pair);
+    pair_run(&pair);
+    assert_int_equal(pair.server.received, size);
+    assert_false(pair.server.wrong);
+}
+
+static void test_small_records(void **state)
+{
+    (void)state;
+    small_records(1, 3000, false);
+    small_records(37, 200000, false);
+    small_records(37, 500, true);
+    small_records(2021, 1000000, false); /* with its head and its tag as long as what is read at once */
+    small_records(2021, 10000, true);
 }
 
 /* Everything that was written before a close arrives. */
@@ -507,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_hello_and_close),
         cmocka_unit_test(test_large_both_ways),
         cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_small_records),
         cmocka_unit_test(test_close_after_write),
         cmocka_unit_test(test_close_with_unread_data),
         cmocka_unit_test(test_close_waits_for_a_paused_peer),
