@@ -197,6 +197,8 @@ void np_recall_take(struct np_recall *recall, const struct np_view *view, const 
     recall->failed = !packed || life.kind == NP_PACKED_FAILURE;
     if (!recall->cache)
         return;
+    if (!result->message)
+        (void)look_offline(recall, result->qname);
     if (recall->failed)
         np_cache_fail(recall->cache, &key, packed ? &recall->packed.head : NULL,
                       packed ? (size_t)recall->packed_len : 0, recall->ede, now_ms);

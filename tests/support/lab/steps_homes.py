@@ -11,6 +11,7 @@ from lab.waiting import stays, wait_until
 
 EDE_BLOCKED = 15
 LOCAL_MS, PUBLIC_S, OFFLINE_S = 100, 2.0, 2.0
+STALE = 3  # EDE of a stale answer (RFC 8914)
 OTHER_WAN4 = '203.0.113.77'
 PUSH_S = 3.0  # a push that must not come would have: its debounce is 1 s
 
@@ -168,6 +169,8 @@ def offline(demo):
 def without_internet(home, box):
     """One home with its line cut and mended; asked through the box's resolver."""
     laptop, server, seen = home.laptop, home.box_address(), {}
+    known = records(laptop.ask('short.example', 'A', server, timeout=5), 'A')
+    must(known, 'a name of the Internet, online')
     home.cut_line()
     try:
         for rdtype in TYPES:
@@ -181,17 +184,23 @@ def without_internet(home, box):
         answer = laptop.ask('never-asked.example', 'A', server, timeout=5, use_edns=True)
         failed = {'rcode': rcode(answer), 'ede': extended_errors(answer), 'seconds': round(time.monotonic() - asked, 3)}
         must(failed['rcode'] == 'SERVFAIL' and failed['seconds'] < OFFLINE_S, f'another name offline: {failed}')
+        # Its TTL of 1 s has passed by now.
+        asked = time.monotonic()
+        answer = laptop.ask('short.example', 'A', server, timeout=5, use_edns=True)
+        stale = {'records': records(answer, 'A'), 'ede': extended_errors(answer), 'seconds': round(time.monotonic() - asked, 3)}
+        must(stale['records'] == known and stale['ede'] == [STALE] and stale['seconds'] < OFFLINE_S, f'a known name offline: {stale}')
     finally:
         home.mend_line()
     mended = time.monotonic()
     back = seconds_until(lambda: rcode(laptop.ask('never-asked.example', 'A', server, timeout=0.5)) == 'NXDOMAIN',
                          mended, 30, 'other names again')
-    return {'own': seen, 'other': failed, 'back_seconds': back}
+    return {'own': seen, 'other': failed, 'known': stale, 'back_seconds': back}
 
 
 def _tell_offline(d):
     return [f'{home}: every type in at most {max(a["ms"] for a in seen["own"].values()):.1f} ms, HTTPS works; another name: '
-            f'{seen["other"]["rcode"]} after {seen["other"]["seconds"]:.2f} s; back {seen["back_seconds"]:.2f} s after the line'
+            f'{seen["other"]["rcode"]} after {seen["other"]["seconds"]:.2f} s, one asked before: EDE 3 after '
+            f'{seen["known"]["seconds"]:.2f} s; back {seen["back_seconds"]:.2f} s after the line'
             for home, seen in d.items()]
 
 
