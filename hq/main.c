@@ -25,11 +25,12 @@
 #include "hq/store/store.h"
 #include "hq/usage.h"
 #include "hq/zone/zone.h"
+#include "hq/zonecheck.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_DIFFERS = 3 };
 
 static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -274,6 +275,58 @@ static int run_factory_secret(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
+/* ---- zone check, zone repair ---- */
+
+static int check_zone(const struct np_zone_config *zone, struct np_store *store, bool repair, bool json)
+{
+    struct np_zonecheck check;
+    char error[NP_ZONE_ERROR_MAX];
+    int rc = np_zonecheck_run(store, zone, &check, error);
+    int status = rc ? failed(error) : EXIT_SUCCESS;
+    if (rc == 0 && repair && (rc = np_zonecheck_repair(store, &check)))
+        status = failed(np_store_error(store));
+    if (rc == 0) {
+        if (!json)
+            np_zonecheck_print(&check);
+        else if ((rc = np_zonecheck_print_json(&check)))
+            status = failed(np_strerror(rc));
+        if (rc == 0 && !np_zonecheck_complete(&check))
+            status = EXIT_FAILED;
+        else if (rc == 0 && !repair && !np_zonecheck_agrees(&check))
+            status = EXIT_DIFFERS;
+    }
+    np_zonecheck_deinit(&check);
+    return status;
+}
+
+static int run_zone(int argc, char **argv)
+{
+    struct np_config *config;
+    struct np_hq_config values;
+    struct np_zone_config zone;
+    struct np_store *store;
+    const char *config_path;
+    char error[1024];
+    bool json;
+    int status = read_options(argc, argv, &config_path, &json);
+    if (status)
+        return status;
+    bool repair = optind + 1 == argc && strcmp(argv[optind], "repair") == 0;
+    if (!repair && (optind + 1 != argc || strcmp(argv[optind], "check") != 0))
+        return usage_error("the verb is 'zone check' or 'zone repair'");
+    np_log_init("nameplate-hq", NP_LOG_WARNING);
+    status = load_config(config_path, &config, &values);
+    if (status)
+        return status;
+    int rc = np_zone_config_load(config, &zone, error);
+    np_config_free(config);
+    if (rc || np_store_open(values.database, !repair, &store, error, sizeof error))
+        return failed(error);
+    status = check_zone(&zone, store, repair, json);
+    np_store_close(store);
+    return status;
+}
+
 /* ---- serve ---- */
 
 /* The running program. */
@@ -465,10 +518,10 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } verbs[] = {
-        {"init", run_init},           {"serve", run_serve},
-        {"device", run_device},       {"factory-secret", run_factory_secret},
-        {"version", run_version},     {"--version", run_version},
-        {"child-dns", run_child_dns},
+        {"init", run_init},         {"serve", run_serve},
+        {"device", run_device},     {"factory-secret", run_factory_secret},
+        {"zone", run_zone},         {"version", run_version},
+        {"--version", run_version}, {"child-dns", run_child_dns},
     };
     char title[64];
     if (argc < 2) {
@@ -491,7 +544,7 @@ int main(int argc, char **argv)
         argv[1] = title; /* getopt begins its messages with it */
         return verbs[i].run(argc - 1, argv + 1);
     }
-    const char *names[] = {"init", "serve", "device", "factory-secret", "version"};
+    const char *names[] = {"init", "serve", "device", "factory-secret", "zone", "version"};
     const char *near = np_nearest(argv[1], names, sizeof names / sizeof *names);
     return near ? usage_error("unknown verb '%s', did you mean '%s'?", argv[1], near)
                 : usage_error("unknown verb '%s'", argv[1]);

@@ -14,6 +14,7 @@ static const char program_text[] =
     "  nameplate-hq serve [--config FILE]                            run the server\n"
     "  nameplate-hq device list [--json] [--config FILE]             show the devices\n"
     "  nameplate-hq factory-secret SERIAL [--config FILE]            print a device's factory-secret file\n"
+    "  nameplate-hq zone check|repair [--json] [--config FILE]       compare the name servers with the database\n"
     "  nameplate-hq version\n"
     "\n"
     "FILE is " NP_HQ_CONFIG_DEFAULT " unless given. 'nameplate-hq VERB --help' tells more about a verb.\n";
@@ -63,6 +64,18 @@ static const char factory_secret_text[] = "nameplate-hq factory-secret SERIAL [-
                                           "on the device, and nowhere else.\n"
                                           "\n" CONFIG_OPTION;
 
+static const char zone_text[] =
+    "nameplate-hq zone check [--json] [--config FILE]\n"
+    "nameplate-hq zone repair [--json] [--config FILE]\n"
+    "\n"
+    "Compares what the name servers show with the database, while the server runs: each server that HQ updates is\n"
+    "transferred (or asked name by name, as HQ's own is), and what differs is asked for again before it counts.\n"
+    "'repair' has what differs published again. Names that are not of devices are left alone.\n"
+    "\n"
+    "  --json          everything, as a JSON object\n" CONFIG_OPTION "\n"
+    "Exit code: 0 all agrees (repair: what differed was marked), 3 something differs, 1 a server could not be\n"
+    "compared, or another failure, 2 usage.\n";
+
 static const char version_text[] = "nameplate-hq version\n"
                                    "\n"
                                    "Prints the program's version.\n";
@@ -71,9 +84,10 @@ const char *np_hq_usage(const char *verb)
 {
     static const struct {
         const char *verb, *text;
-    } texts[] = {{"init", init_text},       {"serve", serve_text},
-                 {"device", device_text},   {"factory-secret", factory_secret_text},
-                 {"version", version_text}, {"--version", version_text}};
+    } texts[] = {{"init", init_text},        {"serve", serve_text},
+                 {"device", device_text},    {"factory-secret", factory_secret_text},
+                 {"zone", zone_text},        {"version", version_text},
+                 {"--version", version_text}};
     if (!verb)
         return program_text;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

@@ -48,6 +48,43 @@ int np_store_names_after(struct np_store *store, const char *after, size_t limit
     return each_name(&q, each, ctx);
 }
 
+int np_store_names_gone_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each,
+                              void *ctx)
+{
+    static const char text[] = "SELECT d.name, 0, '', coalesce(m.version, 0) FROM device d"
+                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND"
+                               " (d.state = 2 OR d.silent_s <> 0) ORDER BY d.name LIMIT ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, after);
+    np_sql_int(&q, (int64_t)limit);
+    return each_name(&q, each, ctx);
+}
+
+/* Has the query for a name a row? */
+static int exists(struct np_store *store, const char *text, const char *name)
+{
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, name);
+    bool found = np_sql_next(&q);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found;
+}
+
+int np_store_name_known(struct np_store *store, const char *name)
+{
+    static const char text[] = "SELECT 1 FROM (SELECT ? AS name) w WHERE EXISTS (SELECT 1 FROM device d WHERE"
+                               " d.name = w.name) OR EXISTS (SELECT 1 FROM tombstone t WHERE t.name = w.name)";
+    return exists(store, text, name);
+}
+
+int np_store_name_ordered(struct np_store *store, const char *name)
+{
+    static const char text[] = "SELECT 1 FROM device d JOIN orders o ON o.device = d.id WHERE d.name = ?"
+                               " AND o.state NOT IN (8, 10) LIMIT 1";
+    _Static_assert(NP_ORDER_DONE == 8 && NP_ORDER_DEAD == 10, "the statement's numbers");
+    return exists(store, text, name);
+}
+
 int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] =

@@ -440,6 +440,16 @@ typedef int np_store_name_fn(void *ctx, const struct np_zone_name *name);
  * them in slices, between which names may come and go. The callback must not write. */
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx);
 
+/* Likewise, names of devices that have left or are silent: they are to show nothing. */
+int np_store_names_gone_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each,
+                              void *ctx);
+
+/* Was the name ever a device's? 1, 0, or a database error. */
+int np_store_name_known(struct np_store *store, const char *name);
+
+/* Is an order under way (or waiting) for the device of that name? 1, 0, or a database error. */
+int np_store_name_ordered(struct np_store *store, const char *name);
+
 /* Dirty names with their current state whose mark is newer than the version after (0: all), oldest first, at most
  * limit. The callback must not write. */
 int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx);

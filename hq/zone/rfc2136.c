@@ -90,7 +90,7 @@ static int take_mark(void *ctx, const struct np_zone_name *name)
     struct intake *intake = ctx;
     struct slot *slot = intake->slot;
     if (is_challenge_name(slot->backend, name->name) == slot->challenge &&
-        !np_outbox_add(np_target_lane(slot->target), name->name, now_ms(slot->backend)))
+        !np_outbox_add(np_target_outbox(slot->target), name->name, now_ms(slot->backend)))
         return 1;
     slot->passed = name->version;
     intake->taken++;
@@ -100,7 +100,7 @@ static int take_mark(void *ctx, const struct np_zone_name *name)
 static void take_marks(struct slot *slot)
 {
     struct intake intake = {slot, 0};
-    size_t room = np_outbox_room(np_target_lane(slot->target));
+    size_t room = np_outbox_room(np_target_outbox(slot->target));
     if (room == 0)
         return;
     int rc = np_store_dirty_after(slot->backend->core->store, slot->passed, room, take_mark, &intake);
@@ -122,7 +122,7 @@ static void take_challenges(struct rfc2136 *backend)
         move_name(c->name, backend->challenge_origin, name);
         for (size_t i = 0; i < backend->slot_count; i++) {
             struct slot *slot = &backend->slots[i];
-            if (slot->challenge && !np_outbox_add(np_target_lane(slot->target), name, now_ms(backend)))
+            if (slot->challenge && !np_outbox_add(np_target_outbox(slot->target), name, now_ms(backend)))
                 full = true;
         }
         int rc = full ? np_store_name_mark(backend->core->store, name) : 0;
@@ -184,7 +184,7 @@ static bool settled(struct rfc2136 *backend, const struct slot *but, const char 
         const struct slot *slot = &backend->slots[i];
         if (slot == but || slot->challenge != but->challenge)
             continue;
-        if (slot->passed < version || np_outbox_find(np_target_lane(slot->target), name))
+        if (slot->passed < version || np_outbox_find(np_target_outbox(slot->target), name))
             return false;
     }
     return true;
@@ -266,14 +266,19 @@ static void wants(void *ctx)
     wake(((struct slot *)ctx)->backend);
 }
 
-static void add_own(void *self)
+/* The zone's own records to one server. One that is away with a full outbox gets them at the next start. */
+static void add_own(void *ctx)
+{
+    struct slot *slot = ctx;
+    if (!slot->challenge && !np_outbox_add(np_target_outbox(slot->target), OWN, now_ms(slot->backend)))
+        np_warning("dns: %s does not get the zone's own records now", np_target_title(slot->target));
+}
+
+static void add_own_to_all(void *self)
 {
     struct rfc2136 *backend = self;
-    for (size_t i = 0; i < backend->slot_count; i++) {
-        if (!backend->slots[i].challenge &&
-            !np_outbox_add(np_target_lane(backend->slots[i].target), OWN, now_ms(backend)))
-            np_warning("dns: %s does not get the zone's own records now", np_target_title(backend->slots[i].target));
-    }
+    for (size_t i = 0; i < backend->slot_count; i++)
+        add_own(&backend->slots[i]);
     wake(backend);
 }
 
@@ -281,7 +286,7 @@ static int start(void *self)
 {
     struct rfc2136 *backend = self;
     uv_timer_start(&backend->tick, on_tick, TICK_MS, TICK_MS);
-    add_own(backend);
+    add_own_to_all(backend);
     return 0;
 }
 
@@ -360,7 +365,7 @@ static int add_targets(struct rfc2136 *backend, const struct np_zone_servers *se
 {
     for (size_t i = 0; i < servers->count; i++) {
         struct slot *slot = &backend->slots[backend->slot_count];
-        const struct np_target_owner owner = {slot, wants, describe, done};
+        const struct np_target_owner owner = {slot, wants, describe, done, add_own};
         *slot = (struct slot){.backend = backend, .index = i, .challenge = challenge};
         int rc = np_target_new(backend->core->loop, &servers->servers[i],
                                challenge ? backend->challenge_origin : backend->core->config.origin,
@@ -404,6 +409,6 @@ int np_rfc2136_new(struct np_zone_core *core, struct np_zone_backend *out_backen
     }
     uv_timer_init(core->loop, &backend->tick);
     backend->tick.data = backend;
-    *out_backend = (struct np_zone_backend){backend, start, wake, add_own, ready, child_pid, close_all};
+    *out_backend = (struct np_zone_backend){backend, start, wake, add_own_to_all, ready, child_pid, close_all};
     return 0;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "hq/zone/peer.h"
+#include "hq/zone/nsconn.h"
 #include "hq/zone/update.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
@@ -37,7 +37,7 @@ struct np_target {
     const struct np_tsig_key *key;
     struct np_target_owner owner;
     struct np_outbox outbox;
-    struct np_peer *peer;
+    struct np_nsconn *conn;
     uv_timer_t timer;
     struct flight flights[FLIGHTS_MAX];
     char epoch[EPOCH_MAX];
@@ -127,6 +127,8 @@ static void conclude(struct np_target *target, struct flight *flight, enum np_ou
         np_outbox_fence_result(&target->outbox, outcome, now, below, NULL);
     else
         np_outbox_result(&target->outbox, slot, outcome, now, &events, below, NULL);
+    if (outcome == NP_OUTBOX_FENCED)
+        target->owner.fenced(target->owner.ctx);
     if (outcome != NP_OUTBOX_DONE && outcome != NP_OUTBOX_FENCED &&
         np_outbox_failing_since(&target->outbox) != NP_JOB_NEVER)
         tell_failure(target, why);
@@ -180,11 +182,11 @@ static int send_update(struct np_target *target, struct np_update *update, size_
     struct flight *flight = target->flights;
     while (flight->used)
         flight++;
-    uint16_t id = np_peer_id(target->peer);
+    uint16_t id = np_nsconn_id(target->conn);
     int rc = np_update_sign(update, id, target->key, &message);
     if (rc)
         return rc;
-    rc = np_peer_send(target->peer, id, message.wire, message.len);
+    rc = np_nsconn_send(target->conn, id, message.wire, message.len);
     if (rc == 0) {
         *flight = (struct flight){.used = true, .id = id, .slot = slot, .mac_len = message.mac_len};
         memcpy(flight->mac, message.mac, message.mac_len);
@@ -277,7 +279,7 @@ static void send_waiting(struct np_target *target)
     uint16_t items[NP_OUTBOX_OFFER_MAX];
     size_t count, used = 0;
     while ((count = np_outbox_offer(&target->outbox, now_ms(target), items)) > 0) {
-        if (np_peer_limit(target->peer) <= NP_DNS_UDP_MAX && count > UDP_NAMES)
+        if (np_nsconn_limit(target->conn) <= NP_DNS_UDP_MAX && count > UDP_NAMES)
             count = UDP_NAMES;
         int rc = send_names(target, items, count, &used);
         if (rc == NP_E_LIMIT && count > 1)
@@ -326,7 +328,7 @@ static void arm(struct np_target *target)
 
 /* ---- Life ---- */
 
-struct np_outbox *np_target_lane(struct np_target *target)
+struct np_outbox *np_target_outbox(struct np_target *target)
 {
     return &target->outbox;
 }
@@ -354,10 +356,10 @@ int np_target_new(uv_loop_t *loop, const struct np_endpoint *server, const char 
     np_endpoint_format(server, target->title);
     snprintf(target->zone, sizeof target->zone, "%s", zone);
     np_outbox_init(&target->outbox, rrs);
-    const struct np_peer_owner peer_owner = {target, on_answer, on_lost};
+    const struct np_nsconn_owner peer_owner = {target, on_answer, on_lost};
     int rc = np_name_parse(zone, &target->zone_name) ? NP_E_MALFORMED : 0;
     if (rc == 0)
-        rc = np_peer_new(loop, server, &peer_owner, &target->peer);
+        rc = np_nsconn_new(loop, server, &peer_owner, &target->conn);
     if (rc) {
         free(target);
         return rc;
@@ -375,6 +377,6 @@ static void on_closed(uv_handle_t *handle)
 
 void np_target_close(struct np_target *target)
 {
-    np_peer_close(target->peer);
+    np_nsconn_close(target->conn);
     uv_close((uv_handle_t *)&target->timer, on_closed);
 }

@@ -1,7 +1,7 @@
-/* target: one name server that HQ updates (RFC 2136) for one zone: its outbox (what goes out when), its peer (how), the
- * key, and what the log tells about it. What is written about a name is the owner's.
+/* target: one name server that HQ updates (RFC 2136) for one zone: its outbox (what goes out when), its connection
+ * (how), the key, and what the log tells about it. What is written about a name is the owner's.
  *
- * Lifecycle: np_target_new, np_outbox_add on np_target_lane and np_target_pump, ..., np_target_close. */
+ * Lifecycle: np_target_new, np_outbox_add on np_target_outbox and np_target_pump, ..., np_target_close. */
 #ifndef HQ_ZONE_TARGET_H
 #define HQ_ZONE_TARGET_H
 
@@ -29,6 +29,8 @@ struct np_target_owner {
     int (*describe)(void *ctx, struct np_outbox_item *item, struct np_records *out_records);
     /* The server shows it. */
     void (*done)(void *ctx, struct np_target *target, const struct np_outbox_item *item);
+    /* The zone is not the one that HQ wrote last: it may have come back from a copy. */
+    void (*fenced)(void *ctx);
 };
 
 /* zone is "devices.example"; key is borrowed; rrs as for np_outbox_init. Returns 0, -ENOMEM or NP_E_MALFORMED. */
@@ -36,7 +38,7 @@ int np_target_new(uv_loop_t *loop, const struct np_endpoint *server, const char 
                   size_t rrs, const struct np_target_owner *owner, struct np_target **out_target);
 
 /* Its outbox, to add names to and to look at. */
-struct np_outbox *np_target_lane(struct np_target *target);
+struct np_outbox *np_target_outbox(struct np_target *target);
 
 /* Sends what may go now. */
 void np_target_pump(struct np_target *target);

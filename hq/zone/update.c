@@ -223,8 +223,8 @@ static int judge_signed(const struct np_tsig_key *key, const char *zone, unsigne
                    zone);
     case NP_RCODE_REFUSED:
         return say(out_verdict, NP_OUTBOX_REFUSED,
-                   "REFUSED: its policy does not let the TSIG key '%.64s' write this (BIND: update-policy; Knot: acl "
-                   "with 'action: update'; PowerDNS: TSIG-ALLOW-DNSUPDATE)",
+                   "REFUSED: its policy does not let the TSIG key '%.64s' write this (BIND: update-policy, or "
+                   "a frozen zone; Knot: acl with 'action: update'; PowerDNS: TSIG-ALLOW-DNSUPDATE)",
                    key->name);
     case NP_RCODE_FORMERR:
         return say(out_verdict, NP_OUTBOX_REFUSED, "FORMERR: it cannot read this update");
@@ -236,7 +236,7 @@ static int judge_signed(const struct np_tsig_key *key, const char *zone, unsigne
         return say(out_verdict, NP_OUTBOX_FAILED, "NOTIMP: it does not do dynamic updates");
     case NP_RCODE_SERVFAIL:
         return say(out_verdict, NP_OUTBOX_BROKEN,
-                   "SERVFAIL: its log tells more (a full disk, a journal that cannot be written, a frozen zone)");
+                   "SERVFAIL: its log tells more (a full disk, a journal that cannot be written)");
     default:
         return say(out_verdict, NP_OUTBOX_REFUSED, "rcode %u", rcode);
     }

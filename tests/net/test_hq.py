@@ -80,7 +80,7 @@ def test_usage(program):
                                                     check=False).stderr
 
 
-@pytest.mark.parametrize('verb', ['init', 'serve', 'device', 'factory-secret', 'version'])
+@pytest.mark.parametrize('verb', ['init', 'serve', 'device', 'factory-secret', 'zone', 'version'])
 def test_each_verb_has_its_own_help(program, verb):
     texts = [subprocess.run([program, *words], capture_output=True, text=True, check=True)
              for words in ([verb, '--help'], [verb, '-h'], ['help', verb])]

@@ -6,7 +6,10 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
+import textwrap
 import threading
+from pathlib import Path
 
 import dns.rcode
 import pytest
@@ -342,3 +345,24 @@ def test_certificate_over_secondaries(started, keys, tmp_path, wait_until):
         wait_until(lambda: secondary.ask(f'nifty-babbage.{ACME}', 'TXT').rcode() == dns.rcode.NXDOMAIN, 10, 'values gone')
     finally:
         pebble.stop()
+
+
+def test_the_manuals_recipes(keys, tmp_path):
+    """What docs/operations.md tells to configure is taken by the servers that it is for."""
+    text = (Path(__file__).resolve().parents[2] / 'docs/operations.md').read_text()
+    blocks = [textwrap.dedent(block) for block in re.findall(r'(?:^    .*\n|^\n(?=    ))+', text, re.MULTILINE)]
+    bind = next(block for block in blocks if 'update-policy' in block)
+    zones = next(block for block in blocks if '$ORIGIN' in block).strip()
+    knot = next(block for block in blocks if block.strip().startswith('key:'))
+    device_zone, challenge_zone = re.split(r'\n\n(?=\$ORIGIN)', zones)
+    (tmp_path / ZONE).write_text(device_zone + '\n')
+    (tmp_path / ACME).write_text(challenge_zone + '\n')
+    for key in keys:
+        bind = bind.replace(f'/etc/bind/{key.name}.key', str(key.path))
+        knot = knot.replace('secret: ...', f'secret: {key.secret}', 1)
+    (tmp_path / 'named.conf').write_text(bind.replace('/var/lib/bind', str(tmp_path)))
+    (tmp_path / 'knot.conf').write_text('server:\n    rundir: /tmp\n' + knot)
+    for argv in (['named-checkconf', '-z', 'named.conf'], ['knotc', '-c', 'knot.conf', 'conf-check'],
+                 ['named-checkzone', ZONE, ZONE], ['named-checkzone', ACME, ACME]):
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (argv, done.stdout, done.stderr)

@@ -66,9 +66,13 @@ class Server:
         self.zone_key, self.acme_key = zone_key, acme_key
         self.log_path = self.folder / 'log'
         self.process = None
+        self.write_zones()
+        self.prepare()
+
+    def write_zones(self):
+        """The zone files, as an operator begins."""
         (self.folder / 'zone').write_text(ZONE_FILE)
         (self.folder / 'acme').write_text(ACME_FILE)
-        self.prepare()
 
     @property
     def endpoint(self):

@@ -500,6 +500,51 @@ static void test_names_in_slices(void **state)
     assert_int_equal(walk.count, 50);
 }
 
+/* What `zone check` asks the store about a name. */
+static void test_names_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    struct np_device d = make_device(1, "a-a.devices.example");
+    struct np_zone_name name;
+    assert_int_equal(np_store_name_get(f->store, d.name, &name), 0);
+    assert_string_equal(name.name, d.name);
+    assert_false(name.present);
+    assert_int_equal(name.version, 0);
+    assert_int_equal(np_store_name_known(f->store, d.name), 0);
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_name_known(f->store, "A-A.devices.example"), 1);
+    assert_int_equal(np_store_name_get(f->store, d.name, &name), 0);
+    assert_true(name.present && name.version > 0);
+    assert_true(np_addresses_equal(&name.published, &d.published));
+    assert_int_equal(np_store_dirty_done(f->store, d.name, name.version), 0);
+    assert_int_equal(np_store_name_get(f->store, d.name, &name), 0);
+    assert_int_equal(name.version, 0);
+    assert_int_equal(np_store_name_mark(f->store, d.name), 0);
+    assert_int_equal(np_store_name_mark(f->store, "nobody.devices.example"), 0);
+    assert_int_equal(np_store_name_get(f->store, d.name, &name), 0);
+    int64_t first = name.version;
+    assert_true(first > 0);
+    assert_int_equal(np_store_dirty_after(f->store, first, 5, remember_name, &name), 1);
+    assert_string_equal(name.name, "nobody.devices.example");
+    assert_false(name.present);
+    assert_int_equal(np_store_dirty_after(f->store, name.version, 5, remember_name, &name), 0);
+    /* Orders: one that waits counts, one that is over does not. */
+    assert_int_equal(np_store_name_ordered(f->store, d.name), 0);
+    struct np_order order = make_order(1, &d, NP_PRIORITY_NEW);
+    assert_int_equal(np_store_order_add(f->store, &order), 0);
+    assert_int_equal(np_store_name_ordered(f->store, d.name), 1);
+    order.state = NP_ORDER_DEAD;
+    assert_int_equal(np_store_order_update(f->store, &order), 0);
+    assert_int_equal(np_store_name_ordered(f->store, d.name), 0);
+    /* Gone: left, or silent. */
+    assert_int_equal(np_store_names_gone_after(f->store, "", 5, remember_name, &name), 0);
+    assert_int_equal(np_store_device_silence(f->store, d.id, NOW_S), 0);
+    assert_int_equal(np_store_names_gone_after(f->store, "", 5, remember_name, &name), 1);
+    assert_false(name.present);
+    assert_int_equal(np_store_names_gone_after(f->store, d.name, 5, remember_name, &name), 0);
+    assert_int_equal(np_store_names_after(f->store, "", 5, remember_name, &name), 0);
+}
+
 /* No number is given twice, also after a crash that loses those in reserve. */
 static void test_serials(void **state)
 {
@@ -635,6 +680,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_packages_count_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_in_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_serials, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
