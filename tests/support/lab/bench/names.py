@@ -46,6 +46,18 @@ class Fresh:
         return [f'new{i:08d}.{ZONES[i % len(ZONES)]} A\n' for i in range(first, first + count)]
 
 
+class Draw:
+    """Known names at random, so that all of them are asked for over the runs."""
+
+    def __init__(self, folder, count):
+        self.path = folder / f'draw-{count}'
+        self.names = known(count)
+        self.rng = random.Random(count)
+
+    def write(self, count):
+        return _write(self.path, [f'{name} A\n' for name in self.rng.choices(self.names, k=count)])
+
+
 class Mix:
     """A home's questions: 90 % for `count` known names, a few of them most of the time (Zipf's law), 9 % for new ones, 1 % own."""
 

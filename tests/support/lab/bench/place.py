@@ -34,10 +34,7 @@ class Place:
         self.folder = None
         self._own_questions = None
         self._lock = None
-        cpus = sorted(os.sched_getaffinity(0))
-        if len(cpus) < 2:
-            raise Failed('bench needs two CPUs, one for the server and one for the client')
-        self.client_cpu, self.server_cpu = str(cpus[0]), str(cpus[1])
+        self.client_cpu, self.server_cpu = _two_cpus()
 
     def __enter__(self):
         self._lock = take_lock()
@@ -142,6 +139,17 @@ class Place:
         """Runs bench_load on the client's core. Returns its JSON as a dict."""
         argv = [self.program('bench_load'), f'{SERVER}:{port}', CLIENT, sources, rate, seconds, file]
         return json.loads(self.client.run(*preferred(self.client_cpu), *argv, timeout=DNSPERF_DEADLINE, start_new_session=True))
+
+
+def _two_cpus():
+    """Two CPUs, if possible not of one core."""
+    first, *rest = sorted(os.sched_getaffinity(0))
+    if not rest:
+        raise Failed('bench needs two CPUs, one for the server and one for the client')
+    core = Path(f'/sys/devices/system/cpu/cpu{first}/topology/core_cpus')
+    siblings = int(core.read_text().replace(',', ''), 16) if core.exists() else 0
+    apart = [cpu for cpu in rest if not siblings >> cpu & 1] or rest
+    return str(first), str(apart[0])
 
 
 def preferred(cpu):

@@ -4,7 +4,7 @@ import time
 
 from lab.bench import figures
 from lab.bench.figures import Row, median
-from lab.bench.names import Fresh, Mix, write_known, write_own
+from lab.bench.names import Draw, Fresh, Mix, write_known, write_own
 from lab.bench.place import Place, versions
 from lab.bench.runs import QUICK, Effort, Question, Runs
 from lab.bench.servers import MIB, Certificate, Dnsmasq, Echo, Kresd, Nameplate, NameplateTls, Unbound
@@ -164,7 +164,7 @@ class Resolver:
         servers = [Nameplate(self.place, PORT + i, cache=GROWTH_CACHE) for i in range(len(sizes))]
         for server, size in zip(servers, sizes):
             server.name = f'{size:,}'
-        questions = {server.name: Question(lambda _, f=files[size]: f, HIT_RATE, warm=lambda _, f=files[size]: f, cached=True)
+        questions = {server.name: Question(Draw(self.place.folder, size).write, HIT_RATE, warm=lambda _, f=files[size]: f, cached=True)
                      for server, size in zip(servers, sizes)}
         with self.place.upstream():
             tallies = self.runs.in_turn(servers, questions)
