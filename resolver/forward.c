@@ -181,6 +181,7 @@ int np_forward_new(uv_loop_t *loop, const struct np_forward_owner *owner, void *
     forward->per_client = NP_VIEW_INFLIGHT;
     forward->hedge.credit = NP_HEDGE_BURST * NP_HEDGE_SHARE;
     np_random_bytes(&forward->key, sizeof forward->key);
+    np_forward_udp_init(forward);
     uv_timer_init(loop, &forward->timer);
     uv_timer_init(loop, &forward->sweep);
     uv_prepare_init(loop, &forward->flush);

@@ -17,6 +17,8 @@
 #ifndef RESOLVER_FORWARD_PRIVATE_H
 #define RESOLVER_FORWARD_PRIVATE_H
 
+#include <sys/socket.h>
+
 #include "resolver/attempt.h"
 #include "resolver/dns_stream.h"
 #include "resolver/forward.h"
@@ -174,6 +176,8 @@ struct np_forward {
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
+    struct mmsghdr headers[UDP_BATCH]; /* set up once: the kernel changes nothing in them but lengths */
+    struct iovec iov[UDP_BATCH];
     uint8_t receive[UDP_BATCH][UDP_RECEIVE_MAX];
 };
 
@@ -271,6 +275,9 @@ bool np_forward_is_echo(struct np_forward *forward, uint64_t hash, const struct 
 bool np_forward_is_own(struct remote *remote, int fd);
 
 /* UDP. */
+
+/* Sets up what receives. */
+void np_forward_udp_init(struct np_forward *forward);
 
 /* Sends the question to the remote over UDP. Returns 0, NP_E_LIMIT, NP_E_REFUSED when the remote is ourselves, NP_E_TLS
  * where clear text is forbidden, or -errno when the network refuses it. */

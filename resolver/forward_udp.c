@@ -136,15 +136,7 @@ static void poll_callback(uv_poll_t *poll, int status, int events)
     struct np_forward *forward = sock->remote->forward;
     (void)events;
     while (status == 0) {
-        struct mmsghdr headers[UDP_BATCH];
-        struct iovec iov[UDP_BATCH];
-        memset(headers, 0, sizeof headers);
-        for (int i = 0; i < UDP_BATCH; i++) {
-            iov[i] = (struct iovec){forward->receive[i], UDP_RECEIVE_MAX};
-            headers[i].msg_hdr.msg_iov = &iov[i];
-            headers[i].msg_hdr.msg_iovlen = 1;
-        }
-        int n = recvmmsg(sock->fd, headers, UDP_BATCH, MSG_DONTWAIT, NULL);
+        int n = recvmmsg(sock->fd, forward->headers, UDP_BATCH, MSG_DONTWAIT, NULL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -152,7 +144,7 @@ static void poll_callback(uv_poll_t *poll, int status, int events)
         if (n < 0)
             break;
         for (int i = 0; i < n; i++) {
-            if (!take(sock, forward->receive[i], headers[i].msg_len))
+            if (!take(sock, forward->receive[i], forward->headers[i].msg_len))
                 return;
         }
         if (n < UDP_BATCH)
@@ -160,6 +152,14 @@ static void poll_callback(uv_poll_t *poll, int status, int events)
     }
     /* libuv stops a poll at POLLERR and says EBADF; recv fails with what ICMP said. Either way the socket is done. */
     socket_failed(sock);
+}
+
+void np_forward_udp_init(struct np_forward *forward)
+{
+    for (int i = 0; i < UDP_BATCH; i++) {
+        forward->iov[i] = (struct iovec){forward->receive[i], UDP_RECEIVE_MAX};
+        forward->headers[i].msg_hdr = (struct msghdr){.msg_iov = &forward->iov[i], .msg_iovlen = 1};
+    }
 }
 
 /* connect draws the source port at random, and from then on the kernel checks where answers come from. */

@@ -87,24 +87,43 @@ static uint64_t next_bits(uint64_t *seed)
     return z ^ z >> 31;
 }
 
-/* Length bytes of a name are under 64 and so never letters. */
+#define EACH(byte) (0x0101010101010101u * (byte)) /* in each of eight bytes */
+
+/* 0x20 in each of eight bytes that is a letter, 0 in the others. */
+static uint64_t letters_of(uint64_t bytes)
+{
+    uint64_t small = (bytes | EACH(0x20u)) & EACH(0x7fu);
+    uint64_t from_a = small + EACH(0x80u - 'a'), past_z = small + EACH(0x7fu - 'z');
+    return (from_a & ~past_z & ~bytes & EACH(0x80u)) >> 2;
+}
+
+/* 0x20 in each of eight bytes whose bit is set in the lowest eight. */
+static uint64_t spread(uint64_t bits)
+{
+    uint64_t each = (bits & 0xff) * EACH(1u) & 0x8040201008040201u;
+    return ((each + EACH(0x7fu)) & EACH(0x80u)) >> 2;
+}
+
+/* Eight bytes at a time, since it is done twice for every query. Length bytes are under 64 and so never letters. */
 void np_response_mix_case(struct np_name *name, uint64_t seed)
 {
     uint64_t bits = 0;
-    size_t first = name->len;
     bool capital = false;
-    for (size_t i = 0; i < name->len; i++, bits >>= 1) {
+    for (size_t i = 0; i < name->len; i += 8, bits >>= 8) {
+        uint64_t bytes = 0, letters;
+        size_t n = name->len - i < 8 ? name->len - i : 8;
         if (i % 64 == 0)
             bits = next_bits(&seed);
-        if (!is_letter(name->wire[i]))
-            continue;
-        if (first == name->len)
-            first = i;
-        name->wire[i] = (uint8_t)((name->wire[i] & ~0x20) | ((bits & 1) << 5));
-        capital |= (bits & 1) == 0;
+        memcpy(&bytes, name->wire + i, n);
+        letters = letters_of(bytes);
+        bytes = (bytes | letters) ^ (letters & spread(bits));
+        capital |= (letters & spread(bits)) != 0;
+        memcpy(name->wire + i, &bytes, n);
     }
-    if (!capital && first < name->len)
-        name->wire[first] &= (uint8_t)~0x20;
+    for (size_t i = 0; i < name->len && !capital; i++) {
+        capital = is_letter(name->wire[i]);
+        name->wire[i] &= (uint8_t)(capital ? ~0x20 : 0xff);
+    }
 }
 
 unsigned np_response_case_bits(const struct np_name *name)
