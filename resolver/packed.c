@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "resolver/base/error.h"
+#include "resolver/packed_moving.h"
 
 #define RCODE_MASK   0x000fu
 #define EDNS_DO      0x8000u
@@ -10,11 +11,7 @@
 #define OPTION_EDE   15 /* RFC 8914 */
 #define EDE_LEN      6  /* the option without text */
 #define POINTER_BITS 0xc0
-#define RR_RP        17
-#define RR_AFSDB     18
-#define RR_DNAME     39
 #define SOA_TIMERS   16 /* serial, refresh, retry, expire: what stands before the minimum */
-#define RR_FIXED     10 /* type, class, TTL and rdata length */
 #define TTL_OFFSET   6  /* from the end of a record's fixed part back to its TTL: TTL and rdata length */
 
 /* The arrays behind the head. */
@@ -164,115 +161,12 @@ static void put_u32(uint8_t *at, uint32_t v)
     np_write_u32(&w, v);
 }
 
-/* Addresses of one name that stand one behind the other, with equal TTLs and owners that are pointers, so that only the
- * addresses themselves need to change places. */
-struct run {
-    size_t begin, end; /* from the first one's owner to the last one's end; relative to the first record, as all here */
-    size_t count;
-    uint32_t ttl;
-};
-
-/* What of the message changes when it is given again: TTLs, and the order of addresses. */
-struct moving {
-    const uint8_t *message;
-    size_t len, start;      /* start: of the first record */
-    const uint16_t *places; /* of the TTLs so far, in order */
-    size_t count;
-    struct run run;
-};
-
-static bool meets_address(const struct run *run, size_t begin, size_t end)
-{
-    if (begin >= run->end || run->begin >= end)
-        return false;
-    size_t step = (run->end - run->begin) / run->count;
-    for (size_t at = run->begin + 2 + RR_FIXED; at < run->end; at += step) {
-        if (begin < at + step - 2 - RR_FIXED && at < end)
-            return true;
-    }
-    return false;
-}
-
-/* Do bytes from begin to end meet something that changes? */
-static bool meets(const struct moving *moving, size_t begin, size_t end)
-{
-    size_t low = 0, high = moving->count;
-    while (low < high) { /* the first TTL that ends after begin */
-        size_t middle = (low + high) / 2;
-        if (moving->places[middle] + 4u > begin)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return (low < moving->count && moving->places[low] < end) || meets_address(&moving->run, begin, end);
-}
-
-/* Is the name at pos (np_name_read took it) made of bytes that stay as they are? A hostile pointer may lead into a TTL:
- * the name would be another one every second. */
-static bool is_steady(const struct moving *moving, size_t pos)
-{
-    const uint8_t *message = moving->message;
-    for (;;) {
-        size_t begin = pos, first = moving->start;
-        while (message[pos] != 0 && (message[pos] & POINTER_BITS) == 0)
-            pos += message[pos] + 1u;
-        size_t end = pos + (message[pos] == 0 ? 1 : 2);
-        if (end > first && meets(moving, begin > first ? begin - first : 0, end - first))
-            return false;
-        if (message[pos] == 0)
-            return true;
-        pos = (size_t)(message[pos] & ~POINTER_BITS) << 8 | message[pos + 1];
-    }
-}
-
-/* The same for the names in the rdata of types that may be compressed, or are where they should not be. */
-static bool has_steady_rdata(const struct moving *moving, const struct np_rr *rr)
-{
-    static const struct {
-        uint16_t type;
-        uint8_t skip, names;
-    } types[] = {{NP_RR_CNAME, 0, 1}, {NP_RR_NS, 0, 1},  {NP_RR_SOA, 0, 2},  {NP_RR_PTR, 0, 1},
-                 {NP_RR_MX, 2, 1},    {NP_RR_SRV, 6, 1}, {NP_RR_SVCB, 2, 1}, {NP_RR_HTTPS, 2, 1},
-                 {RR_RP, 0, 2},       {RR_AFSDB, 2, 1},  {RR_DNAME, 0, 1}};
-    struct np_reader r = np_reader_make(moving->message, moving->len);
-    struct np_name name;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        if (types[i].type != rr->type)
-            continue;
-        np_read_seek(&r, rr->rdata_pos + types[i].skip);
-        for (unsigned k = 0; k < types[i].names; k++) {
-            size_t pos = r.pos;
-            np_name_read(&r, &name);
-            if (r.error || r.pos > rr->rdata_pos + rr->rdata_len || !is_steady(moving, pos))
-                return false;
-        }
-    }
-    return true;
-}
-
-/* Notes a record: it goes on the run, or begins another one where that has only one so far. */
-static void extend_run(struct moving *moving, const struct np_rr *rr, uint16_t qtype)
-{
-    const uint8_t *message = moving->message;
-    struct run *run = &moving->run;
-    size_t begin = rr->pos - moving->start, len = rr->type == NP_RR_A ? 4 : 16;
-    bool fits = rr->section == NP_SECTION_ANSWER && (rr->type == NP_RR_A || rr->type == NP_RR_AAAA) &&
-                rr->type == qtype && rr->rdata_len == len && (message[rr->pos] & POINTER_BITS) != 0;
-    if (fits && run->count > 0 && run->count < UINT8_MAX && begin == run->end && rr->ttl == run->ttl &&
-        memcmp(message + rr->pos, message + moving->start + run->begin, 2) == 0) {
-        run->count++;
-        run->end = begin + 2 + RR_FIXED + len;
-    } else if (run->count < 2) {
-        *run = fits ? (struct run){begin, begin + 2 + RR_FIXED + len, 1, rr->ttl} : (struct run){0};
-    }
-}
-
 /* The second walk: notes places and changes TTLs. records are the copy that is kept. Returns false when something in it
  * must not be kept. */
 static bool note(struct np_walk walk, struct np_packed *head, const struct survey *survey, bool negative,
                  uint16_t *arrays, uint8_t *records)
 {
-    struct moving moving = {walk.reader.data, walk.reader.size, survey->start, arrays, 0, {0}};
+    struct packed_moving moving = {walk.reader.data, walk.reader.size, survey->start, arrays, 0, {0}};
     struct np_rr rr;
     size_t cases = record_count(head);
     bool steady = true;
@@ -290,13 +184,13 @@ static bool note(struct np_walk walk, struct np_packed *head, const struct surve
             arrays[cases++] = (uint16_t)(rr.pos - survey->start);
             arrays[cases++] = (uint16_t)same;
         }
-        steady = steady && is_steady(&moving, rr.pos) && has_steady_rdata(&moving, &rr);
-        extend_run(&moving, &rr, walk.qtype);
+        steady = steady && packed_is_steady(&moving, &rr);
+        packed_extend_run(&moving, &rr, walk.qtype);
     }
     if (moving.run.count > 1) {
         head->turn_count = (uint8_t)moving.run.count;
         head->turn_len = walk.qtype == NP_RR_A ? 4 : 16;
-        head->turn_at = (uint16_t)(moving.run.begin + 2 + RR_FIXED);
+        head->turn_at = (uint16_t)(moving.run.begin + 2 + PACKED_RR_FIXED);
     }
     return steady;
 }
@@ -402,7 +296,7 @@ static void restore_case(const struct np_packed *packed, const struct np_query *
 static void turn_addresses(const struct np_packed *packed, unsigned turn, uint8_t *records)
 {
     const uint8_t *from = records_of(packed) + packed->turn_at;
-    size_t len = packed->turn_len, step = 2 + RR_FIXED + len;
+    size_t len = packed->turn_len, step = 2 + PACKED_RR_FIXED + len;
     unsigned first = turn % packed->turn_count;
     for (unsigned i = 0; i < packed->turn_count; i++) {
         memcpy(records + packed->turn_at + i * step, from + first * step, len);

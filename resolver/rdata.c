@@ -32,9 +32,24 @@ static const struct layout *find_layout(uint16_t type)
     return NULL;
 }
 
-bool np_rdata_is_sound(const uint8_t *message, size_t len, const struct np_rr *rr)
+/* Reads the names, noting where each begins; moves r behind the last one. */
+static size_t read_names(struct np_reader *r, const struct layout *layout, const struct np_rr *rr,
+                         size_t positions[NP_RDATA_NAMES_MAX])
 {
     struct np_name name;
+    np_read_seek(r, rr->rdata_pos + layout->fixed);
+    for (unsigned i = 0; i < layout->strings; i++)
+        np_read_skip(r, np_read_u8(r));
+    for (unsigned i = 0; i < layout->names; i++) {
+        positions[i] = r->pos;
+        np_name_read(r, &name);
+    }
+    return layout->names;
+}
+
+bool np_rdata_is_sound(const uint8_t *message, size_t len, const struct np_rr *rr)
+{
+    size_t positions[NP_RDATA_NAMES_MAX];
     if (rr->type == NP_RR_A)
         return rr->rdata_len == 4;
     if (rr->type == NP_RR_AAAA)
@@ -45,12 +60,16 @@ bool np_rdata_is_sound(const uint8_t *message, size_t len, const struct np_rr *r
     /* Names are read from the whole message, for their pointers, and must end inside the data all the same. */
     struct np_reader r = np_reader_make(message, len);
     size_t end = rr->rdata_pos + rr->rdata_len;
-    np_read_seek(&r, rr->rdata_pos + layout->fixed);
-    for (unsigned i = 0; i < layout->strings; i++)
-        np_read_skip(&r, np_read_u8(&r));
-    for (unsigned i = 0; i < layout->names; i++)
-        np_name_read(&r, &name);
+    (void)read_names(&r, layout, rr, positions);
     if (r.error || r.pos > end)
         return false;
     return layout->after == REST || end - r.pos == layout->after;
+}
+
+size_t np_rdata_names(const uint8_t *message, size_t len, const struct np_rr *rr,
+                      size_t out_positions[NP_RDATA_NAMES_MAX])
+{
+    const struct layout *layout = find_layout(rr->type);
+    struct np_reader r = np_reader_make(message, len);
+    return layout ? read_names(&r, layout, rr, out_positions) : 0;
 }

@@ -11,8 +11,14 @@
 
 #include "resolver/message.h"
 
+#define NP_RDATA_NAMES_MAX 2 /* in the data of one record of a type that we know */
+
 /* Judges the data of a record that np_walk_next gave, in its message of len bytes. Types that are not known are sound.
  */
 bool np_rdata_is_sound(const uint8_t *message, size_t len, const struct np_rr *rr);
+
+/* Where the names in the data of a sound record begin in the message. Returns their number. */
+size_t np_rdata_names(const uint8_t *message, size_t len, const struct np_rr *rr,
+                      size_t out_positions[NP_RDATA_NAMES_MAX]);
 
 #endif
