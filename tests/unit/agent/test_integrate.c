@@ -27,8 +27,8 @@ static void check(const char *kind, const char *server, size_t names, const char
     FILE *out = open_memstream(&text, &len);
     assert_int_equal(np_integrate_write(out, kind, &what), 0);
     fclose(out);
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        if (line[0] != '#')
+    for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
+        if (line[0] && line[0] != '#')
             snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%s\n", line);
     }
     assert_string_equal(seen, want);
