@@ -101,6 +101,11 @@ struct box {
     struct np_hedge hedge;
     struct question question;
     uint32_t cache; /* bytes; 0: none */
+    enum np_mode mode;
+    enum np_filter filter;
+    bool no_canary;
+    size_t allow_count;
+    struct np_view_pattern allow[NP_VIEW_REBIND_MAX];
     struct np_recall recall;
     uint8_t answer[NP_DNS_MESSAGE_MAX]; /* what the client got last */
     size_t answer_len;
@@ -158,6 +163,9 @@ void dns_view(struct box *box);
 void dns_init(struct box *box);
 /* `cache SIZE`: from now on the resolver has one. */
 void dns_cache(struct box *box);
+
+/* `resolver ...`. */
+void dns_resolver(struct box *box);
 /* `ask ...`: a client's question. */
 void dns_ask(struct box *box);
 /* `expect answered on IF ADDRESS...`: the own name's A and AAAA there. */

@@ -23,6 +23,11 @@ void dns_view(struct box *box)
     for (size_t i = 0; i < box->upstream_count; i++)
         view->upstreams[view->upstream_count++].endpoint = box->upstreams[i].endpoint;
     view->cache = box->cache;
+    view->mode = box->mode;
+    view->rebind_filter = box->filter;
+    view->canary = !box->no_canary;
+    view->rebind_count = box->allow_count;
+    memcpy(view->rebind_allow, box->allow, sizeof view->rebind_allow);
     if (np_recall_fit(&box->recall, &box->view_before, view))
         step_fail(box->step, "a cache of that size", "%u", box->cache);
 }
@@ -37,6 +42,39 @@ void dns_cache(struct box *box)
     const char *size = step_word(box->step, "a size");
     if (np_cache_parse_size(size, &box->cache))
         step_fail(box->step, "a size such as 4M", "%s", size);
+    dns_view(box);
+}
+
+static void allow(struct box *box, const char *list)
+{
+    for (box->allow_count = 0; *list && box->allow_count < NP_VIEW_REBIND_MAX;) {
+        char name[NP_NAME_TEXT_MAX];
+        size_t len = strcspn(list, ",");
+        if (len >= sizeof name)
+            step_fail(box->step, "a name", "%s", list);
+        memcpy(name, list, len);
+        name[len] = 0;
+        if (np_view_pattern_parse(name, &box->allow[box->allow_count++]))
+            step_fail(box->step, "NAME or *.NAME", "%s", name);
+        list += len + (list[len] == ',');
+    }
+}
+
+/* resolver [mode=full|own-name-only] [filter=auto|on|off] [allow=NAME[,*.NAME]] [canary=yes|no]: at once. */
+void dns_resolver(struct box *box)
+{
+    const char *mode = step_option(box->step, "mode"), *filter = step_option(box->step, "filter"),
+               *names = step_option(box->step, "allow"), *canary = step_option(box->step, "canary");
+    if (mode)
+        box->mode = strcmp(mode, "full") == 0 ? NP_MODE_FULL : NP_MODE_OWN_NAME_ONLY;
+    if (filter)
+        box->filter = strcmp(filter, "on") == 0    ? NP_FILTER_ON
+                      : strcmp(filter, "off") == 0 ? NP_FILTER_OFF
+                                                   : NP_FILTER_AUTO;
+    if (names)
+        allow(box, names);
+    if (canary)
+        box->no_canary = strcmp(canary, "no") == 0;
     dns_view(box);
 }
 

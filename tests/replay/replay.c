@@ -295,6 +295,7 @@ static void run(struct box *box, const char *path, FILE *trace, void (*on_fail)(
                                         {"config", lan_config},
                                         {"upstreams", upstreams_set},
                                         {"cache", dns_cache},
+                                        {"resolver", dns_resolver},
                                         {"ask", dns_ask},
                                         {"upstream", upstreams_upstream}};
     struct step step = {.file = path, .trace = trace, .on_fail = on_fail, .ctx = ctx};
