@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 
+import dns.flags
 import dns.message
 import dns.query
 import pytest
@@ -58,7 +59,10 @@ def test_what_a_certificate_makes_known(bin_dir):
             more = [str(item) for rrset in answer.additional for item in rrset]
             return answer.rcode(), [str(item) for rrset in answer.answer for item in rrset], more
         box.start()
-        wait_until(box.serial, 60, 'the certificate')
+        try:
+            wait_until(box.serial, 60, 'the certificate')
+        except AssertionError as late:
+            raise AssertionError(f'{late}\n{box.log()}') from None
         wait_until(lambda: ask(NAME, 'HTTPS') == (0, ['1 .'], [BOX]), what='HTTPS')
         assert ask(f'_dns.{NAME}', 'SVCB') == (0, [f'1 {NAME}. alpn="dot"'], [BOX])
         assert ask(f'_dns.{NAME}', 'A') == (0, [], [])
@@ -113,6 +117,20 @@ def test_renumbering(bin_dir):
             box.namespace.ip('addr', 'del', f'{old}/24', 'dev', 'lan0')
             box.wait_answers('192.168.0.1', ['192.168.0.1', new])
         assert asker.answers > 200
+
+
+def test_rate_limit_is_a_key(bin_dir):
+    """The limit of the configuration is the resolver's, and the status counts what it did."""
+    with agent_box(bin_dir, 'rate-limit = 10\n') as box, box.clients[0].inside():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            sock.connect(('192.168.0.1', 53))
+            for _ in range(200):
+                sock.send(dns.message.make_query(ALIAS, 'A').to_wire())
+            wait_until(lambda: dns.message.from_wire(sock.recv(4096)).flags & dns.flags.TC, what='a truncated answer', every=0)
+        answers = wait_until(lambda: box.status().get('resolver', {}).get('answers'), what='the counters')
+        assert answers['truncated'] > 0 and answers['over_rate'] > 0
+        assert box.given(0, '192.168.0.1', tcp=True) == V4[0], 'over TCP it is served'
 
 
 def test_bridge_made_anew(bin_dir):
