@@ -29,6 +29,8 @@ const struct np_config_key *np_hq_config_keys(void)
         {"acme-nameservers", NP_CONFIG_LIST, NULL, "rfc2136: NAME=ADDRESS of acme.<zone>; unset: nameservers", NULL, 0,
          0},
         {"dns-listen", NP_CONFIG_LIST, "0.0.0.0:53", "addresses for the zone's DNS", NULL, 0, 0},
+        {"dns-rate-limit", NP_CONFIG_INT, "20", "equal DNS responses a second to one network (/24, /56); 0: any", NULL,
+         0, 100000},
         {"nameservers", NP_CONFIG_LIST, NULL, "NAME=ADDRESS of the zone's name servers", NULL, 0, 0},
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
         {"database", NP_CONFIG_STRING, NULL, "SQLite file", NULL, 0, 0},

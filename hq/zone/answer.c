@@ -389,7 +389,26 @@ static void write_answer(const struct np_zone_view *view, struct np_answer *answ
     }
 }
 
-static size_t answer_query(const struct np_zone_view *view, const struct np_query *query, uint8_t *out, size_t limit)
+/* Whatever random names below a wildcard, or in a zone, are asked for, it is one subject. */
+static void classify(const struct np_zone_view *view, const struct np_answer *answer, const struct node *node,
+                     struct np_zone_class *out_class)
+{
+    const struct np_name *name = &answer->query->qname;
+    if (node->fixed && node->fixed->wildcard)
+        name = &node->fixed->name;
+    if (answer->rcode == NP_RCODE_NXDOMAIN) {
+        name = node->challenge_zone ? &view->challenge_origin : &view->origin;
+        out_class->kind = NP_RRL_NXDOMAIN;
+    } else {
+        out_class->kind = answer->counts[NP_SECTION_ANSWER] ? NP_RRL_ANSWER : NP_RRL_NODATA;
+    }
+    out_class->subject = np_name_hash(name, view->hash_key);
+    if (out_class->kind == NP_RRL_ANSWER)
+        out_class->subject += answer->query->qtype;
+}
+
+static size_t answer_query(const struct np_zone_view *view, const struct np_query *query, uint8_t *out, size_t limit,
+                           struct np_zone_class *out_class)
 {
     struct node node;
     struct np_answer answer;
@@ -404,11 +423,12 @@ static size_t answer_query(const struct np_zone_view *view, const struct np_quer
     write_answer(view, &answer, qtype, &node);
     if (view->loading && answer.rcode == NP_RCODE_NXDOMAIN)
         return 0; /* silence sends the asker to another name server; a denial or SERVFAIL would be remembered */
+    classify(view, &answer, &node, out_class);
     return np_answer_finish(&answer);
 }
 
 size_t np_zone_answer(const struct np_zone_view *view, const uint8_t *packet, size_t len, bool tcp, uint8_t *out,
-                      size_t size)
+                      size_t size, struct np_zone_class *out_class)
 {
     struct np_query query;
     enum np_query_verdict verdict = np_query_parse(packet, len, &query);
@@ -417,9 +437,10 @@ size_t np_zone_answer(const struct np_zone_view *view, const uint8_t *packet, si
     size_t limit = np_query_limit(&query, tcp);
     if (limit > size)
         limit = size;
+    *out_class = (struct np_zone_class){NP_RRL_ERROR, 0};
     switch (verdict) {
     case NP_QUERY_GOOD:
-        return answer_query(view, &query, out, limit);
+        return answer_query(view, &query, out, limit, out_class);
     case NP_QUERY_NOTIMP:
         return np_answer_error(&query, NP_RCODE_NOTIMP, 0, NP_EDE_NONE, out, limit);
     case NP_QUERY_BADVERS:
@@ -427,4 +448,16 @@ size_t np_zone_answer(const struct np_zone_view *view, const uint8_t *packet, si
     default:
         return np_answer_error(&query, NP_RCODE_FORMERR, 0, NP_EDE_NONE, out, limit);
     }
+}
+
+size_t np_zone_answer_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size)
+{
+    struct np_query query;
+    struct np_answer answer;
+    if (np_query_parse(packet, len, &query) != NP_QUERY_GOOD)
+        return 0;
+    size_t limit = np_query_limit(&query, false);
+    np_answer_start(&answer, &query, out, limit < size ? limit : size, NP_FLAG_AA);
+    answer.truncated = true;
+    return np_answer_finish(&answer);
 }

@@ -17,6 +17,7 @@
 #ifndef HQ_ZONE_ANSWER_H
 #define HQ_ZONE_ANSWER_H
 
+#include "hq/zone/rrl.h"
 #include "hq/zone/table.h"
 #include "hq/zone/zone.h"
 #include "resolver/message.h"
@@ -45,6 +46,7 @@ struct np_zone_view {
     uint8_t caa[NP_ZONE_CAA_MAX][256];
     size_t caa_len[NP_ZONE_CAA_MAX];
     size_t caa_count;
+    uint64_t hash_key; /* for classes; random */
     uint32_t ttl_s;
     uint32_t serial, challenge_serial;
     const struct np_table *table; /* borrowed */
@@ -56,9 +58,19 @@ struct np_zone_view {
  * name servers, or NP_E_LIMIT. */
 int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config, const char *account);
 
-/* Answers one packet, for a np_serve_fn: the answer's length, or 0 to drop it (also where the answer would be a denial
- * that a table still loading cannot give). size is out's. */
+/* What an answer is, for response rate limiting. */
+struct np_zone_class {
+    enum np_rrl_kind kind;
+    uint64_t subject; /* as np_rrl_judge wants it */
+};
+
+/* Answers one packet, for a np_serve_fn: the answer's length and its class, or 0 to drop it (also where the answer
+ * would be a denial that a table still loading cannot give). size is out's. */
 size_t np_zone_answer(const struct np_zone_view *view, const uint8_t *packet, size_t len, bool tcp, uint8_t *out,
-                      size_t size);
+                      size_t size, struct np_zone_class *out_class);
+
+/* The answer to a query that may not have one now, but may come over TCP: header, question, TC. 0 when there is none.
+ */
+size_t np_zone_answer_truncated(const uint8_t *packet, size_t len, uint8_t *out, size_t size);
 
 #endif

@@ -14,7 +14,8 @@
 #include "resolver/base/sandbox.h"
 #include "resolver/server.h"
 
-#define FRAMES_A_TURN 4 /* so that a long snapshot does not keep queries waiting */
+#define FRAMES_A_TURN 4     /* so that a long snapshot does not keep queries waiting */
+#define LIMITED_MS    60000 /* between two log lines about limited responses */
 
 struct child {
     uv_loop_t loop;
@@ -24,17 +25,51 @@ struct child {
     struct np_table *table;   /* being served */
     struct np_table *loading; /* a snapshot that is not complete yet: served if there is no other; NULL: none */
     bool configured, ready;
+    struct np_rrl *rrl; /* NULL: unlimited */
+    uint64_t hash_key;
+    unsigned limited; /* responses since the last log line */
+    int64_t told_ms;
     int exit_code;
     uint8_t buffer[NP_CHANNEL_FRAME_MAX + 4];
 };
 
+/* Somebody asks too much, or somebody forges his address. */
+static void tell_limited(struct child *child, const struct np_addr *client, int64_t now_ms)
+{
+    char text[NP_ADDR_TEXT_MAX];
+    child->limited++;
+    if (child->told_ms && now_ms - child->told_ms < LIMITED_MS)
+        return;
+    struct np_prefix network = np_prefix_of(client, client->family == AF_INET ? NP_RRL_V4_PREFIX : NP_RRL_V6_PREFIX);
+    np_warning(
+        "rate limit: %u responses were not sent, the last one to %s: asking too much, or a victim whose address is "
+        "forged (dns-rate-limit)",
+        child->limited, np_prefix_format(&network, text));
+    child->told_ms = now_ms;
+    child->limited = 0;
+}
+
 static long serve(void *ctx, const struct np_ticket *ticket, const uint8_t *packet, size_t len, uint8_t *out,
                   size_t size)
 {
-    const struct child *child = ctx;
+    struct child *child = ctx;
+    struct np_zone_class class;
     if (!child->view.table)
         return 0; /* the first batch brings it, and the serials */
-    return (long)np_zone_answer(&child->view, packet, len, ticket->client.tcp, out, size);
+    size_t answer = np_zone_answer(&child->view, packet, len, ticket->client.tcp, out, size, &class);
+    if (answer == 0 || ticket->client.tcp || !child->rrl)
+        return (long)answer;
+    int64_t now_ms = (int64_t)uv_now(&child->loop);
+    switch (np_rrl_judge(child->rrl, &ticket->client.remote.addr, class.kind, class.subject, now_ms)) {
+    case NP_RRL_PASS:
+        return (long)answer;
+    case NP_RRL_SLIP_TC:
+        tell_limited(child, &ticket->client.remote.addr, now_ms);
+        return (long)np_zone_answer_truncated(packet, len, out, size);
+    default:
+        tell_limited(child, &ticket->client.remote.addr, now_ms);
+        return 0;
+    }
 }
 
 static void stop(struct child *child, int exit_code)
@@ -53,8 +88,11 @@ static int configure(struct child *child, const struct np_frame *frame)
     memcpy(&setup, frame->payload, sizeof setup);
     setup.account[sizeof setup.account - 1] = 0;
     int rc = np_zone_view_init(&view, &setup.config, setup.account);
+    if (rc == 0 && setup.config.rate_limit && !child->rrl)
+        rc = np_rrl_new(setup.config.rate_limit, child->hash_key, &child->rrl);
     if (rc)
         return rc;
+    view.hash_key = child->hash_key;
     view.serial = child->view.serial;
     view.challenge_serial = child->view.challenge_serial;
     view.table = child->view.table;
@@ -202,6 +240,7 @@ int np_zone_child_main(void)
         return 1;
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&child->loop);
+    np_random_bytes(&child->hash_key, sizeof child->hash_key);
     int rc = new_table(&child->table);
     if (rc == 0)
         rc = np_server_new(&child->loop, serve, NULL, child, &child->server);
@@ -217,6 +256,7 @@ int np_zone_child_main(void)
     np_server_close(child->server, on_server_closed, child);
     uv_run(&child->loop, UV_RUN_DEFAULT);
     uv_loop_close(&child->loop);
+    np_rrl_free(child->rrl);
     np_table_free(child->loading);
     np_table_free(child->table);
     rc = child->exit_code;

@@ -84,11 +84,12 @@ struct np_zone_config {
     size_t probe_public_count;
     struct np_endpoint listen[NP_ZONE_LISTEN_MAX];
     size_t listen_count;
+    unsigned rate_limit; /* responses a second of one kind to one network (zone/rrl.h); 0: unlimited */
 };
 
 /* Reads the keys zone, zone-backend, url, nameservers, hq-address, caa, ttl, probe-private, probe-public, dns-listen,
- * and those of rfc2136: update-servers, update-key, acme-update-servers, acme-update-key, acme-nameservers. Returns 0,
- * or NP_E_CONFIG with a text in error. */
+ * dns-rate-limit, and those of rfc2136: update-servers, update-key, acme-update-servers, acme-update-key,
+ * acme-nameservers. Returns 0, or NP_E_CONFIG with a text in error. */
 int np_zone_config_load(const struct np_config *config, struct np_zone_config *out_zone,
                         char error[NP_CONFIG_ERROR_MAX]);
 

@@ -42,7 +42,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     bool tcp = data[0] & 1;
     size_t limit = tcp ? NP_DNS_MESSAGE_MAX : NP_DNS_UDP_MAX;
-    size_t len = np_zone_answer(make_view(), data + 1, size - 1, tcp, out, limit);
+    struct np_zone_class class;
+    size_t cut = np_zone_answer_truncated(data + 1, size - 1, out, limit);
+    if (cut > limit || (cut && !(out[2] & 2)))
+        abort();
+    size_t len = np_zone_answer(make_view(), data + 1, size - 1, tcp, out, limit, &class);
     if (len == 0)
         return 0;
     if (len < NP_DNS_HEADER_LEN || len > limit || memcmp(out, data + 1, 2) != 0 || !(out[2] & 0x80))

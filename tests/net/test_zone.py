@@ -261,3 +261,60 @@ def test_the_child_has_nothing(driver):
     links = [os.readlink(f'/proc/{driver.child_pid()}/fd/{fd}') for fd in os.listdir(f'/proc/{driver.child_pid()}/fd')]
     assert not [link for link in links if link.startswith('/') and link not in ('/dev/null', str(driver.log_path))]
     assert open(f'/proc/{driver.child_pid()}/environ').read() in ('', 'ASAN_OPTIONS=detect_leaks=0\0')
+
+
+def flood(driver, names, qtype='A'):
+    """Asks for all the names at once, by UDP; what came back: whole answers, truncated ones."""
+    whole, cut = 0, 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(('127.0.0.1', driver.dns_port))
+        sock.settimeout(0.5)
+        for name in names:
+            sock.send(dns.message.make_query(name, qtype, use_edns=0).to_wire())
+        try:
+            while True:
+                answer = dns.message.from_wire(sock.recv(4096))
+                truncated = bool(answer.flags & dns.flags.TC)
+                assert not (truncated and (answer.answer or answer.authority)) and answer.edns == 0
+                cut, whole = cut + truncated, whole + (not truncated)
+        except TimeoutError:
+            return whole, cut
+
+
+def test_response_rate_limiting(bin_dir, tmp_path, wait_until):
+    driver = Driver(bin_dir, tmp_path, free_port(), **{'dns-rate-limit': 10}).start()
+    try:
+        for n in range(100):
+            driver.say(f'device n-{n} 10.0.0.{n}')
+        wait_until(lambda: answers(ask(driver, f'n-99.{ZONE}', 'A', tcp=True)), 5, 'the last name')
+        whole, cut = flood(driver, [f'n-0.{ZONE}'] * 100)
+        assert 10 <= whole <= 60 and 15 <= cut <= 50  # a second's worth, and what a slow machine's time brings
+        assert answers(ask(driver, f'n-0.{ZONE}', 'A', tcp=True))  # who is real comes over TCP
+        assert flood(driver, [f'n-{n}.{ZONE}' for n in range(1, 100)]) == (99, 0)  # others have accounts of their own
+        whole, _ = flood(driver, [f'random-{n}.{ZONE}' for n in range(100)])
+        assert 10 <= whole <= 60  # names that are not there are one matter
+        whole, cut = flood(driver, [f'n{n}.other.example' for n in range(100)])
+        assert 10 <= whole <= 60 and cut == 0  # so are refusals, which are not worth a second question
+        assert 'responses were not sent, the last one to 127.0.0.0/24' in driver.log()
+    finally:
+        driver.stop()
+
+
+def test_serials_never_go_back(bin_dir, tmp_path, wait_until):
+    """More changes than seconds, then kill -9: both serials go on from above where they were."""
+    driver = Driver(bin_dir, tmp_path, free_port()).start()
+    try:
+        driver.say('device n 10.0.0.1')
+        for n in range(40):
+            value = chr(ord('a') + n % 26) * 43
+            driver.say(f'challenge n {value}')
+            driver.say(f'device n 10.0.1.{n}')
+            wait_until(lambda value=value: texts(ask(driver, f'_acme-challenge.n.{ZONE}', 'TXT')) == {value}, 5, value)
+        before = serial(driver), serial(driver, f'acme.{ZONE}')
+        driver.kill()
+        driver.start()
+        driver.say('challenge n ' + 'z' * 43)
+        driver.say('device n 10.0.2.1')
+        wait_until(lambda: serial(driver) > before[0] and serial(driver, f'acme.{ZONE}') > before[1], 5, 'greater serials')
+    finally:
+        driver.stop()

@@ -45,7 +45,7 @@ class Driver:
         (self.folder / 'secrets').mkdir(exist_ok=True)
         values = {
             'zone': ZONE, 'url': f'https://hq.{ZONE}', 'nameservers': [f'ns1.{ZONE}=127.0.0.1:{dns_port}'],
-            'dns-listen': [f'127.0.0.1:{dns_port}'], 'hq-address': ['198.51.100.10', '2001:db8:1::10'],
+            'dns-listen': [f'127.0.0.1:{dns_port}'], 'dns-rate-limit': 0, 'hq-address': ['198.51.100.10', '2001:db8:1::10'],
             'caa': ['ca.example'], 'acme-directory': 'https://localhost/dir', 'acme-terms-agreed': True,
             'probe-private': ['192.168.0.1', 'fd00::1'], 'probe-public': ['192.0.2.1'],
             'database': self.folder / 'hq.db', 'secrets': self.folder / 'secrets', **settings,

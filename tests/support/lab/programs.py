@@ -34,9 +34,11 @@ model = "lab"
 log-level = debug
 """
 
-# Told by the demo: the caches between HQ and a laptop forget within seconds; the log names each state of an order.
+# Told by the demo: the caches between HQ and a laptop forget within seconds; the log names each state of an order. And
+# nobody asks as often as who waits for a change does.
 HQ_CONF = """\
 ttl = 5
+dns-rate-limit = 0
 log-level = debug
 """
 

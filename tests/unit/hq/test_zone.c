@@ -198,7 +198,7 @@ static size_t ask(const struct fixture *f, const char *qname, uint16_t qtype, bo
     assert_int_equal(np_name_parse(qname, &name), 0);
     int len = np_query_write(packet, sizeof packet, 0x1234, 0, &name, qtype, edns, false);
     assert_true(len > 0);
-    return np_zone_answer(&f->view, packet, (size_t)len, tcp, out, size);
+    return np_zone_answer(&f->view, packet, (size_t)len, tcp, out, size, &(struct np_zone_class){0});
 }
 
 #define SOA  "devices.example 60 6 ns1.devices.example hostmaster.devices.example 2026112201 min 60"
@@ -331,17 +331,20 @@ static void test_classes_and_opcodes(void **state)
     assert_int_equal(np_name_parse("devices.example", &name), 0);
     int len = np_query_write(packet, sizeof packet, 1, 0, &name, NP_RR_TXT, false, false);
     packet[len - 1] = 3; /* CHAOS */
-    describe(out, np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out), text, sizeof text);
+    describe(out, np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out, &(struct np_zone_class){0}),
+             text, sizeof text);
     assert_string_equal(text, "REFUSED");
     packet[len - 1] = 1;
     packet[2] = 4 << 3; /* NOTIFY */
-    describe(out, np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out), text, sizeof text);
+    describe(out, np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out, &(struct np_zone_class){0}),
+             text, sizeof text);
     assert_string_equal(text, "NOTIMP");
     packet[2] = 0x80; /* a response */
-    assert_int_equal(np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out), 0);
+    assert_int_equal(np_zone_answer(&f->view, packet, (size_t)len, false, out, sizeof out, &(struct np_zone_class){0}),
+                     0);
     packet[2] = 0;
     for (int cut = 0; cut < len; cut++) {
-        size_t n = np_zone_answer(&f->view, packet, (size_t)cut, false, out, sizeof out);
+        size_t n = np_zone_answer(&f->view, packet, (size_t)cut, false, out, sizeof out, &(struct np_zone_class){0});
         assert_int_equal(n > 0, cut >= NP_DNS_HEADER_LEN);
         if (n > 0)
             assert_int_equal(out[3] & 15, NP_RCODE_FORMERR);
@@ -349,14 +352,15 @@ static void test_classes_and_opcodes(void **state)
 }
 
 /* Four challenge values and a CNAME do not fit into 512 bytes with a long enough name: TC over UDP, whole over TCP. */
-static size_t answer_to(const struct fixture *f, const char *qname, uint16_t qtype, uint8_t *out)
+static size_t answer_to(const struct fixture *f, const char *qname, uint16_t qtype, uint8_t *out,
+                        struct np_zone_class *out_class)
 {
     uint8_t packet[NP_DNS_UDP_PLAIN];
     struct np_name name;
     assert_int_equal(np_name_parse(qname, &name), 0);
     int len = np_query_write(packet, sizeof packet, 1, 0, &name, qtype, false, false);
     assert_true(len > 0);
-    return np_zone_answer(&f->view, packet, (size_t)len, false, out, NP_DNS_UDP_MAX);
+    return np_zone_answer(&f->view, packet, (size_t)len, false, out, NP_DNS_UDP_MAX, out_class);
 }
 
 /* While the table is loading, what is there is answered, and nothing is denied. */
@@ -364,6 +368,7 @@ static void test_loading(void **state)
 {
     struct fixture *f = *state;
     uint8_t out[NP_DNS_UDP_MAX];
+    struct np_zone_class class;
     static const struct {
         const char *name;
         uint16_t type;
@@ -383,10 +388,51 @@ static void test_loading(void **state)
     for (int loading = 1; loading >= 0; loading--) {
         f->view.loading = loading;
         for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
-            if ((answer_to(f, asked[i].name, asked[i].type, out) > 0) != (asked[i].answered || !loading))
+            if ((answer_to(f, asked[i].name, asked[i].type, out, &class) > 0) != (asked[i].answered || !loading))
                 fail_msg("%s %u, loading %d", asked[i].name, asked[i].type, loading);
         }
     }
+}
+
+/* What response rate limiting counts together: random names are one subject, names and types of their own are not. */
+static void test_classes(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t out[NP_DNS_UDP_MAX];
+    struct np_zone_class class, same, other;
+    static const struct {
+        const char *name, *same, *other;
+        uint16_t type;
+        enum np_rrl_kind kind;
+    } pairs[] = {
+        {"nifty-babbage.devices.example", "NIFTY-babbage.devices.example", "odd-turing.devices.example", NP_RR_A,
+         NP_RRL_ANSWER},
+        {"nifty-babbage.devices.example", "NIFTY-babbage.devices.example", "odd-turing.devices.example", NP_RR_CAA,
+         NP_RRL_NODATA},
+        {"a.devices.example", "b.c.devices.example", "d.acme.devices.example", NP_RR_A, NP_RRL_NXDOMAIN},
+        {"a.rebind-test.devices.example", "b.c.rebind-test.devices.example", "a.plain-test.devices.example", NP_RR_A,
+         NP_RRL_ANSWER},
+    };
+    f->view.hash_key = 99;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        answer_to(f, pairs[i].name, pairs[i].type, out, &class);
+        answer_to(f, pairs[i].same, pairs[i].type, out, &same);
+        answer_to(f, pairs[i].other, pairs[i].type, out, &other);
+        assert_int_equal(class.kind, pairs[i].kind);
+        assert_int_equal(same.kind, pairs[i].kind);
+        assert_int_equal(other.kind, pairs[i].kind);
+        assert_int_equal(class.subject, same.subject);
+        assert_int_not_equal(class.subject, other.subject);
+    }
+    answer_to(f, "nifty-babbage.devices.example", NP_RR_A, out, &class);
+    answer_to(f, "nifty-babbage.devices.example", NP_RR_AAAA, out, &other);
+    assert_int_not_equal(class.subject, other.subject);
+    answer_to(f, "nifty-babbage.devices.example", NP_RR_CAA, out, &class);
+    answer_to(f, "nifty-babbage.devices.example", NP_RR_HTTPS, out, &other);
+    assert_int_equal(class.subject, other.subject); /* NODATA of one name, whatever the type */
+    answer_to(f, "www.other.example", NP_RR_A, out, &class);
+    assert_int_equal(class.kind, NP_RRL_ERROR);
+    assert_int_equal(class.subject, 0);
 }
 
 static void test_truncation(void **state)
@@ -603,6 +649,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_classes_and_opcodes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_classes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_configurations, setup, teardown),
         cmocka_unit_test(test_table_against_model),
