@@ -11,6 +11,12 @@
 #define SWEEP_MS     1000
 #define REPEATS_SEEN 16 /* waiters looked through for a client that asks again */
 
+#define NETWORK_BYTES    8                                 /* a /64 */
+#define NETWORK_CLIENTS  4                                 /* a /64 as a whole has so many clients' share */
+#define SMALL_SHARE      8                                 /* who has less than this part of a client's share has few */
+#define WAITERS_CROWDED  (NP_FORWARD_WAITERS_MAX / 4 * 3)  /* from here on places are for those who have few */
+#define INFLIGHT_CROWDED (NP_FORWARD_INFLIGHT_MAX / 4 * 3) /* likewise */
+
 int64_t np_forward_us(void)
 {
     return (int64_t)(uv_hrtime() / 1000);
@@ -37,18 +43,50 @@ uint32_t np_forward_below(void *ctx, uint32_t bound)
 
 /* Clients. */
 
-static uint16_t *client_counter(struct np_forward *forward, const struct np_client *client)
+/* The counter of whoever shares the first len bytes of the address. */
+static uint16_t *counter_of(struct np_forward *forward, uint16_t *counters, const struct np_addr *addr, size_t len)
 {
     uint64_t hash = forward->key;
-    for (size_t i = 0; i < sizeof client->remote.addr.bytes; i++)
-        hash = (hash ^ client->remote.addr.bytes[i]) * 0x100000001b3u;
-    return &forward->clients[(hash ^ hash >> 32) % CLIENT_COUNTERS];
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ addr->bytes[i]) * 0x100000001b3u;
+    return &counters[(hash ^ hash >> 32) % CLIENT_COUNTERS];
+}
+
+static uint16_t *client_counter(struct np_forward *forward, const struct np_client *client)
+{
+    return counter_of(forward, forward->clients, &client->remote.addr, sizeof client->remote.addr.bytes);
+}
+
+/* NULL: the client's network is not counted. An IPv6 host has as many addresses as it likes, all in one /64. */
+static uint16_t *network_counter(struct np_forward *forward, const struct np_client *client)
+{
+    const struct np_addr *addr = &client->remote.addr;
+    return addr->family == AF_INET6 ? counter_of(forward, forward->networks, addr, NETWORK_BYTES) : NULL;
+}
+
+static void count_waiter(struct np_forward *forward, const struct np_client *client, int change)
+{
+    uint16_t *client_count = client_counter(forward, client), *network_count = network_counter(forward, client);
+    *client_count = (uint16_t)(*client_count + change);
+    if (network_count)
+        *network_count = (uint16_t)(*network_count + change);
+    forward->waiters = (size_t)((ptrdiff_t)forward->waiters + change);
+}
+
+/* May one more query of the client wait? The last places are for those who have few. */
+static bool may_wait(struct np_forward *forward, const struct np_client *client)
+{
+    unsigned count = *client_counter(forward, client);
+    const uint16_t *network = network_counter(forward, client);
+    bool crowded = forward->waiters >= WAITERS_CROWDED || forward->inflight >= INFLIGHT_CROWDED;
+    if (count >= forward->per_client || (network && *network >= NETWORK_CLIENTS * forward->per_client))
+        return false;
+    return !crowded || count < forward->per_client / SMALL_SHARE;
 }
 
 static void waiter_free(struct np_forward *forward, struct waiter *waiter)
 {
-    (*client_counter(forward, &waiter->ticket.client))--;
-    forward->waiters--;
+    count_waiter(forward, &waiter->ticket.client, -1);
     free(waiter);
 }
 
@@ -120,13 +158,12 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
 {
     uint64_t hash = hash_of(forward, query);
     struct question *question = np_forward_find(forward, hash, query);
-    uint16_t *counter = client_counter(forward, &ticket->client);
     bool joined = question != NULL;
     if (question && is_repeat(question, ticket, query))
         return 0;
     if (np_forward_is_echo(forward, hash, ticket, query))
         return NP_E_REFUSED;
-    if (forward->closing || forward->waiters >= NP_FORWARD_WAITERS_MAX || *counter >= forward->per_client ||
+    if (forward->closing || forward->waiters >= NP_FORWARD_WAITERS_MAX || !may_wait(forward, &ticket->client) ||
         (!question && forward->inflight >= NP_FORWARD_INFLIGHT_MAX)) {
         forward->stats.refused++;
         return NP_E_LIMIT;
@@ -140,8 +177,7 @@ int np_forward_ask(struct np_forward *forward, const struct np_ticket *ticket, c
     }
     waiter->next = question->waiters;
     question->waiters = waiter;
-    forward->waiters++;
-    (*counter)++;
+    count_waiter(forward, &ticket->client, 1);
     forward->stats.asked++;
     forward->stats.joined += joined;
     /* Given up at once (no upstream, no network): said at the next turn of the loop, not from in here. */

@@ -4,12 +4,11 @@
 #include "resolver/base/log.h"
 #include "resolver/forward_private.h"
 
-#define TELL_MS 60000 /* the log is told once in so long */
-#define ADDRESS_BITS                                                                                                   \
-    8 /* the upstream's own host asks for just what we are asking the upstream: rare, but it happens                   \
-       */
+#define TELL_MS      60000 /* the log is told once in so long */
+#define ADDRESS_BITS 8 /* the upstream's own host asks for just what we are asking the upstream: rare, but it happens  \
+                        */
 #define LOOPBACK_BITS  3 /* there everybody has one address */
-#define BITS_FOR_KNOWN 4 /* enough for one that is known to do it */
+#define BITS_FOR_KNOWN 4 /* enough for an upstream that is known to do it */
 
 static void tell(struct remote *remote, int64_t now)
 {
@@ -46,36 +45,64 @@ static bool is_same(const struct np_name *a, const struct np_name *b)
     return a->len == b->len && memcmp(a->wire, b->wire, a->len) == 0;
 }
 
-/* How much it says that this query came in while the try is open; 0: nothing. */
-static unsigned evidence(const struct pending *pending, const struct np_ticket *ticket, const struct np_query *query)
+/* Does the query have the capitals that we drew at random for this very try? Only who has seen it knows them. Clients
+ * do not hit them by accident, since there is always one, and few clients write capitals. */
+static bool has_our_case(const struct pending *pending, const struct np_query *query)
 {
     struct np_name sent;
     np_forward_sent_name(pending, &sent);
-    /* The capitals that we drew at random for this very try: only who has seen it knows them. Clients do not hit them
-     * by accident, since there is always one, and few clients write capitals. */
-    if (!(pending->try.how & NP_TRY_FLAT) && is_same(&sent, &query->qname))
-        return np_response_case_bits(&sent);
+    return is_same(&sent, &query->qname);
+}
+
+/* How much it says that this query came in while the try is open. *out_against_it is how much of that may count against
+ * the upstream, which then is not asked by anybody for a while: a secret that only it has seen does; a source address,
+ * which may be forged or a neighbour's, does where it answers nobody anyway. */
+static unsigned evidence(struct pending *pending, const struct np_ticket *ticket, const struct np_query *query,
+                         unsigned *out_against_it)
+{
     const struct np_addr *from = &ticket->client.remote.addr;
-    if (!np_addr_equal(from, &pending->remote->state.endpoint.addr))
+    const struct np_upstream *upstream = &pending->remote->state;
+    *out_against_it = 0;
+    if (!(pending->try.how & NP_TRY_FLAT) && has_our_case(pending, query)) {
+        *out_against_it = np_response_case_bits(&query->qname);
+        return *out_against_it;
+    }
+    if (!np_addr_equal(from, &upstream->endpoint.addr))
         return 0;
-    return np_addr_classify(from) == NP_ADDR_LOOPBACK ? LOOPBACK_BITS : ADDRESS_BITS;
+    unsigned bits = np_addr_classify(from) == NP_ADDR_LOOPBACK ? LOOPBACK_BITS : ADDRESS_BITS;
+    *out_against_it = np_upstream_is_dead(upstream) ? bits : 0;
+    return bits;
+}
+
+/* The query has the capitals of none of the question's tries: it is a client's own, or a guess. Each try may be guessed
+ * at once, and a guess that misses takes what was gathered before with it, so that guessing never adds up. */
+static void missed(struct question *question)
+{
+    for (struct pending *pending = question->tries; pending; pending = pending->next) {
+        if (pending->echoed || (!pending->socket && !pending->connection))
+            continue;
+        pending->echoed = true;
+        np_upstream_resolved(&pending->remote->state);
+    }
 }
 
 static bool is_echo_of(struct question *question, const struct np_ticket *ticket, const struct np_query *query)
 {
     struct np_forward *forward = question->forward;
     int64_t now = (int64_t)uv_now(forward->loop);
+    bool ours = false;
     for (struct pending *pending = question->tries; pending; pending = pending->next) {
-        if (pending->echoed || (!pending->socket && !pending->connection))
-            continue;
-        unsigned bits = evidence(pending, ticket, query);
+        unsigned against_it = 0, bits = 0;
+        if (!pending->echoed && (pending->socket || pending->connection))
+            bits = evidence(pending, ticket, query, &against_it);
         if (bits == 0)
             continue;
         struct remote *remote = pending->remote;
+        ours |= against_it > 0;
         pending->echoed = true;
         question->echo_bits += bits;
         bool known = now < remote->state.loop_until_ms && bits >= BITS_FOR_KNOWN;
-        bool sure = np_upstream_echoed(&remote->state, now, bits);
+        bool sure = against_it > 0 && np_upstream_echoed(&remote->state, now, against_it);
         if (sure)
             give_up_on(remote, now);
         if (!sure && !known && question->echo_bits < NP_UPSTREAM_LOOP_BITS)
@@ -84,6 +111,8 @@ static bool is_echo_of(struct question *question, const struct np_ticket *ticket
         question->looped = true;
         return true;
     }
+    if (!ours)
+        missed(question);
     return false;
 }
 

@@ -156,7 +156,8 @@ struct np_forward {
     size_t inflight, waiters;
     uint64_t key;
     uint16_t clients[CLIENT_COUNTERS];
-    uint32_t per_client; /* how high one of these may go */
+    uint16_t networks[CLIENT_COUNTERS]; /* of IPv6 clients, by /64 */
+    uint32_t per_client;                /* how high one of clients may go */
     struct np_hedge hedge;
     struct udp_socket *sockets;
     size_t socket_count;

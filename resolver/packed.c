@@ -322,7 +322,7 @@ size_t np_packed_write(const struct np_packed *packed, const struct np_query *cl
         answer = authority = 0;
     }
     uint16_t flags = (uint16_t)(NP_FLAG_QR | NP_FLAG_RA | (client->flags & (NP_FLAG_RD | NP_FLAG_CD)) | packed->rcode |
-                                (truncated ? NP_FLAG_TC : 0));
+                                (truncated || packed->truncated ? NP_FLAG_TC : 0));
     if (packed->ad && (client->dnssec_ok || (client->flags & NP_FLAG_AD)))
         flags |= NP_FLAG_AD;
     struct np_writer w = np_writer_make(out, limit);

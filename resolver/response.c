@@ -131,5 +131,7 @@ unsigned np_response_case_bits(const struct np_name *name)
     unsigned letters = 0;
     for (size_t i = 0; i < name->len; i++)
         letters += is_letter(name->wire[i]);
-    return letters < 64 ? letters : 64;
+    /* Of 2^letters spellings the one without capitals is never drawn. */
+    unsigned bits = letters > 0 ? letters - 1 : 0;
+    return bits < 64 ? bits : 64;
 }

@@ -41,8 +41,8 @@ bool np_response_has_opt(const uint8_t *message, size_t len);
  * rarely write any. seed is a secret random number, and a new one for every query. */
 void np_response_mix_case(struct np_name *name, uint64_t seed);
 
-/* How many bits of surprise there are in the case of the name's letters when it was drawn like this: one each, at most
- * 64. */
+/* How many bits of surprise there are in the case of the name's letters when it was drawn like this, rounded down: one
+ * each but for the first, whose capital may be the one that is always there; at most 64. */
 unsigned np_response_case_bits(const struct np_name *name);
 
 #endif

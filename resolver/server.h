@@ -15,13 +15,14 @@
 #include "resolver/base/address.h"
 #include "resolver/message.h"
 
-#define NP_SERVER_LISTENERS_MAX  128   /* 32 interfaces, two families, UDP and TCP */
-#define NP_SERVER_TCP_MAX        256   /* connections at once; from 224 on the idlest makes way for a new one */
-#define NP_SERVER_TCP_PER_CLIENT 16    /* connections of one address at once */
-#define NP_SERVER_TCP_IDLE_MS    10000 /* RFC 7766 section 6.2.3 */
-#define NP_SERVER_TLS_IDLE_MS    30000 /* a handshake costs a small router 50 ms and more (RFC 7858 section 3.4) */
-#define NP_SERVER_TCP_PIPELINE   64    /* unanswered queries on one connection */
-#define NP_SERVER_TCP_QUERY_MAX  4096  /* bytes of one query: a longer one ends its connection */
+#define NP_SERVER_LISTENERS_MAX   128   /* 32 interfaces, two families, UDP and TCP */
+#define NP_SERVER_TCP_MAX         256   /* connections at once; from 224 on the idlest makes way for a new one */
+#define NP_SERVER_TCP_PER_CLIENT  16    /* connections of one address at once */
+#define NP_SERVER_TCP_PER_NETWORK 64    /* of one IPv6 /64: a host there has any number of addresses */
+#define NP_SERVER_TCP_IDLE_MS     10000 /* RFC 7766 section 6.2.3 */
+#define NP_SERVER_TLS_IDLE_MS     30000 /* a handshake costs a small router 50 ms and more (RFC 7858 section 3.4) */
+#define NP_SERVER_TCP_PIPELINE    64    /* unanswered queries on one connection */
+#define NP_SERVER_TCP_QUERY_MAX   4096  /* bytes of one query: a longer one ends its connection */
 
 struct np_server;
 

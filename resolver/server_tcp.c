@@ -243,13 +243,22 @@ static void read_ingress(int fd, struct np_client *client)
         client->ifindex = client->local.scope;
 }
 
-/* A free place for a connection from that client, -1: none. When few are left, the connection that has been idle
- * longest makes way (RFC 7766 section 6.2.3): early, since its place is free only after its close callback. */
+/* Would this connection make way before that one (NULL: any would)? An idle one first, then the one that has been
+ * silent longest, whoever waits for what: else a few hosts with slow questions hold all places. */
+static bool goes_before(const struct connection *connection, const struct connection *other)
+{
+    if (!other || (connection->pending == 0) != (other->pending == 0))
+        return !other || connection->pending == 0;
+    return connection->active_ms < other->active_ms;
+}
+
+/* A free place for a connection from that client, -1: none. When few are left, another connection makes way (RFC 7766
+ * section 6.2.3): early, since its place is free only after its close callback. */
 static int find_slot(struct np_server *server, const struct np_addr *remote)
 {
     int slot = -1;
-    size_t same = 0;
-    struct connection *idlest = NULL;
+    size_t same = 0, neighbours = 0;
+    struct connection *first = NULL;
     for (int i = 0; i < NP_SERVER_TCP_MAX; i++) {
         struct connection *connection = server->connections[i];
         if (!connection) {
@@ -259,13 +268,14 @@ static int find_slot(struct np_server *server, const struct np_addr *remote)
         if (connection->closing)
             continue;
         same += np_addr_equal(&connection->ticket.client.remote.addr, remote);
-        if (connection->pending == 0 && (!idlest || connection->active_ms < idlest->active_ms))
-            idlest = connection;
+        neighbours += np_addr_same_network(&connection->ticket.client.remote.addr, remote);
+        if (goes_before(connection, first))
+            first = connection;
     }
-    if (same >= NP_SERVER_TCP_PER_CLIENT)
+    if (same >= NP_SERVER_TCP_PER_CLIENT || neighbours >= NP_SERVER_TCP_PER_NETWORK)
         return -1;
-    if (server->connection_count + TCP_SPARE >= NP_SERVER_TCP_MAX && idlest)
-        connection_close(idlest);
+    if (server->connection_count + TCP_SPARE >= NP_SERVER_TCP_MAX && first)
+        connection_close(first);
     return slot;
 }
 

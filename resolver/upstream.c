@@ -103,6 +103,10 @@ void np_upstream_lost_stream(struct np_upstream *upstream, int64_t now_ms)
 
 bool np_upstream_echoed(struct np_upstream *upstream, int64_t now_ms, unsigned bits)
 {
+    bool paused = upstream->loop_until_ms != 0 && now_ms < upstream->loop_until_ms + NP_UPSTREAM_LOOP_MS;
+    if (!paused && now_ms - upstream->echo_ms > NP_UPSTREAM_ECHO_MS)
+        upstream->loop_bits = 0;
+    upstream->echo_ms = now_ms;
     upstream->loop_bits += bits;
     if (upstream->loop_bits < NP_UPSTREAM_LOOP_BITS)
         return false;

@@ -27,6 +27,7 @@
 #define NP_UPSTREAM_NO_STREAM_MS   60000  /* one whose streams fail is not asked over them for so long, if others are */
 #define NP_UPSTREAM_EXPLORE        16    /* one question in so many is also asked of a server that is not the fastest */
 #define NP_UPSTREAM_LOOP_BITS      24    /* of evidence that it sends our questions back to us */
+#define NP_UPSTREAM_ECHO_MS        2000  /* evidence older than this says nothing: a loop is quick */
 #define NP_UPSTREAM_LOOP_MS        60000 /* then it is left alone for so long */
 
 /* What is known about one server. Zero but for the endpoint: nothing yet. */
@@ -49,6 +50,7 @@ struct np_upstream {
     int64_t pipeline_until_ms;  /* until then that is believed */
     int64_t no_stream_until_ms; /* until then others are asked over streams */
     unsigned loop_bits;         /* evidence that it sends questions back to us, since its last answer */
+    int64_t echo_ms;            /* when the last of it came */
     int64_t loop_until_ms;      /* until then it is not asked */
     bool itself;                /* its address is one of ours: never asked */
 };
@@ -86,11 +88,11 @@ void np_upstream_cut_stream(struct np_upstream *upstream, int64_t now_ms, uint64
 /* Its streams fail. */
 void np_upstream_lost_stream(struct np_upstream *upstream, int64_t now_ms);
 
-/* One of our questions to it came back to us; bits: how unlikely it is that somebody else asks that (in another's case
- * by chance: one a letter). Returns true when it is sure now: it is not asked for NP_UPSTREAM_LOOP_MS. */
+/* One of our questions to it came back to us, bits: how unlikely it is that somebody else sent it by chance or
+ * guessed. Returns true when it is sure now: it is not asked for NP_UPSTREAM_LOOP_MS. */
 bool np_upstream_echoed(struct np_upstream *upstream, int64_t now_ms, unsigned bits);
 
-/* It gave a good answer to a question: no loop. */
+/* It gave a good answer to a question, or somebody guessed at the secret and missed: no loop. */
 void np_upstream_resolved(struct np_upstream *upstream);
 
 /* May it be asked at all? Not itself, and not while it sends questions back to us. */

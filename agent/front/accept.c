@@ -35,16 +35,17 @@ static int find_slot(const struct np_front *front, enum np_listen_kind kind, con
 {
     int slot = NP_E_LIMIT;
     bool dot = kind == NP_LISTEN_DOT;
-    size_t same = 0;
+    size_t same = 0, neighbours = 0, limit = dot ? NP_FRONT_DOT_PER_CLIENT : NP_FRONT_PER_CLIENT_MAX;
     for (int i = 0; i < NP_FRONT_CONNECTIONS_MAX; i++) {
         const struct np_front_connection *connection = front->connections[i];
         if (!connection)
             slot = i;
-        else
-            same +=
-                dot == (connection->kind == NP_LISTEN_DOT) && np_addr_equal(&connection->client.remote.addr, remote);
+        if (!connection || dot != (connection->kind == NP_LISTEN_DOT))
+            continue;
+        same += np_addr_equal(&connection->client.remote.addr, remote);
+        neighbours += np_addr_same_network(&connection->client.remote.addr, remote);
     }
-    return same < (dot ? NP_FRONT_DOT_PER_CLIENT : NP_FRONT_PER_CLIENT_MAX) ? slot : NP_E_LIMIT;
+    return same < limit && neighbours < NP_FRONT_NETWORK_CLIENTS * limit ? slot : NP_E_LIMIT;
 }
 
 static void accept_one(struct np_front_listener *listener, int fd, const struct sockaddr_storage *peer)

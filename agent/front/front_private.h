@@ -31,6 +31,7 @@
 #define NP_FRONT_LISTENERS_MAX    NP_CHANNEL_FDS_MAX /* what one LSTN brings */
 #define NP_FRONT_CONNECTIONS_MAX  256                /* clients at once; a relayed one is about 70 KiB */
 #define NP_FRONT_PER_CLIENT_MAX   32                 /* of one address: a browser opens 6, a phone and its apps more */
+#define NP_FRONT_NETWORK_CLIENTS  4                  /* an IPv6 /64 as a whole has so many clients' share */
 #define NP_FRONT_DOT_PER_CLIENT   16                 /* DNS over TLS from one address: as many as the resolver takes */
 #define NP_FRONT_REQUESTS_MAX     100                /* requests on one connection to the own pages */
 #define NP_FRONT_HANDSHAKE_MS     10000              /* TLS */

@@ -273,6 +273,11 @@ bool np_addr_equal(const struct np_addr *a, const struct np_addr *b)
     return np_addr_compare(a, b) == 0;
 }
 
+bool np_addr_same_network(const struct np_addr *a, const struct np_addr *b)
+{
+    return a->family == AF_INET6 && b->family == AF_INET6 && memcmp(a->bytes, b->bytes, 8) == 0;
+}
+
 bool np_prefix_contains(const struct np_prefix *prefix, const struct np_addr *addr)
 {
     return prefix->addr.family != AF_UNSPEC && prefix->addr.family == addr->family &&

@@ -86,6 +86,9 @@ socklen_t np_endpoint_to_sockaddr(const struct np_endpoint *endpoint, struct soc
 /* Equal in family, bytes and scope. */
 bool np_addr_equal(const struct np_addr *a, const struct np_addr *b);
 
+/* Are both IPv6 addresses of one /64, which may all be one host's? Never for IPv4. */
+bool np_addr_same_network(const struct np_addr *a, const struct np_addr *b);
+
 /* Order by family, bytes, scope: <0, 0, >0. */
 int np_addr_compare(const struct np_addr *a, const struct np_addr *b);
 

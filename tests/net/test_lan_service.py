@@ -265,6 +265,34 @@ def test_inflight_limit(start, upstream):
         assert all(answer.rcode() == dns.rcode.SERVFAIL and edes(answer) in ([22], [23]) for answer in waited)
 
 
+def test_inflight_limit_of_a_network(lan):
+    """One IPv6 host with many addresses does not take all places: its /64 has a limit, too; others find room."""
+    resolver = lan.start({'rate': 0, 'inflight': 5}, upstreams=['192.168.1.250'])
+    addresses = [f'fd41::{0x100 + i:x}' for i in range(10)]
+    for address in addresses:
+        lan.client.ip('addr', 'add', f'{address}/64', 'dev', 'eth1', 'nodad')
+    def is_busy(answer):
+        return any('too many' in (option.text or '') for option in answer.options)
+
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(lan.socket(socket.AF_INET6)) for _ in addresses]
+        for n, (address, sock) in enumerate(zip(addresses, socks)):
+            sock.bind((address, 0))
+            sock.connect(('fd41::1', resolver.port))
+            for i in range(5):
+                sock.send(dns.message.make_query(f'h{i}.n{n}.example', 'A', use_edns=0).to_wire())
+        with lan.socket() as other:
+            other.connect(('192.168.1.1', resolver.port))
+            other.settimeout(10)
+            other.send(dns.message.make_query('other.example', 'A', use_edns=0).to_wire())
+            assert not is_busy(dns.message.from_wire(other.recv(4096)))
+        busy = 0
+        for sock in socks:
+            sock.settimeout(10)
+            busy += sum(is_busy(dns.message.from_wire(sock.recv(4096))) for _ in range(5))
+        assert busy == 30  # four clients' share
+
+
 @pytest.mark.parametrize('allow', [[], ['203.0.113.0/24']])
 def test_not_admitted(lan, allow):
     """A source that is no LAN client gets silence over UDP, and over TCP no byte; unless `allow` names it."""

@@ -384,6 +384,10 @@ static void test_bytes_and_order(void **state)
     struct np_addr s1 = addr("fe80::1%1"), s2 = addr("fe80::1%2");
     assert_false(np_addr_equal(&s1, &s2));
     assert_true(np_addr_compare(&s1, &s2) < 0);
+    struct np_addr n1 = addr("2001:db8:1:2::1"), n2 = addr("2001:db8:1:2:ffff::9"), n3 = addr("2001:db8:1:3::1");
+    assert_true(np_addr_same_network(&n1, &n2));
+    assert_false(np_addr_same_network(&n1, &n3));
+    assert_false(np_addr_same_network(&b, &b));
     for (size_t n = 0; n <= 16; n++)
         assert_int_equal(np_addr_from_bytes(raw, n).family, n == 4 ? AF_INET : n == 16 ? AF_INET6 : AF_UNSPEC);
     a.bytes[12] = 9; /* what lies behind the four bytes says nothing */

@@ -90,6 +90,17 @@ static void test_write_refuses(void **state)
     test_free(r);
 }
 
+/* An upstream that cuts even over TCP: what is there is not given for all there is (RFC 2181 section 9). */
+static void test_write_truncated(void **state)
+{
+    (void)state;
+    static const char message[] = HEAD("\203\200", "\1", "\0", "\0") QUESTION ANSWER;
+    struct showing *r = test_malloc(sizeof *r);
+    assert_string_equal(show(r, message, sizeof message - 1, NP_FLAG_RD, false, false, (struct pass){.ad = false}, 512),
+                        "NOERROR tc rd ra WWW.example A; AN WWW.example A 60 8.8.8.8");
+    test_free(r);
+}
+
 /* At every limit: complete, without additional records, or truncated and empty; never over it. */
 static void test_write_limits(void **state)
 {
@@ -461,9 +472,16 @@ static void test_largest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write),   cmocka_unit_test(test_write_refuses), cmocka_unit_test(test_write_limits),
-        cmocka_unit_test(test_life),    cmocka_unit_test(test_life_of_any),   cmocka_unit_test(test_ageing),
-        cmocka_unit_test(test_turns),   cmocka_unit_test(test_negative_soa),  cmocka_unit_test(test_pointers_into_ttls),
+        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_write_refuses),
+        cmocka_unit_test(test_write_truncated),
+        cmocka_unit_test(test_write_limits),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_life_of_any),
+        cmocka_unit_test(test_ageing),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_negative_soa),
+        cmocka_unit_test(test_pointers_into_ttls),
         cmocka_unit_test(test_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

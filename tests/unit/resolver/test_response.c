@@ -112,12 +112,14 @@ static void test_mix_case(void **state)
     }
     assert_true(letters > 64);
     assert_int_equal(np_response_case_bits(&plain), 64);
+    struct np_name three = dump_name("abc");
+    assert_int_equal(np_response_case_bits(&three), 2);
     for (uint64_t seed = 0; seed < 64; seed++) {
         struct np_name one = dump_name("1.a.2"), none = dump_name("1.2.3");
         np_response_mix_case(&one, seed);
         np_response_mix_case(&none, seed);
         assert_int_equal(one.wire[3], 'A');
-        assert_int_equal(np_response_case_bits(&one), 1);
+        assert_int_equal(np_response_case_bits(&one), 0); /* it is a capital always */
         assert_int_equal(np_response_case_bits(&none), 0);
     }
     /* What is small already is drawn anew, as are capitals. */

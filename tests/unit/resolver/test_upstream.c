@@ -165,6 +165,8 @@ static void test_loop(void **state)
     np_upstream_resolved(&server); /* an answer: it was an accident */
     assert_false(np_upstream_echoed(&server, 1000, NP_UPSTREAM_LOOP_BITS - 1));
     assert_true(np_upstream_may_ask(&server, 1000));
+    struct np_upstream slow = server; /* what came long ago does not add up */
+    assert_false(np_upstream_echoed(&slow, 1000 + NP_UPSTREAM_ECHO_MS + 1, 1));
     assert_true(np_upstream_echoed(&server, 1000, 1));
     assert_false(np_upstream_may_ask(&server, 1000 + NP_UPSTREAM_LOOP_MS - 1));
     assert_true(np_upstream_may_ask(&server, 1000 + NP_UPSTREAM_LOOP_MS));
