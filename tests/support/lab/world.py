@@ -119,11 +119,17 @@ def clean():
             shutil.rmtree(folder, ignore_errors=True)
         _kill_users({paths.BOX_UID, paths.LAPTOP_UID, paths.HQ_UID})
         _remove_if_empty(NETNS_ETC)
-        if NETNS.exists() and not any(NETNS.iterdir()):
-            # iproute2 mounts /run/netns over itself with the first namespace.
+        if _is_iproute2s(NETNS) and not any(NETNS.iterdir()):
             subprocess.run(['umount', str(NETNS)], stderr=subprocess.DEVNULL, check=False)
             _remove_if_empty(NETNS)
         shutil.rmtree(STATE, ignore_errors=True)
+
+
+def _is_iproute2s(path):
+    """iproute2 mounts /run/netns over itself with the first namespace. Another mount there is somebody else's, and what is
+    under it the host's: removing that would take the mounts of every other lab on the machine with it."""
+    rows = [line.split() for line in Path('/proc/self/mountinfo').read_text().splitlines()]
+    return any(row[4] == str(path) and row[3].endswith(f'/{path.name}') for row in rows)
 
 
 def namespaces():
