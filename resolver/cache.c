@@ -234,21 +234,12 @@ static struct entry *keep(struct np_cache *cache, const struct np_cache_key *key
     return entry;
 }
 
-/* What is not kept still says that what was known holds no longer. */
-static void refuse(struct np_cache *cache, const struct np_cache_key *key)
-{
-    struct np_item *old = find(cache, hash_of(cache, key), key);
-    cache->stats.refused++;
-    if (old)
-        np_arena_remove(cache->arena, old);
-}
-
 void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
                   const struct np_packed_life *life, int64_t now_ms)
 {
     cache->answered_s = seconds(now_ms);
     if (life->ttl_s == 0 || len > NP_CACHE_ANSWER_MAX)
-        refuse(cache, key);
+        cache->stats.refused++; /* what was known stays: a forwarder in between gives TTL 0 every now and then */
     else
         keep(cache, key, life->kind == NP_PACKED_NEGATIVE ? FLAG_NEGATIVE : 0, packed, len, life->ttl_s, now_ms);
 }
@@ -258,7 +249,7 @@ void np_cache_put_blocked(struct np_cache *cache, const struct np_cache_key *key
 {
     cache->answered_s = seconds(now_ms);
     if (life->ttl_s == 0)
-        refuse(cache, key);
+        cache->stats.refused++;
     else
         keep(cache, key, FLAG_BLOCKED, blocked, sizeof *blocked, life->ttl_s, now_ms);
 }

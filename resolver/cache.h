@@ -105,7 +105,8 @@ void np_cache_find(struct np_cache *cache, const struct np_cache_key *key, int64
 void np_cache_find_stale(struct np_cache *cache, const struct np_cache_key *key, bool offline, int64_t now_ms,
                          struct np_cache_found *out_found);
 
-/* Keeps an answer that np_packed_make made (len bytes) for as long as life says, in place of what the key had. */
+/* Keeps an answer that np_packed_make made (len bytes) for as long as life says, in place of what the key had. One that
+ * may not be kept leaves that as it is. */
 void np_cache_put(struct np_cache *cache, const struct np_cache_key *key, const struct np_packed *packed, size_t len,
                   const struct np_packed_life *life, int64_t now_ms);
 

@@ -37,7 +37,7 @@ ca2 A {CA2}
 ca2 AAAA {CA26}
 www NS ns
 mail A {WWW}
-short 1 A {WWW}
+*.short 3 A {WWW}
 devices NS ns1.devices
 ns1.devices A {HQ}
 """
