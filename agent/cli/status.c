@@ -151,6 +151,20 @@ static void show_latency(json_t *latency)
         puts("");
 }
 
+/* How an upstream does, for a person. Capitals: something is wrong with it. */
+static const char *health_text(const json_t *upstream)
+{
+    static const char *const words[][2] = {{"untried", "not asked yet"},           {"alive", "alive"},
+                                           {"suspect", "has not answered lately"}, {"dead", "SILENT"},
+                                           {"loop", "FORWARDS BACK TO THIS BOX"},  {"itself", "IS THIS BOX ITSELF"}};
+    const char *health = text(upstream, "health");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i][0], health) == 0)
+            return words[i][1];
+    }
+    return json_is_true(json_object_get(upstream, "alive")) ? "alive" : "SILENT";
+}
+
 static void show_upstreams(const json_t *upstreams)
 {
     const json_t *item;
@@ -159,7 +173,7 @@ static void show_upstreams(const json_t *upstreams)
     {
         const char *zone = text(item, "zone");
         printf("%-12s %s%s%s: %s", i ? "" : "upstreams", text(item, "address"), strcmp(zone, ".") != 0 ? " for " : "",
-               strcmp(zone, ".") != 0 ? zone : "", json_is_true(json_object_get(item, "alive")) ? "alive" : "SILENT");
+               strcmp(zone, ".") != 0 ? zone : "", health_text(item));
         if (json_is_integer(json_object_get(item, "srtt_us"))) {
             printf(", ");
             show_time(number(item, "srtt_us") * 1000);
