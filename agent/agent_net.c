@@ -283,7 +283,7 @@ static bool is_self(const struct np_agent *agent, const struct np_endpoint *serv
     return false;
 }
 
-/* What the configuration names, or else resolv.conf. Returns how many. */
+/* What the configuration names, or else the files that it names. Returns how many. */
 static size_t find_upstreams(const struct np_agent *agent, struct np_view_upstream out_found[NP_VIEW_UPSTREAMS_MAX])
 {
     const struct np_agent_config *c = agent->config;
@@ -293,7 +293,9 @@ static size_t find_upstreams(const struct np_agent *agent, struct np_view_upstre
         memcpy(out_found, c->upstreams, sizeof c->upstreams);
         return c->upstream_count;
     }
-    size_t count = np_resolv_conf_read(c->resolv_conf, plain, NP_VIEW_UPSTREAMS_MAX);
+    size_t count = 0;
+    for (size_t i = 0; i < c->upstream_file_count; i++)
+        count = np_upstreams_read(c->upstream_files[i], plain, count, NP_VIEW_UPSTREAMS_MAX);
     for (size_t i = 0; i < count; i++)
         out_found[i].endpoint = plain[i];
     return count;
@@ -312,16 +314,24 @@ static void set_lookup_servers(struct np_agent *agent)
     np_hqclient_set_servers(agent->hq, agent->lookup_servers, count);
 }
 
+static void say_none(const struct np_agent *agent)
+{
+    const struct np_agent_config *c = agent->config;
+    np_warning("no DNS server to forward to: %s names none", c->upstream_count ? "upstream" : c->upstream_files[0]);
+}
+
 /* Reads the upstreams. True when they differ from those in force. */
 static bool update_upstreams(struct np_agent *agent)
 {
-    const struct np_agent_config *c = agent->config;
     struct np_view_upstream found[NP_VIEW_UPSTREAMS_MAX];
     size_t count = find_upstreams(agent, found), kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_self(agent, &found[i].endpoint))
             found[kept++] = found[i];
     }
+    if (count - kept > agent->own_server_count)
+        np_warning("%zu of %zu DNS servers to forward to are this box itself: not asked", count - kept, count);
+    agent->own_server_count = count - kept;
     bool same = kept == agent->server_count;
     for (size_t i = 0; same && i < kept; i++)
         same = np_view_upstream_equal(&found[i], &agent->servers[i]);
@@ -331,11 +341,11 @@ static bool update_upstreams(struct np_agent *agent)
     agent->server_count = kept;
     set_lookup_servers(agent);
     if (kept == 0)
-        np_warning("no DNS server to forward to: %s names none", c->upstream_count ? "upstream" : c->resolv_conf);
+        say_none(agent);
     return true;
 }
 
-static void on_resolv_conf(void *ctx)
+static void on_upstreams(void *ctx)
 {
     struct np_agent *agent = ctx;
     if (agent->stopping || !update_upstreams(agent))
@@ -420,7 +430,8 @@ static void on_network(void *ctx, const struct np_network *network)
         np_hqclient_disconnect(agent->hq);
         np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
     }
-    np_upstreams_look(agent->upstreams);
+    for (size_t i = 0; i < agent->config->upstream_file_count; i++)
+        np_upstreams_look(agent->upstreams[i]);
     np_agent_arm(agent);
 }
 
@@ -443,7 +454,8 @@ int np_agent_net_start(struct np_agent *agent)
 {
     const struct np_agent_config *c = agent->config;
     np_agent_dot_open(agent);
-    update_upstreams(agent);
+    if (!update_upstreams(agent) && c->dns && c->mode == NP_MODE_FULL)
+        say_none(agent); /* as before: none */
     np_agent_update_view(agent);
     /* A child that cannot be started now is tried again; only what can never work ends the agent. */
     if (c->dns && start_child(agent, "child-resolver", &agent->resolver) && !agent->resolver)
@@ -452,12 +464,14 @@ int np_agent_net_start(struct np_agent *agent)
     if ((c->http || c->https || c->dot || (c->dns && tls)) && start_child(agent, "child-front", &agent->front) &&
         !agent->front)
         return NP_E_CLOSED;
-    int rc = np_upstreams_new(&agent->loop, c->resolv_conf, on_resolv_conf, agent, &agent->upstreams);
-    if (rc) {
-        np_error("watching %s: %s", c->resolv_conf, np_strerror(rc));
-        return rc;
+    for (size_t i = 0; i < c->upstream_file_count; i++) {
+        int rc = np_upstreams_new(&agent->loop, c->upstream_files[i], on_upstreams, agent, &agent->upstreams[i]);
+        if (rc) {
+            np_error("watching %s: %s", c->upstream_files[i], np_strerror(rc));
+            return rc;
+        }
     }
-    rc = np_netwatch_new(&agent->loop, NULL, on_network, agent, &agent->watch);
+    int rc = np_netwatch_new(&agent->loop, NULL, on_network, agent, &agent->watch);
     if (rc)
         np_error("watching the network: %s", np_strerror(rc));
     return rc;

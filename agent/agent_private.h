@@ -73,9 +73,10 @@ struct np_agent {
     struct np_address_choice choice;
     bool has_choice;
     struct np_listeners listeners;
-    struct np_upstreams *upstreams;
+    struct np_upstreams *upstreams[NP_UPSTREAM_FILES_MAX];  /* by the configuration's files */
     struct np_view_upstream servers[NP_VIEW_UPSTREAMS_MAX]; /* in force */
     size_t server_count;
+    size_t own_server_count; /* named, but this box itself: left out */
     struct np_endpoint
         lookup_servers[NP_VIEW_UPSTREAMS_MAX]; /* of these, whom the agent itself may ask in clear text */
     size_t lookup_server_count;

@@ -34,9 +34,13 @@ const struct np_config_key np_agent_config_keys[] = {
     {"upstream", NP_CONFIG_LIST, NULL,
      "DNS servers to forward to, as ADDRESS[:PORT], over TLS as tls://ADDRESS#NAME (strict) or "
      "opportunistic://ADDRESS; "
-     "' trust-ad' after it believes its AD bit; none: those of resolv-conf",
+     "' trust-ad' after it believes its AD bit; none: those of upstreams-from",
      NULL, 0, 0},
-    {"resolv-conf", NP_CONFIG_STRING, "/etc/resolv.conf", "where DNS servers are read from", NULL, 0, 0},
+    {"upstreams-from", NP_CONFIG_LIST, NULL,
+     "files that name the DNS servers of the lease, for example {\"/tmp/resolv.conf.d/resolv.conf.auto\"}: as "
+     "resolv.conf, dnsmasq's servers-file, networkd's and dhclient's leases, or KEY=VALUE; none: resolv-conf",
+     NULL, 0, 0},
+    {"resolv-conf", NP_CONFIG_STRING, "/etc/resolv.conf", "where DNS servers are read from otherwise", NULL, 0, 0},
     {"dot-anchors", NP_CONFIG_STRING, "/etc/ssl/certs/ca-certificates.crt",
      "PEM file with the CAs that tls:// servers are checked by", NULL, 0, 0},
     {"forward", NP_CONFIG_LIST, NULL,
@@ -117,6 +121,25 @@ static int copy_path(const struct np_config *file, const char *key, char *out, s
     if (!value || !value[0] || strlen(value) >= size)
         return np_config_fail(file, key, error, "%s: a path of 1 to %zu characters is needed", key, size - 1);
     memcpy(out, value, strlen(value) + 1);
+    return 0;
+}
+
+static int read_upstream_files(const struct np_config *file, struct np_agent_config *c, char *error)
+{
+    size_t count = np_config_list_count(file, "upstreams-from");
+    if (count > NP_UPSTREAM_FILES_MAX)
+        return np_config_fail(file, "upstreams-from", error, "upstreams-from has more than %d files",
+                              NP_UPSTREAM_FILES_MAX);
+    c->upstream_file_count = count ? count : 1;
+    if (count == 0)
+        return copy_path(file, "resolv-conf", c->upstream_files[0], sizeof c->upstream_files[0], error);
+    for (size_t i = 0; i < count; i++) {
+        const char *path = np_config_list(file, "upstreams-from", i);
+        if (!path[0] || strlen(path) > NP_CONFIG_PATH_MAX)
+            return np_config_fail(file, "upstreams-from", error, "upstreams-from: a path has 1 to %d characters",
+                                  NP_CONFIG_PATH_MAX);
+        memcpy(c->upstream_files[i], path, strlen(path) + 1);
+    }
     return 0;
 }
 
@@ -380,7 +403,7 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
     if (rc == 0)
         rc = copy_path(file, "run", c->run, sizeof c->run, error);
     if (rc == 0)
-        rc = copy_path(file, "resolv-conf", c->resolv_conf, sizeof c->resolv_conf, error);
+        rc = read_upstream_files(file, c, error);
     if (rc == 0)
         rc = copy_path(file, "dot-anchors", c->dot_anchors, sizeof c->dot_anchors, error);
     if (rc == 0)

@@ -18,8 +18,9 @@
 #include "resolver/base/log.h"
 #include "resolver/view.h"
 
-#define NP_CONFIG_PATH_MAX 400 /* leaves room under a socket's 107 only for `run`, which is checked on its own */
-#define NP_CONFIG_RUN_MAX  90  /* sockaddr_un has 108 bytes, "/control.sock" takes 13 */
+#define NP_CONFIG_PATH_MAX    400 /* leaves room under a socket's 107 only for `run`, which is checked on its own */
+#define NP_UPSTREAM_FILES_MAX 4   /* two uplinks, IPv4 and IPv6 of each */
+#define NP_CONFIG_RUN_MAX     90  /* sockaddr_un has 108 bytes, "/control.sock" takes 13 */
 
 /* Where HQ is. */
 struct np_hq_url {
@@ -44,9 +45,10 @@ struct np_agent_config {
     size_t alias_count;
     struct np_prefix allow[NP_ADMIT_ALLOW_MAX];
     size_t allow_count;
-    struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from resolv_conf */
+    struct np_view_upstream upstreams[NP_VIEW_UPSTREAMS_MAX]; /* none: from upstream_files */
     size_t upstream_count;
-    char resolv_conf[NP_CONFIG_PATH_MAX + 1];
+    char upstream_files[NP_UPSTREAM_FILES_MAX][NP_CONFIG_PATH_MAX + 1]; /* upstreams-from, or else resolv-conf */
+    size_t upstream_file_count;                                         /* at least 1 */
     char dot_anchors[NP_CONFIG_PATH_MAX + 1];
     struct np_view_forward forwards[NP_VIEW_FORWARDS_MAX];
     size_t forward_count;

@@ -1,7 +1,8 @@
-/* upstreams: the DNS servers to forward to, from a resolv.conf(5) that others write (udhcpc, pppd, netifd).
+/* upstreams: the DNS servers to forward to, from a file that others write (lease.h says in which forms).
  *
- * The file is watched in two ways, since some writers replace it and some write it in place: its folder (a rename, a
- * new file) and itself (a write; also where it is a bind mount, whose folder sees nothing). Either only says "look
+ * The file is watched in three ways, since some writers replace it and some write it in place: its folder (a rename, a
+ * new file), itself (a write; also where it is a bind mount, whose folder sees nothing), and, where it is a symbolic
+ * link, the folder of the file that this leads to in the end, whether that is there or not. Each only says "look
  * again".
  *
  * Lifecycle: np_upstreams_new, changed() from the loop, np_upstreams_close; the memory goes when the handles are
@@ -21,12 +22,8 @@
 
 struct np_upstreams;
 
-/* Reads the nameserver lines of a resolv.conf text (port 53); lines that do not parse are passed over, as every
- * resolver does. At most max servers, each once. Returns their number. Pure. */
-size_t np_resolv_conf_parse(const char *text, size_t len, struct np_endpoint *out_servers, size_t max);
-
-/* np_resolv_conf_parse on a file; 0 servers where it cannot be read. */
-size_t np_resolv_conf_read(const char *path, struct np_endpoint *out_servers, size_t max);
+/* np_lease_parse on a file; count where it cannot be read. */
+size_t np_upstreams_read(const char *path, struct np_endpoint *servers, size_t count, size_t max);
 
 /* Watches the file. A file or folder that is not there is looked for again after each sign and by
  * np_upstreams_look. Returns 0 or -errno. */

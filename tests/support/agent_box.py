@@ -27,9 +27,9 @@ lan = {{"lan0", "lan1"}}
 alias = {{"{alias}"}}
 state = "{folder}/state"
 run = "{folder}/run"
-upstream = {{"192.168.0.7"}}
 log-level = debug
 """
+UPSTREAM = 'upstream = {"192.168.0.7"}\n'
 
 
 class AgentBox:
@@ -37,7 +37,7 @@ class AgentBox:
 
     The box is 192.168.N.1 and .2, fd4N::1 and ::2 on LAN N, its client 192.168.N.7 and fd4N::7."""
 
-    def __init__(self, program, folder, more=''):
+    def __init__(self, program, folder, more='', upstream=UPSTREAM):
         self.program, self.folder = program, folder
         self.conf, self.log_path = folder / 'nameplate.conf', folder / 'log'
         self.namespace = Namespace(f'ab-box-{folder.name[-8:]}')
@@ -47,7 +47,7 @@ class AgentBox:
             (folder / name).mkdir()
             os.chown(folder / name, UID, UID)
         (folder / 'anchors.pem').write_text(pem(Ca('nobody').certificate))
-        self.conf.write_text(CONF.format(folder=folder, alias=ALIAS.rstrip('.')) + more)
+        self.conf.write_text(CONF.format(folder=folder, alias=ALIAS.rstrip('.')) + upstream.replace('FOLDER', str(folder)) + more)
 
     def create(self):
         for space in (self.namespace, *self.clients):
@@ -131,13 +131,13 @@ class AgentBox:
 
 
 @contextlib.contextmanager
-def agent_box(bin_dir, more=''):
-    """A running box. Not under pytest's folder: the agent's user cannot look into that."""
+def agent_box(bin_dir, more='', upstream=UPSTREAM):
+    """A running box. FOLDER in upstream is its folder. Not under pytest's folder: the agent's user cannot look into that."""
     folder = Path(tempfile.mkdtemp(prefix='nameplate-ab-'))
     folder.chmod(0o755)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        box = AgentBox(bin_dir / 'nameplate', folder, more)
+        box = AgentBox(bin_dir / 'nameplate', folder, more, upstream)
         stack.callback(box.delete)
         box.create()
         box.start()

@@ -1,4 +1,4 @@
-/* nameplate.conf and resolv.conf: what is read, and what an error says. */
+/* nameplate.conf: what is read, and what an error says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "agent/config.h"
-#include "agent/upstreams.h"
 #include "resolver/base/error.h"
 
 #define GOOD "hq = \"https://hq.devices.example\"\nhq-anchors = /etc/ca.pem\n"
@@ -193,30 +192,26 @@ static void factory_secret(void **state)
     unlink(path);
 }
 
-static void resolv_conf(void **state)
+static void upstream_files(void **state)
 {
     (void)state;
-    static const char text[] = "# comment\nsearch lan\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # second\r\n"
-                               "nameserver 192.0.2.1\nnameservers 192.0.2.9\nnameserver bad\n;nameserver 192.0.2.8\n"
-                               "nameserver fe80::1%1\nnameserver 192.0.2.2";
-    struct np_endpoint servers[8];
-    char buffer[NP_ADDR_TEXT_MAX];
-    assert_int_equal(np_resolv_conf_parse(text, strlen(text), servers, 8), 4);
-    assert_string_equal(np_endpoint_format(&servers[0], buffer), "192.0.2.1:53");
-    assert_string_equal(np_endpoint_format(&servers[1], buffer), "[2001:db8::1]:53");
-    assert_string_equal(np_endpoint_format(&servers[3], buffer), "192.0.2.2:53");
-    assert_int_equal(np_resolv_conf_parse(text, strlen(text), servers, 1), 1);
-    for (size_t i = 0; i < strlen(text); i++)
-        assert_true(np_resolv_conf_parse(text, i, servers, 8) <= 4);
-    assert_int_equal(np_resolv_conf_read("/nonexistent", servers, 8), 0);
+    assert_int_equal(parse(GOOD "resolv-conf = \"/run/r\"\n"), 0);
+    assert_int_equal(config.upstream_file_count, 1);
+    assert_string_equal(config.upstream_files[0], "/run/r");
+    assert_int_equal(parse(GOOD "upstreams-from = {\"/a\", \"/b\"}\n"), 0);
+    assert_int_equal(config.upstream_file_count, 2);
+    assert_string_equal(config.upstream_files[1], "/b");
+    assert_int_equal(parse(GOOD "upstreams-from = {\"/a\", \"/b\", \"/c\", \"/d\", \"/e\"}\n"), NP_E_CONFIG);
+    assert_non_null(strstr(error, "upstreams-from has more than 4 files"));
+    assert_int_equal(parse(GOOD "upstreams-from = {\"\"}\n"), NP_E_CONFIG);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),      cmocka_unit_test(everything), cmocka_unit_test(errors),
-        cmocka_unit_test(tls_upstreams), cmocka_unit_test(urls),       cmocka_unit_test(factory_secret),
-        cmocka_unit_test(resolv_conf),
+        cmocka_unit_test(defaults),       cmocka_unit_test(everything), cmocka_unit_test(errors),
+        cmocka_unit_test(tls_upstreams),  cmocka_unit_test(urls),       cmocka_unit_test(factory_secret),
+        cmocka_unit_test(upstream_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
