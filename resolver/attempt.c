@@ -67,7 +67,7 @@ static int choose(const struct np_attempt *attempt, const struct np_upstream *co
 int64_t np_attempt_deadline(const struct np_attempt *attempt, const struct np_upstream *const *group, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (group[i]->last_answer_ms > attempt->start_ms)
+        if (group[i]->last_answer_ms > attempt->start_ms || group[i]->reached_ms > attempt->start_ms)
             return attempt->start_ms + NP_ATTEMPT_DEADLINE_MS;
     }
     return attempt->start_ms + NP_ATTEMPT_OFFLINE_MS;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "resolver/base/error.h"
+#include "resolver/base/log.h"
 #include "resolver/forward_private.h"
 
 enum np_upstream_way np_forward_way(const struct remote *remote)
@@ -91,12 +92,49 @@ bool np_forward_opened(struct np_forward *forward, uint32_t id, int *fd, struct 
     struct remote *remote = connection->remote;
     *out_server = remote->server;
     bool news = np_upstream_tls_opened(&remote->tls);
-    remote->state.last_answer_ms = (int64_t)uv_now(forward->loop); /* it lives: its answers are worth waiting for */
+    remote->state.reached_ms = (int64_t)uv_now(forward->loop); /* its answers are worth waiting for */
     if (np_forward_stream_opened(connection, *fd))
         np_forward_stream_failed(connection);
     else
         *fd = -1;
     return news;
+}
+
+void np_forward_dot_answered(struct remote *remote)
+{
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
+    if (np_upstream_tls_answered(&remote->tls))
+        np_notice("upstream %s: answers over TLS again", np_view_upstream_format(&remote->server, text));
+}
+
+/* A stream to the remote gave no answer. */
+static void no_dns(struct remote *remote, const char *what)
+{
+    char text[NP_VIEW_UPSTREAM_TEXT_MAX];
+    int64_t now = (int64_t)uv_now(remote->forward->loop);
+    if (!np_upstream_tls_failed(&remote->tls, remote->server.tls, NP_PEER_NO_DNS, now))
+        return;
+    np_view_upstream_format(&remote->server, text);
+    if (remote->server.tls == NP_TLS_STRICT)
+        np_warning("upstream %s: TLS works, but it %s; it is asked less often until it answers", text, what);
+    else
+        np_notice("upstream %s: TLS works, but it %s; it is asked in clear text for now", text, what);
+}
+
+void np_forward_dot_cut(struct remote *remote)
+{
+    no_dns(remote, "ends the connection without an answer");
+    /* A strict server has no other way to show that it lives; an opportunistic one is judged in clear text now. */
+    if (remote->server.tls == NP_TLS_STRICT)
+        np_upstream_failed(&remote->state, (int64_t)uv_now(remote->forward->loop), 0);
+}
+
+void np_forward_dot_silent(struct remote *remote)
+{
+    /* A strict server's silence counts as that of any other (np_attempt_timed_out): a pause would take the next
+     * questions from one that only takes long for this one. */
+    if (remote->server.tls == NP_TLS_OPPORTUNISTIC)
+        no_dns(remote, "says nothing");
 }
 
 bool np_forward_not_opened(struct np_forward *forward, uint32_t id, enum np_peer_reason reason,

@@ -328,6 +328,15 @@ int np_forward_send(struct question *question, struct remote *remote, unsigned h
 /* The opener for TLS: asks for a stream, which comes later. Returns 0. */
 int np_forward_dot_open(struct connection *connection);
 
+/* What streams over TLS to the remote tell beyond the handshake; said in the log when it is news. An answer came: */
+void np_forward_dot_answered(struct remote *remote);
+
+/* The remote ended one that had a question on it and gave no answer: TLS is left alone for a while. */
+void np_forward_dot_cut(struct remote *remote);
+
+/* One has given no answer in time. An opportunistic server is asked in clear text for a while. */
+void np_forward_dot_silent(struct remote *remote);
+
 /* Takes an ending try off its connection. For np_forward_try_end alone. */
 void np_forward_stream_take_off(struct pending *pending);
 

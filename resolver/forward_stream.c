@@ -89,6 +89,18 @@ static void connection_end(struct connection *connection)
         connection_free(connection);
 }
 
+/* The upstream ended the connection, or talks nonsense on it. Before its questions are moved, what that tells of TLS:
+ * nothing, where several were on it together (see may_go_on), or none at all. */
+static void connection_cut(struct connection *connection)
+{
+    unsigned sent = connection->active - connection->unsent;
+    bool asked = connection->active > 0 || connection->abandoned > 0;
+    if (connection->tls && !connection->closing && !connection->retired && connection->answers == 0 && asked &&
+        sent <= 1)
+        np_forward_dot_cut(connection->remote);
+    connection_end(connection);
+}
+
 /* Before the loop waits again, what the connection has to send leaves together. */
 static void flush_later(struct connection *connection)
 {
@@ -158,6 +170,13 @@ static bool received(struct pending *pending, const uint8_t *message, size_t len
     return false;
 }
 
+static void answered(struct connection *connection)
+{
+    connection->answers++;
+    if (connection->tls)
+        np_forward_dot_answered(connection->remote);
+}
+
 static void on_message(void *ctx, const uint8_t *message, size_t len)
 {
     struct connection *connection = ctx;
@@ -169,13 +188,13 @@ static void on_message(void *ctx, const uint8_t *message, size_t len)
     connection->heard_ms = (int64_t)uv_now(forward->loop);
     if (len >= NP_DNS_HEADER_LEN && place < NP_FORWARD_STREAM_QUERIES &&
         received(connection->tries[place], message, len)) {
-        connection->answers++;
+        answered(connection);
         pump(connection);
         return;
     }
     if (connection->abandoned > 0) {
         connection->abandoned--;
-        connection->answers++;
+        answered(connection);
         forward->stats.late++;
         np_upstream_lives(&connection->remote->state, connection->heard_ms);
         pump(connection);
@@ -183,7 +202,7 @@ static void on_message(void *ctx, const uint8_t *message, size_t len)
     }
     forward->stats.foreign++;
     if (++connection->foreign > NP_FORWARD_STREAM_FOREIGN_MAX)
-        connection_end(connection);
+        connection_cut(connection);
 }
 
 static void on_drained(void *ctx)
@@ -194,7 +213,7 @@ static void on_drained(void *ctx)
 static void on_ended(void *ctx, int rc)
 {
     (void)rc;
-    connection_end(ctx);
+    connection_cut(ctx);
 }
 
 static void on_closed(void *ctx)
@@ -349,6 +368,8 @@ void np_forward_stream_silent(struct connection *connection, int64_t wait_ms)
     }
     if (connection->answers == 0)
         np_upstream_lost_stream(&remote->state, now);
+    if (connection->answers == 0 && connection->tls)
+        np_forward_dot_silent(remote);
 }
 
 void np_forward_stream_take_off(struct pending *pending)

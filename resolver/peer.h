@@ -45,6 +45,7 @@ enum np_peer_reason {
     NP_PEER_DATE,        /* expired, or not valid yet */
     NP_PEER_LIMIT,       /* the front cannot: too many streams, no memory */
     NP_PEER_UNKNOWN,     /* the front's view has no such server */
+    NP_PEER_NO_DNS,      /* TLS stood, but no answer came over it: found out by the resolver, never in a FAIL */
     NP_PEER_REASONS
 };
 

@@ -19,6 +19,7 @@ const char *np_peer_reason_name(enum np_peer_reason reason)
         [NP_PEER_DATE] = "expired",
         [NP_PEER_LIMIT] = "limit",
         [NP_PEER_UNKNOWN] = "unknown-upstream",
+        [NP_PEER_NO_DNS] = "no-dns",
     };
     return (unsigned)reason < NP_PEER_REASONS ? names[reason] : "unknown";
 }

@@ -40,6 +40,7 @@ struct np_upstream {
     int64_t probe_ms;        /* when one that is not alive may be asked again */
     int64_t ping_ms;         /* when it may be pinged again */
     int64_t last_answer_ms;  /* 0: never */
+    int64_t reached_ms;      /* last time that a stream to it stood, which is no answer yet; 0: never */
     uint64_t answers;        /* in all */
     uint64_t failures;       /* tries without one in all; a probe counts as one when it is sent */
     unsigned case_strikes, edns_strikes;

@@ -16,12 +16,25 @@ enum np_upstream_way np_upstream_way(const struct np_upstream_tls *tls, enum np_
 bool np_upstream_tls_opened(struct np_upstream_tls *tls)
 {
     bool news = tls->failed;
+    tls->opened++;
+    if (tls->failed && tls->reason == NP_PEER_NO_DNS)
+        return false;
     tls->worked = true;
     tls->failed = false;
     tls->failures = 0;
     tls->until_ms = 0;
-    tls->opened++;
     return news;
+}
+
+bool np_upstream_tls_answered(struct np_upstream_tls *tls)
+{
+    if (!tls->failed || tls->reason != NP_PEER_NO_DNS)
+        return false;
+    tls->worked = true;
+    tls->failed = false;
+    tls->failures = 0;
+    tls->until_ms = 0;
+    return true;
 }
 
 bool np_upstream_tls_is_network(enum np_peer_reason reason)
@@ -45,6 +58,7 @@ bool np_upstream_tls_failed(struct np_upstream_tls *tls, enum np_tls_mode mode, 
     bool news = !tls->failed || tls->reason != reason;
     /* Nobody listens on 853: that is what a server without TLS looks like. */
     bool doubtful = np_upstream_tls_is_network(reason) && reason != NP_PEER_REFUSED;
+    doubtful |= reason == NP_PEER_NO_DNS && tls->failures == 0;
     if (mode == NP_TLS_OPPORTUNISTIC)
         tls->until_ms = now_ms + (doubtful ? NP_UPSTREAM_TLS_DOUBTFUL_MS : NP_UPSTREAM_TLS_CLEAR_MS);
     else

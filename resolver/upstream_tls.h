@@ -2,7 +2,10 @@
  *
  * Strict never gives clear text: while TLS is not to be had, the server is not asked, and TLS is tried again with
  * growing pauses. Opportunistic gives clear text for a while then: minutes where the server has no TLS, seconds where
- * it could not be reached, since that may have been the network. */
+ * it could not be reached, since that may have been the network.
+ *
+ * A handshake proves little: what ends it may answer no DNS. A stream that gave no answer (NP_PEER_NO_DNS) is a failure
+ * too, and one that only an answer makes good, not the next handshake. */
 #ifndef RESOLVER_UPSTREAM_TLS_H
 #define RESOLVER_UPSTREAM_TLS_H
 
@@ -23,7 +26,7 @@ struct np_upstream_tls {
     bool worked; /* the last try gave a stream */
     bool failed; /* the last try gave none */
     enum np_peer_reason reason;
-    unsigned failures;        /* in a row */
+    unsigned failures;        /* in a row; where no DNS came: since the last answer */
     int64_t until_ms;         /* no TLS before this */
     uint64_t opened, refused; /* counters: streams that came, tries that gave none */
 };
@@ -34,10 +37,15 @@ enum np_upstream_way { NP_UPSTREAM_CLEAR, NP_UPSTREAM_TLS, NP_UPSTREAM_NOT_NOW }
 /* How the server of that mode is asked at now_ms. */
 enum np_upstream_way np_upstream_way(const struct np_upstream_tls *tls, enum np_tls_mode mode, int64_t now_ms);
 
-/* A stream came. Returns true when that is news: the try before had failed. */
+/* A stream came. Returns true when that is news: the try before had failed, and not for want of an answer. */
 bool np_upstream_tls_opened(struct np_upstream_tls *tls);
 
-/* No stream came. Returns true when that is news: TLS had worked or was not tried, or the reason is another. */
+/* An answer came over a stream. Returns true when that is news: the last one had given none. */
+bool np_upstream_tls_answered(struct np_upstream_tls *tls);
+
+/* No stream came, or one that gave no answer (NP_PEER_NO_DNS; the first such is doubtful: a server may just begin anew,
+ * or a question take long). Returns true when that is news: TLS had worked or was not tried, or the reason is another.
+ */
 bool np_upstream_tls_failed(struct np_upstream_tls *tls, enum np_tls_mode mode, enum np_peer_reason reason,
                             int64_t now_ms);
 

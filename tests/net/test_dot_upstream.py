@@ -2,6 +2,7 @@
 import concurrent.futures
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import socket
@@ -704,6 +705,53 @@ def test_server_that_says_nothing(scene, odd):
     failure(scene.ask(timeout=10))
     assert time.monotonic() - began < 8
     assert scene.upstream()['failures'] >= 1
+
+
+@pytest.mark.parametrize('behave', [lambda sock: (read_query(sock), sock.close()), lambda sock: sock.close(), lambda sock: threading.Event().wait(30)],
+                         ids=['ends', 'ends at once', 'silent'])
+def test_opportunistic_with_tls_but_no_dns(scene, odd, behave):
+    """Something on 853 completes handshakes and answers nothing: clear text serves, from the first question on."""
+    scene.unbound(tls=False, clear=True)
+    server = odd(behave)
+    scene.start(f'opportunistic://{SERVER}')
+    for i in range(10):
+        assert good(scene.ask(f'host{i}.example'))
+    upstream = scene.upstream()
+    assert upstream['tls'] == 'no-dns' and upstream['tls_failed'] >= 1
+    assert server.clients <= 4  # not one for each question
+    assert 'it is asked in clear text for now' in scene.log('resolver')
+
+
+def test_strict_server_that_ends_without_an_answer(scene, odd):
+    """It is not paid a handshake with each question, and is asked again once it answers."""
+    count = itertools.count()
+    dumb = threading.Event()
+    dumb.set()
+
+    def behave(sock):
+        wire = read_query(sock)
+        if not dumb.is_set():
+            reply = answer_to(wire)
+            sock.sendall(struct.pack('!H', len(reply)) + reply)
+            read_query(sock)
+        sock.close()
+
+    def fails():
+        failure(scene.ask(f'host{next(count)}.example', timeout=10))
+        return True
+    server = odd(behave)
+    scene.start(STRICT)
+    with scene.ears() as heard:
+        for _ in range(5):
+            fails()
+        upstream = scene.upstream()
+        assert upstream['tls'] == 'no-dns' and upstream['failures'] >= 1
+        wait_until(lambda: fails() and scene.upstream()['tls_failed'] >= 2, 30, 'it is tried again', every=0.1)
+        assert server.clients < next(count)
+        dumb.clear()
+        wait_until(lambda: good(scene.ask(timeout=10)), 60, 'it is asked again', every=0.3)
+        assert not heard()
+    assert scene.upstream()['tls'] == 'works' and 'answers over TLS again' in scene.log('resolver')
 
 
 def test_stream_that_floods(scene, odd):

@@ -108,6 +108,10 @@ static void test_slow(void **state)
     expect_send(&world, 1, 50000 + NP_ATTEMPT_OFFLINE_MS, 0);
     assert_int_equal(np_attempt_deadline(&world.attempt, world.group, 1), 50000 + NP_ATTEMPT_DEADLINE_MS);
     assert_int_equal(next(&world, 1, 50000 + NP_ATTEMPT_DEADLINE_MS), NP_ATTEMPT_GIVE_UP);
+    /* So is one that has come as far as a handshake. */
+    world_init(&world, 50000);
+    world.servers[0].reached_ms = 50001;
+    assert_int_equal(np_attempt_deadline(&world.attempt, world.group, 1), 50000 + NP_ATTEMPT_DEADLINE_MS);
     /* An answer from before the question came proves nothing. */
     world_init(&world, 60000);
     np_upstream_answered(&world.servers[0], 60000, 30 * MS);

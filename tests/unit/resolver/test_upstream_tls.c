@@ -64,7 +64,7 @@ static void test_opportunistic(void **state)
     } rows[] = {
         {NP_PEER_REFUSED, NP_UPSTREAM_TLS_CLEAR_MS},        {NP_PEER_NO_TLS, NP_UPSTREAM_TLS_CLEAR_MS},
         {NP_PEER_UNREACHABLE, NP_UPSTREAM_TLS_DOUBTFUL_MS}, {NP_PEER_LIMIT, NP_UPSTREAM_TLS_DOUBTFUL_MS},
-        {NP_PEER_UNKNOWN, NP_UPSTREAM_TLS_DOUBTFUL_MS},
+        {NP_PEER_UNKNOWN, NP_UPSTREAM_TLS_DOUBTFUL_MS},     {NP_PEER_NO_DNS, NP_UPSTREAM_TLS_DOUBTFUL_MS},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct np_upstream_tls tls = {0};
@@ -75,11 +75,49 @@ static void test_opportunistic(void **state)
     }
 }
 
+/* TLS stands each time, and no answer comes: handshakes are no proof, an answer is. */
+static void test_no_dns(void **state)
+{
+    (void)state;
+    struct np_upstream_tls strict = {0}, opportunistic = {0};
+    int64_t now = 1000, pause = 0;
+    for (int i = 0; i < 10; i++) {
+        assert_false(np_upstream_tls_opened(&strict));
+        assert_int_equal(np_upstream_tls_failed(&strict, NP_TLS_STRICT, NP_PEER_NO_DNS, now), i == 0);
+        assert_false(np_upstream_tls_opened(&strict)); /* one that was on its way ends no pause */
+        assert_int_equal(np_upstream_way(&strict, NP_TLS_STRICT, now), NP_UPSTREAM_NOT_NOW);
+        assert_true(strict.until_ms - now > pause || pause == NP_UPSTREAM_TLS_TRUST_MS);
+        assert_string_equal(np_upstream_tls_state(&strict, NP_TLS_STRICT), "no-dns");
+        pause = strict.until_ms - now;
+        now = strict.until_ms;
+    }
+    assert_int_equal(pause, NP_UPSTREAM_TLS_TRUST_MS);
+    assert_int_equal(strict.opened, 20);
+    assert_true(np_upstream_tls_answered(&strict));
+    assert_false(np_upstream_tls_answered(&strict));
+    assert_string_equal(np_upstream_tls_state(&strict, NP_TLS_STRICT), "works");
+    assert_true(np_upstream_tls_failed(&strict, NP_TLS_STRICT, NP_PEER_NO_DNS, now));
+    assert_int_equal(strict.until_ms, now + NP_UPSTREAM_TLS_FIRST_MS);
+    /* Once may be chance, twice in a row is not. */
+    np_upstream_tls_failed(&opportunistic, NP_TLS_OPPORTUNISTIC, NP_PEER_NO_DNS, 1000);
+    assert_int_equal(opportunistic.until_ms, 1000 + NP_UPSTREAM_TLS_DOUBTFUL_MS);
+    np_upstream_tls_opened(&opportunistic);
+    np_upstream_tls_failed(&opportunistic, NP_TLS_OPPORTUNISTIC, NP_PEER_NO_DNS, 20000);
+    assert_int_equal(opportunistic.until_ms, 20000 + NP_UPSTREAM_TLS_CLEAR_MS);
+    assert_true(np_upstream_tls_answered(&opportunistic)); /* late, but it came */
+    assert_int_equal(np_upstream_way(&opportunistic, NP_TLS_OPPORTUNISTIC, 20001), NP_UPSTREAM_TLS);
+    /* An answer makes nothing good that a new stream has not. */
+    np_upstream_tls_failed(&opportunistic, NP_TLS_OPPORTUNISTIC, NP_PEER_NO_TLS, 30000);
+    assert_false(np_upstream_tls_answered(&opportunistic));
+    assert_int_equal(np_upstream_way(&opportunistic, NP_TLS_OPPORTUNISTIC, 30001), NP_UPSTREAM_CLEAR);
+}
+
 static void test_states(void **state)
 {
     (void)state;
     static const char *const words[] = {"untried",       "works",     "unreachable", "refused", "no-tls",
-                                        "name-mismatch", "untrusted", "expired",     "limit",   "unknown-upstream"};
+                                        "name-mismatch", "untrusted", "expired",     "limit",   "unknown-upstream",
+                                        "no-dns"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         struct np_upstream_tls tls = {0};
         assert_int_equal(np_upstream_tls_state_parse(words[i], &tls), 0);
@@ -93,6 +131,7 @@ static void test_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_off), cmocka_unit_test(test_strict),
-                                       cmocka_unit_test(test_opportunistic), cmocka_unit_test(test_states)};
+                                       cmocka_unit_test(test_opportunistic), cmocka_unit_test(test_no_dns),
+                                       cmocka_unit_test(test_states)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
