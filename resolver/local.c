@@ -3,13 +3,19 @@
 #include "resolver/own.h"
 #include "resolver/special.h"
 
-/* The interface the question comes from: the packet's, or, where a forwarder on this host names its client's subnet
- * (dnsmasq --add-subnet), the LAN interface that the subnet is on. From loopback alone: anybody else could lie. */
-static uint32_t ingress(const struct np_view *view, const struct np_client *client, const struct np_query *query)
+/* Where a question comes from. */
+struct ingress {
+    uint32_t ifindex;
+    int scope; /* of the client subnet that said so; -1: none did */
+};
+
+/* The packet's interface, or, where a forwarder on this host names its client's subnet (dnsmasq --add-subnet, Unbound's
+ * client-subnet-zone), the LAN interface that the subnet is on. From loopback alone: anybody else could lie. */
+static struct ingress ingress(const struct np_view *view, const struct np_client *client, const struct np_query *query)
 {
     const struct np_addr *subnet = &query->client_subnet.addr;
     if (subnet->family == AF_UNSPEC || np_addr_classify(&client->remote.addr) != NP_ADDR_LOOPBACK)
-        return client->ifindex;
+        return (struct ingress){client->ifindex, -1};
     for (size_t i = 0; i < view->interface_count; i++) {
         const struct np_view_interface *interface = &view->interfaces[i];
         if (!interface->lan)
@@ -18,10 +24,10 @@ static uint32_t ingress(const struct np_view *view, const struct np_client *clie
         size_t count = subnet->family == AF_INET ? interface->v4_count : interface->v6_count;
         for (size_t k = 0; k < count; k++) {
             if (query->client_subnet.length >= addresses[k].length && np_prefix_contains(&addresses[k], subnet))
-                return interface->index;
+                return (struct ingress){interface->index, addresses[k].length};
         }
     }
-    return client->ifindex;
+    return (struct ingress){client->ifindex, 0};
 }
 
 static size_t limit_of(const struct np_client *client, const struct np_query *query, size_t size)
@@ -117,7 +123,9 @@ enum np_local_kind np_local_answer(const struct np_view *view, const struct np_c
     struct np_own_match own = np_own_find(view, &out_query->qname, out_query->qtype);
     if (is_answered(view, &own, &out_query->qname)) {
         np_answer_start(&answer, out_query, out, limit, recursion(view));
-        np_own_answer(view, &own, ingress(view, client, out_query), &answer);
+        struct ingress from = ingress(view, client, out_query);
+        answer.subnet_scope = from.scope;
+        np_own_answer(view, &own, from.ifindex, &answer);
         *out_len = np_answer_finish(&answer);
         return NP_LOCAL_OWN;
     }

@@ -153,6 +153,7 @@ void np_answer_start(struct np_answer *answer, const struct np_query *query, uin
     answer->dnssec_ok = query->dnssec_ok;
     answer->ede = NP_EDE_NONE;
     answer->ede_text = NULL;
+    answer->subnet_scope = -1;
     answer->query = query;
     answer->truncated = false;
     np_write_reserve(&answer->writer, NP_DNS_HEADER_LEN);
@@ -238,6 +239,20 @@ void np_answer_soa(struct np_answer *answer, enum np_section section, const stru
     end_record(answer, section, start);
 }
 
+/* Left out where it does not fit: then the answer holds for everybody, as one without it does. */
+static void write_client_subnet(struct np_writer *w, const struct np_prefix *subnet, uint8_t scope)
+{
+    size_t len = (subnet->length + 7u) / 8;
+    if (np_writer_left(w) < OPTION_HEAD + 4 + len)
+        return;
+    np_write_u16(w, OPTION_SUBNET);
+    np_write_u16(w, (uint16_t)(4 + len));
+    np_write_u16(w, subnet->addr.family == AF_INET ? FAMILY_IPV4 : FAMILY_IPV6);
+    np_write_u8(w, subnet->length);
+    np_write_u8(w, scope);
+    np_write_bytes(w, subnet->addr.bytes, len);
+}
+
 static void write_opt(struct np_answer *answer)
 {
     struct np_writer *w = &answer->writer;
@@ -249,15 +264,17 @@ static void write_opt(struct np_answer *answer)
     np_write_u16(w, NP_RR_OPT);
     np_write_u16(w, NP_DNS_UDP_MAX);
     np_write_u32(w, (uint32_t)(answer->rcode >> 4) << 24 | (answer->dnssec_ok ? EDNS_DO : 0));
-    if (answer->ede == NP_EDE_NONE) {
-        np_write_u16(w, 0);
-    } else {
-        np_write_u16(w, (uint16_t)(OPTION_HEAD + 2 + text_len));
+    size_t length_at = w->pos;
+    np_write_u16(w, 0);
+    if (answer->ede != NP_EDE_NONE) {
         np_write_u16(w, OPTION_EDE);
         np_write_u16(w, (uint16_t)(2 + text_len));
         np_write_u16(w, (uint16_t)answer->ede);
         np_write_bytes(w, answer->ede_text, text_len);
     }
+    if (answer->subnet_scope >= 0)
+        write_client_subnet(w, &answer->query->client_subnet, (uint8_t)answer->subnet_scope);
+    np_write_u16_at(w, length_at, (uint16_t)(w->pos - length_at - 2));
     answer->counts[NP_SECTION_ADDITIONAL]++;
 }
 

@@ -118,6 +118,7 @@ struct np_answer {
     bool edns, dnssec_ok;
     enum np_ede ede;
     const char *ede_text; /* borrowed until finish; NULL: none */
+    int subnet_scope; /* the query's client subnet is repeated with this scope (RFC 7871 section 7.2.1); -1: it is not */
     const struct np_query *query;
     bool truncated;
 };

@@ -64,6 +64,12 @@ static void write_openwrt(FILE *out, const struct np_integrate *what)
 static void write_unbound(FILE *out, const struct np_integrate *what)
 {
     char server[NP_ADDR_TEXT_MAX + 8];
+    if (is_loopback(what))
+        fprintf(out,
+                "# With clients in several LANs these let each hear the address of its own:\n"
+                "#     module-config: \"subnetcache validator iterator\"\n#     client-subnet-zone: \"%s\"\n"
+                "#     max-client-subnet-ipv4: 32\n#     max-client-subnet-ipv6: 128\n",
+                what->names[0]);
     fputs("server:\n", out);
     for (size_t i = 0; i < what->name_count; i++) {
         fprintf(out, "    private-domain: \"%s\"\n    domain-insecure: \"%s\"\n", what->names[i], what->names[i]);

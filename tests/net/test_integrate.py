@@ -229,9 +229,37 @@ def test_exception_from_the_filter(program, bin_dir, tmp_path):
             assert forwarder.records(name) == [], name
 
 
-# dnsmasq with clients in several LANs.
+# With clients in several LANs.
 
-def test_answers_follow_the_clients_lan(bin_dir, tmp_path):
+def dnsmasq_for_lans(folder, lines):
+    assert '# With clients in several LANs add-subnet=32,128 ' in lines
+    (folder / 'dnsmasq.conf').write_text('no-resolv\nno-hosts\nstop-dns-rebind\nadd-subnet=32,128\n' + lines)
+    return ['dnsmasq', '--keep-in-foreground', '--user=root', '--pid-file=', f'--conf-file={folder}/dnsmasq.conf']
+
+
+def unbound_for_lans(folder, lines):
+    """The lines in comments are no comments any more."""
+    wanted = ''.join(line.removeprefix('#') + '\n' for line in lines.splitlines() if line.startswith('#     '))
+    assert 'client-subnet-zone' in wanted
+    (folder / 'unbound.conf').write_text(f"""\
+server:
+    directory: "{folder}"
+    username: ""
+    chroot: ""
+    pidfile: ""
+    use-syslog: no
+    interface: 0.0.0.0
+    access-control: 192.168.0.0/16 allow
+    private-address: 192.168.0.0/16
+{wanted}
+remote-control:
+    control-enable: no
+{lines}""")
+    return ['unbound', '-d', '-c', f'{folder}/unbound.conf']
+
+
+@pytest.mark.parametrize('argv_for', [dnsmasq_for_lans, unbound_for_lans], ids=['dnsmasq', 'unbound'])
+def test_answers_follow_the_clients_lan(argv_for, bin_dir, tmp_path):
     box, client = (Namespace(f'np-integrate-{role}-{tmp_path.name[-6:]}') for role in ('b', 'c'))
     with contextlib.ExitStack() as stack:
         for namespace in (box, client):
@@ -247,18 +275,19 @@ def test_answers_follow_the_clients_lan(bin_dir, tmp_path):
                                           for i in (1, 2)])
         resolver = Resolver(bin_dir / 'nameplate', tmp_path, view, prefix=box.argv())
         stack.callback(resolver.close)
-        lines = lines_for(bin_dir, 'integrate', 'dnsmasq', '--name', NAME.rstrip('.'), '--address', f'127.0.0.1:{resolver.port}')
-        assert '# ' in lines and 'add-subnet=32,128' in lines
-        (tmp_path / 'dnsmasq.conf').write_text('no-resolv\nno-hosts\nstop-dns-rebind\nadd-subnet=32,128\n' + lines)
-        dnsmasq = box.spawn('dnsmasq', '--keep-in-foreground', '--user=root', '--pid-file=', f'--conf-file={tmp_path}/dnsmasq.conf')
-        stack.callback(dnsmasq.wait)
-        stack.callback(dnsmasq.terminate)
-        wait_until(lambda: box.run('ss', '-Hnlu', 'sport = :53').strip(), what='dnsmasq')
-        with client.inside():
-            for _, i in itertools.product(range(2), (1, 2)):
-                query = dns.message.make_query(NAME, 'A')
-                answer = dns.query.udp(query, f'192.168.{i}.1', timeout=5)
-                assert texts(answer.answer)[0].endswith(f' A 192.168.{i}.1')
+        kind = argv_for.__name__.partition('_')[0]
+        lines = lines_for(bin_dir, 'integrate', kind, '--name', NAME.rstrip('.'), '--address', f'127.0.0.1:{resolver.port}')
+        program = box.spawn(*argv_for(tmp_path, lines), log=tmp_path / f'{kind}.log')
+        stack.callback(program.wait)
+        stack.callback(program.terminate)
+
+        def address(i):
+            with client.inside(), contextlib.suppress(dns.exception.Timeout):
+                answer = dns.query.udp(dns.message.make_query(NAME, 'A'), f'192.168.{i}.1', timeout=1)
+                return [record.to_text() for rrset in answer.answer for record in rrset]
+        wait_until(lambda: address(1), what=f'{kind} answers')
+        for _, i in itertools.product(range(3), (1, 2)):
+            assert wait_until(lambda: address(i), what='an answer') == [f'192.168.{i}.1']
 
 
 # The whole box: the agent's configuration, and what it prints of itself.

@@ -423,28 +423,41 @@ static void test_limits(void **state)
     assert_int_equal(np_local_truncated(&view, packet, len - 1, out, sizeof out), 0);
 }
 
-/* A forwarder on loopback tells its client's subnet by ECS; from elsewhere ECS says nothing. */
+/* A forwarder on loopback tells its client's subnet by ECS, and hears for whom the answer holds (RFC 7871
+ * section 7.2.1); from elsewhere ECS says nothing. */
 static void test_client_subnet(void **state)
 {
     (void)state;
-    static const uint8_t option[] = {0, 8, 0, 7, 0, 1, 24, 0, 192, 168, 4};
     static const struct {
-        const char *remote, *want;
-    } rows[] = {{"127.0.0.1", "192.168.4.1"}, {"192.168.1.77", "192.168.1.1"}};
-    for (size_t i = 0; i < 2; i++) {
+        const char *remote, *option, *want, *opt;
+        size_t len;
+    } rows[] = {
+        {"127.0.0.1", "\0\10\0\7\0\1\30\0\300\250\4", "192.168.4.1", "0008000700011818c0a804", 11},
+        {"127.0.0.1", "\0\10\0\10\0\1\40\0\300\250\4\7", "192.168.4.1", "0008000800012018c0a80407", 12},
+        {"::1", "\0\10\0\10\0\1\40\0\300\250\4\7", "192.168.4.1", "0008000800012018c0a80407", 12},
+        /* of no LAN, too short for one, nobody's in particular */
+        {"127.0.0.1", "\0\10\0\7\0\1\30\0\300\250\143", "192.168.1.1", "0008000700011800c0a863", 11},
+        {"127.0.0.1", "\0\10\0\6\0\1\20\0\300\250", "192.168.1.1", "0008000600011000c0a8", 10},
+        {"127.0.0.1", "\0\10\0\4\0\2\0\0", "192.168.1.1", "0008000400020000", 8},
+        {"192.168.1.77", "\0\10\0\7\0\1\30\0\300\250\4", "192.168.1.1", "", 11},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint8_t packet[512], out[512];
+        char opt[128];
         struct np_client client = {.ifindex = 1};
         struct np_query query;
         struct dump dump;
         size_t out_len, len = dump_query(packet, NAME, NP_RR_A, 0, true, false);
-        packet[len - 1] = sizeof option;
-        memcpy(packet + len, option, sizeof option);
+        packet[len - 1] = (uint8_t)rows[i].len;
+        memcpy(packet + len, rows[i].option, rows[i].len);
         assert_int_equal(np_addr_parse(rows[i].remote, &client.remote.addr), 0);
-        assert_int_equal(
-            np_local_answer(&view, &client, packet, len + sizeof option, &query, out, sizeof out, &out_len),
-            NP_LOCAL_OWN);
-        assert_non_null(strstr(dump_message(&dump, out, out_len), rows[i].want));
-        assert_non_null(strstr(dump.text, "OPT 1232 00000000 ")); /* no option of the client's comes back */
+        assert_int_equal(np_local_answer(&view, &client, packet, len + rows[i].len, &query, out, sizeof out, &out_len),
+                         NP_LOCAL_OWN);
+        if (!strstr(dump_message(&dump, out, out_len), rows[i].want))
+            fail_msg("row %zu: %s", i, dump.text);
+        snprintf(opt, sizeof opt, "OPT 1232 00000000 %s", rows[i].opt);
+        if (strcmp(strstr(dump.text, "OPT "), opt) != 0)
+            fail_msg("row %zu: %s", i, dump.text);
     }
 }
 
