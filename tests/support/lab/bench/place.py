@@ -87,8 +87,8 @@ class Place:
         return self.server.daemon(name, *preferred(self.server_cpu), *argv, ready=ready, deadline=deadline, env=env)
 
     def start_beside(self, name, *argv, ready):
-        """Starts what is not measured, on the client's core."""
-        return self.server.daemon(name, *preferred(self.client_cpu), *argv, ready=ready)
+        """Starts what is not measured, on the client's core, and at once when it has something to do."""
+        return self.server.daemon(name, *preferred(self.client_cpu, realtime=2), *argv, ready=ready)
 
     def end(self, name):
         self.server.end(name)
@@ -103,6 +103,10 @@ class Place:
         finally:
             self._own_questions = None
             self.end('upstream')
+
+    def upstream_cpu_ns(self):
+        """CPU time of the upstream so far; 0 while there is none."""
+        return cpu_ns([self.server.daemons['upstream'].pid]) if 'upstream' in self.server.daemons else 0
 
     def forwarded(self):
         """Queries that the upstream has got from the servers; 0 while there is no upstream."""
@@ -135,10 +139,10 @@ class Place:
             raise Failed(f'dnsperf: exit status {status}: {(err + out).strip()[-500:]}')
         return Run(out, cpu)
 
-    def load(self, port, file, *, sources, rate, seconds):
+    def load(self, port, file, *, sources, rate, seconds, realtime=0):
         """Runs bench_load on the client's core. Returns its JSON as a dict."""
         argv = [self.program('bench_load'), f'{SERVER}:{port}', CLIENT, sources, rate, seconds, file]
-        return json.loads(self.client.run(*preferred(self.client_cpu), *argv, timeout=DNSPERF_DEADLINE, start_new_session=True))
+        return json.loads(self.client.run(*preferred(self.client_cpu, realtime), *argv, timeout=DNSPERF_DEADLINE, start_new_session=True))
 
 
 def _two_cpus():
@@ -152,11 +156,19 @@ def _two_cpus():
     return str(first), str(apart[0])
 
 
-def preferred(cpu):
+def preferred(cpu, realtime=0):
     """The words before a program that pin it to a CPU and put it before all others. It must begin a session: where the kernel
-    shares the CPUs out by session first (sched_autogroup), nice alone would mean nothing."""
-    script = f'{{ echo {NICE} >/proc/self/autogroup; }} 2>/dev/null; exec "$@"'
-    return ['sh', '-c', script, 'bench', 'taskset', '-c', cpu, 'nice', '-n', str(NICE)]
+    shares the CPUs out by session first (sched_autogroup), nice alone would mean nothing. realtime: above all that has none."""
+    script = f'echo {NICE} >/proc/self/autogroup; '
+    script += f'chrt --fifo --pid {realtime} $$; ' if realtime else ''
+    return ['sh', '-c', f'{{ {script}}} >/dev/null 2>&1; exec "$@"', 'bench', 'taskset', '-c', cpu, 'nice', '-n', str(NICE)]
+
+
+def make_realtime(pids, priority=1):
+    """What is running gets it too. For latencies alone: a server that takes all of its CPU would starve the kernel's threads."""
+    for pid in pids:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(priority))
 
 
 class Run:
