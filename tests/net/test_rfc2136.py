@@ -59,7 +59,7 @@ def started(tmp_path, keys, bin_dir):
         hq = Publisher(bin_dir, tmp_path / 'hq', servers, zone_key or keys[0], keys[1], **settings)
         running.insert(0, hq)
         return hq
-    start.publisher = publisher
+    start.publisher, start.running = publisher, running
     yield start
     for one in running:
         one.stop()
@@ -318,21 +318,11 @@ def test_one_of_two_servers_is_dead(started, wait_until):
 def test_certificate_over_secondaries(started, keys, tmp_path, wait_until):
     """BIND as a hidden primary, Knot as the secondary that the world (and the CA) asks; the challenge zone has a key of
     its own that may not write the device zone."""
-    class NotifyingBind(Bind):
-        def prepare(self):
-            super().prepare()
-            self.conf.write_text(self.conf.read_text().replace(
-                'notify no;', f'notify explicit; notify-delay 0; also-notify {{ {self.secondary}; }};'))
-
-    port = free_port()
-    NotifyingBind.secondary = f'127.0.0.1 port {port}'
-    primary = started(NotifyingBind, 'primary')
-
-    class Secondary(Knot):
-        def prepare(self):
-            self.port = port
-            super().prepare()
-    secondary = started(Secondary, 'secondary', primary=primary)
+    primary = Bind(tmp_path / 'primary', *keys)
+    secondary = Knot(tmp_path / 'secondary', *keys, primary=primary)
+    primary.notifies(secondary)
+    for server in (primary, secondary):
+        started.running.append(server.start())
     resolver = started(Resolver, 'resolver', servers={ZONE: secondary, ACME: secondary})
     pebble = Pebble(tmp_path, resolver.port).start()
     try:

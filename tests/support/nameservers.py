@@ -154,6 +154,11 @@ zone "{ACME}" {{
     def policy(self):
         return f'grant "{self.zone_key.name}" zonesub ANY;'
 
+    def notifies(self, secondary):
+        """Before the start: each change is told to the secondary at once."""
+        told = f'notify explicit; notify-delay 0; also-notify {{ {secondary.host} port {secondary.port}; }};'
+        self.conf.write_text(self.conf.read_text().replace('notify no;', told))
+
     def argv(self):
         return ['named', '-g', '-n', '1', '-c', self.conf]
 
@@ -214,10 +219,12 @@ zone:
     {zone}
     acl: [hq, notify]
     zonefile-sync: 1h
+    journal-max-depth: 10000
   - domain: {ACME}
     {acme}
     acl: [hq-acme, notify]
     zonefile-sync: 1h
+    journal-max-depth: 10000
 """)
 
     def argv(self):

@@ -10,6 +10,7 @@ from lab.namespaces import Failed
 # tests/lab prints the same file before Python is installed.
 HELP = Path(__file__).with_name('help.txt').read_text()
 BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
+ZONE_ROWS = ('builtin', 'bind', 'knot', 'powerdns', 'secondary', 'million')
 
 
 def main(argv):
@@ -31,11 +32,11 @@ def main(argv):
     commands.add_parser('down')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
-    bench.add_argument('what', choices=['resolver'])
-    bench.add_argument('--only', metavar='ROW', action='append', choices=BENCH_ROWS, help='only this row; may be repeated')
-    bench.add_argument('--pairs', metavar='N', type=int, help='interleaved pairs a row (15)')
-    bench.add_argument('--quick', action='store_true', help='3 pairs of short runs: shows that it works, not what it costs')
-    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json)')
+    bench.add_argument('what', choices=['resolver', 'zone'])
+    bench.add_argument('--only', metavar='ROW', action='append', choices=BENCH_ROWS + ZONE_ROWS, help='only this row; may be repeated')
+    bench.add_argument('--pairs', metavar='N', type=int, help='resolver: interleaved pairs a row (15)')
+    bench.add_argument('--quick', action='store_true', help='short runs: shows that it works, not what it costs')
+    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json, build/bench-zone.json)')
     arguments = parser.parse_args(argv)
     if arguments.help or arguments.command in (None, 'help'):
         print(HELP, end='')
@@ -72,6 +73,12 @@ def _test(arguments):
 
 def _bench(arguments):
     from lab import build
+    if arguments.what == 'zone':
+        from lab.bench import zone
+        if not os.environ.get('NAMEPLATE_BIN'):
+            build.build('release', targets=('nameplate-hq',))
+        return zone.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
+                        result=arguments.json and Path(arguments.json))
     from lab.bench import resolver
     if not os.environ.get('NAMEPLATE_BIN'):
         build.build('release', targets=('nameplate', *resolver.PROGRAMS))
