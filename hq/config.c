@@ -6,11 +6,66 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
+/* The keys of a CA; whose begins their explanations. */
+#define CA_KEYS(prefix, whose)                                                                                           \
+    {prefix "-directory", NP_CONFIG_STRING, NULL, whose " ACME directory", NULL, 0, 0},                                  \
+        {prefix "-anchors", NP_CONFIG_STRING, NULL, "PEM anchors for " whose " HTTPS; unset: the system's", NULL, 0, 0}, \
+        {prefix "-contact", NP_CONFIG_STRING, NULL, "mailto: URL for " whose " messages", NULL, 0, 0},                   \
+        {prefix "-terms-agreed", NP_CONFIG_BOOL, "false", "you agree to " whose " terms of service", NULL, 0, 0},        \
+        {prefix "-eab-kid", NP_CONFIG_STRING, NULL, whose " external account binding: key id", NULL, 0, 0},              \
+        {prefix "-eab-key-file",                                                                                         \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " external account binding: file of the HMAC key",                                                        \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {prefix "-limits",                                                                                               \
+         NP_CONFIG_STRING,                                                                                               \
+         "auto",                                                                                                         \
+         whose " rate limits, by name; auto: by its directory",                                                          \
+         presets,                                                                                                        \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {prefix "-limit-orders",                                                                                         \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " limit, COUNT/PERIOD: new orders of the account",                                                        \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {prefix "-limit-domain",                                                                                         \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " limit, COUNT/PERIOD: certificates of a registered domain",                                              \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {prefix "-limit-names",                                                                                          \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " limit, COUNT/PERIOD: certificates for the same names",                                                  \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {prefix "-limit-failures",                                                                                       \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " limit, COUNT/PERIOD: failed authorizations of a device",                                                \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
+    {                                                                                                                    \
+        prefix "-renewals-exempt", NP_CONFIG_STRING, "auto",                                                             \
+            "renewals count in neither of " whose " first two limits", exempt, 0, 0                                      \
+    }
+
 const struct np_config_key *np_hq_config_keys(void)
 {
     static const char *const backends[] = {"builtin", "rfc2136", NULL};
     static const char *const presets[] = {"auto", "letsencrypt", "letsencrypt-staging", "none", NULL};
     static const char *const exempt[] = {"auto", "yes", "no", NULL};
+    static const char *const when[] = {"down", "full", NULL};
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
     static const struct np_config_key keys[] = {
         {"zone", NP_CONFIG_STRING, NULL, "the DNS zone whose names devices get", NULL, 0, 0},
@@ -35,21 +90,12 @@ const struct np_config_key *np_hq_config_keys(void)
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
         {"database", NP_CONFIG_STRING, NULL, "SQLite file", NULL, 0, 0},
         {"secrets", NP_CONFIG_STRING, NULL, "folder of the keys, readable for nobody else", NULL, 0, 0},
-        {"acme-directory", NP_CONFIG_STRING, NULL, "the CA's ACME directory", NULL, 0, 0},
-        {"acme-anchors", NP_CONFIG_STRING, NULL, "PEM anchors for the CA's HTTPS; unset: the system's", NULL, 0, 0},
-        {"acme-contact", NP_CONFIG_STRING, NULL, "mailto: URL for the CA", NULL, 0, 0},
-        {"acme-terms-agreed", NP_CONFIG_BOOL, "false", "you agree to the CA's terms of service", NULL, 0, 0},
-        {"acme-eab-kid", NP_CONFIG_STRING, NULL, "external account binding: key id", NULL, 0, 0},
-        {"acme-eab-key-file", NP_CONFIG_STRING, NULL, "external account binding: file of the HMAC key", NULL, 0, 0},
-        {"acme-limits", NP_CONFIG_STRING, "auto", "whose rate limits the CA has; auto: by its directory", presets, 0,
-         0},
-        {"acme-limit-orders", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: new orders of the account", NULL, 0, 0},
-        {"acme-limit-domain", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: certificates of a registered domain", NULL, 0, 0},
-        {"acme-limit-names", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: certificates for the same names", NULL, 0, 0},
-        {"acme-limit-failures", NP_CONFIG_STRING, NULL, "COUNT/PERIOD: failed authorizations of a device", NULL, 0, 0},
-        {"acme-renewals-exempt", NP_CONFIG_STRING, "auto", "renewals are neither orders nor certificates to the limits",
-         exempt, 0, 0},
+        CA_KEYS("acme", "the CA's"),
+        CA_KEYS("acme2", "the second CA's"),
         {"acme-headroom", NP_CONFIG_INT, "10", "percent of each limit that is left unused", NULL, 0, 90},
+        {"acme-switch-after", NP_CONFIG_INT, "600", "a CA that has not worked for so long is down, seconds", NULL, 1,
+         86400},
+        {"acme2-when", NP_CONFIG_STRING, "down", "when orders go to the second CA: down, full (and down)", when, 0, 0},
         {"public-suffix", NP_CONFIG_BOOL, "false", "the zone is on the Public Suffix List", NULL, 0, 0},
         {"caa", NP_CONFIG_LIST, NULL, "CAA issuer domains at the zone's apex", NULL, 0, 0},
         {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, open", NULL, 0, 0},

@@ -46,8 +46,7 @@ struct np_acme {
     const struct np_acme_key *key;
     uint8_t eab_key[EAB_KEY_MAX];
     size_t eab_key_len;
-    np_acme_ready_fn *ready;
-    void *ctx;
+    struct np_acme_events events;
     struct np_http *http;
     uv_timer_t timer;
     struct np_backoff backoff;
@@ -193,6 +192,7 @@ static void pause_client(struct np_acme *acme, const char *what, const struct np
                    np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "", reply->why ? reply->why : "",
                    (long long)(delay_ms + 999) / 1000);
     uv_timer_start(&acme->timer, begin, (uint64_t)delay_ms, 0);
+    acme->events.trouble(acme->events.ctx);
 }
 
 /* The HTTP answer as a reply: 2xx is good, the rest a problem. */
@@ -321,7 +321,7 @@ static void on_account(void *ctx, const struct np_acme_reply *reply)
     acme->stage = STAGE_READY;
     np_backoff_reset(&acme->backoff);
     np_info("acme: account %s %s", acme->account_url, reply->status == 201 ? "made" : "found");
-    acme->ready(acme->ctx, acme->account_url);
+    acme->events.ready(acme->events.ctx, acme->account_url);
     pump(acme);
 }
 
@@ -425,7 +425,7 @@ static int read_eab_key(struct np_acme *acme)
 }
 
 int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
-                np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme)
+                const struct np_acme_events *events, struct np_acme **out_acme)
 {
     struct np_acme *acme = calloc(1, sizeof *acme);
     if (!acme)
@@ -433,8 +433,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct
     acme->loop = loop;
     acme->config = *config;
     acme->key = key;
-    acme->ready = ready;
-    acme->ctx = ctx;
+    acme->events = *events;
     acme->backoff = (struct np_backoff){NP_ACME_RETRY_MIN_MS, NP_ACME_RETRY_MAX_MS, 0};
     int rc = read_eab_key(acme);
     if (rc == 0)
@@ -473,9 +472,37 @@ const char *np_acme_orders_url(const struct np_acme *acme)
     return acme->orders_url;
 }
 
-const char *np_acme_revoke_url(const struct np_acme *acme)
+bool np_acme_is_ready(const struct np_acme *acme)
 {
-    return acme->directory.revoke_certificate;
+    return acme->stage == STAGE_READY;
+}
+
+static struct post *find_waiting(const struct np_acme *acme, const void *ctx)
+{
+    struct post *post = acme->waiting;
+    while (post && post->ctx != ctx)
+        post = post->next;
+    return post;
+}
+
+bool np_acme_is_waiting(const struct np_acme *acme, const void *ctx)
+{
+    return find_waiting(acme, ctx) != NULL;
+}
+
+void np_acme_cancel(struct np_acme *acme, const void *ctx)
+{
+    struct post *post = find_waiting(acme, ctx);
+    if (!post)
+        return;
+    post_unlink(post);
+    acme->waiting_count--;
+    post_free(post);
+}
+
+const struct np_acme_directory *np_acme_directory(const struct np_acme *acme)
+{
+    return &acme->directory;
 }
 
 static void on_timer_closed(uv_handle_t *handle)

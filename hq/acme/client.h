@@ -9,6 +9,7 @@
 #ifndef HQ_ACME_CLIENT_H
 #define HQ_ACME_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -44,13 +45,17 @@ struct np_acme_reply {
 /* Called once for each np_acme_post, unless the client is closed before. */
 typedef void np_acme_reply_fn(void *ctx, const struct np_acme_reply *reply);
 
-/* Called whenever the account has become known (again). */
-typedef void np_acme_ready_fn(void *ctx, const char *account_url);
+/* What the client tells of itself, from the loop. */
+struct np_acme_events {
+    void (*ready)(void *ctx, const char *account_url); /* the account has become known (again) */
+    void (*trouble)(void *ctx); /* directory, nonce or account could not be had; it is tried again */
+    void *ctx;
+};
 
 /* Allocates. config is copied, key borrowed. Returns 0, -errno, or NP_E_KEY for an EAB key file that is no base64url.
  */
 int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
-                np_acme_ready_fn *ready, void *ctx, struct np_acme **out_acme);
+                const struct np_acme_events *events, struct np_acme **out_acme);
 
 /* Begins with the directory. */
 void np_acme_start(struct np_acme *acme);
@@ -60,11 +65,20 @@ void np_acme_start(struct np_acme *acme);
 int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
                  void *ctx);
 
+/* Is the account known, so that requests are sent? */
+bool np_acme_is_ready(const struct np_acme *acme);
+
+/* Does a request with this ctx wait here, not yet sent? */
+bool np_acme_is_waiting(const struct np_acme *acme, const void *ctx);
+
+/* Forgets the request with this ctx, which must be one that waits; it is not called back. */
+void np_acme_cancel(struct np_acme *acme, const void *ctx);
+
+/* What the CA says of itself; zero before it was read. Borrowed. */
+const struct np_acme_directory *np_acme_directory(const struct np_acme *acme);
+
 /* URL of the account's list of orders; empty when the CA keeps none or the account is not known yet. Borrowed. */
 const char *np_acme_orders_url(const struct np_acme *acme);
-
-/* URL for revocations; empty before the directory is known, and when the CA has none. Borrowed. */
-const char *np_acme_revoke_url(const struct np_acme *acme);
 
 /* Drops everything without calling back; done(ctx) comes from the loop when the memory has been freed. */
 void np_acme_close(struct np_acme *acme, void (*done)(void *ctx), void *ctx);

@@ -1,9 +1,11 @@
-/* What the files of the issuance shell share: the jobs. issuance.c holds the list and its life, job.c works on one. */
+/* What the files of the issuance shell share: issuance.c holds the parts together, ca.c is one CA and our account
+ * there, fill.c takes orders out of the queue, job.c works on one. */
 #ifndef HQ_ACME_ISSUANCE_PRIVATE_H
 #define HQ_ACME_ISSUANCE_PRIVATE_H
 
 #include "hq/acme/adopt.h"
 #include "hq/acme/client.h"
+#include "hq/acme/health.h"
 #include "hq/acme/issuance.h"
 #include "hq/acme/meter.h"
 #include "hq/acme/order.h"
@@ -28,11 +30,15 @@ struct np_job_txt;
 /* A CA and our account there. */
 struct np_ca {
     struct np_issuance *issuance;
+    size_t index;
     const struct np_ca_config *config; /* in the issuance */
     struct np_acme_key *key;
     struct np_acme *acme;
     struct np_adopt adopt;
     struct np_meter meter;
+    struct np_ca_health health;
+    bool down; /* as it was last told to the log */
+    size_t job_count;
 };
 
 /* An order being worked on. */
@@ -45,11 +51,12 @@ struct np_job {
     struct np_package *package;    /* a good chain that is not stored yet */
     struct np_store_waiter committed;
     uv_timer_t timer;
-    struct np_job_txt *txt; /* a publication under way */
-    bool published;         /* the zone has values of ours */
-    int64_t begun_ms;       /* of the loop's clock */
-    bool resumed;           /* it was under way before this process began */
-    bool ended;             /* only the timer's close is being waited for */
+    struct np_job_txt *txt;   /* a publication under way */
+    bool published;           /* the zone has values of ours */
+    int64_t begun_ms;         /* of the loop's clock */
+    int64_t failing_since_ms; /* of the loop's clock; 0: the last request went well */
+    bool resumed;             /* it was under way before this process began */
+    bool ended;               /* only the timer's close is being waited for */
     struct np_job_times times;
 };
 
@@ -58,12 +65,12 @@ struct np_issuance {
     struct np_issuance_config config;
     struct np_store *store;
     struct np_zone *zone;
-    struct np_ca ca;
+    struct np_ca cas[NP_CA_MAX];
+    size_t ca_count;
     struct np_revoker revoker;
     struct np_job *jobs;
-    size_t job_count;
     struct np_outlook outlook;
-    uv_timer_t timer;        /* orders in backoff, and looking again after a database error */
+    uv_timer_t timer;        /* the next look at the queue */
     int64_t paused_until_ms; /* Unix time; after a database error */
     bool under_way_wanted;   /* the store may hold orders under way that are no job */
     bool started, closing;
@@ -75,6 +82,50 @@ struct np_issuance {
 /* Unix time in ms. */
 int64_t np_issuance_now_ms(void);
 
+/* ---- ca.c ---- */
+
+/* Sets up cas[index] from the configuration. */
+void np_ca_init(struct np_ca *ca, struct np_issuance *issuance, size_t index);
+
+/* Reads or makes the account's key and begins to talk to the CA. Returns 0, -errno or NP_E_KEY. */
+int np_ca_start(struct np_ca *ca);
+
+/* The CA of a stored order or certificate, by its directory; the first where none is stored; NULL where it is not
+ * configured any more. */
+struct np_ca *np_ca_find(struct np_issuance *issuance, const char *directory);
+
+/* Is the account there, and are orders taken? */
+bool np_ca_is_good(const struct np_ca *ca);
+
+/* Is the CA down while another one is good? */
+bool np_ca_has_better(const struct np_ca *ca);
+
+/* The CA that orders are begun at. */
+struct np_ca *np_ca_choose(struct np_issuance *issuance);
+
+/* Tells changes, and takes orders that can move away from CAs that are down. Returns when to look again, in ms from
+ * now; INT64_MAX: no need. */
+int64_t np_ca_check(struct np_issuance *issuance);
+
+/* Closes the client; the rest is the issuance's memory. */
+void np_ca_close(struct np_ca *ca, void (*done)(void *ctx), void *ctx);
+
+/* Frees what is left after np_ca_close. */
+void np_ca_deinit(struct np_ca *ca);
+
+/* ---- fill.c ---- */
+
+/* Takes up orders while there is room. */
+void np_issuance_fill(struct np_issuance *issuance);
+
+/* The buckets have changed: what devices are told does, too. */
+void np_issuance_look_ahead(struct np_issuance *issuance);
+
+/* Looks at the queue again after so long, unless it is looked at earlier already. */
+void np_issuance_look_again(struct np_issuance *issuance, int64_t delay_ms);
+
+/* ---- job.c ---- */
+
 /* Makes a job of a stored order and begins it at ca. Returns 0 or -ENOMEM. */
 int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed);
 
@@ -82,10 +133,7 @@ int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed);
  * issuance is closing. */
 void np_job_end(struct np_job *job);
 
-/* The buckets have changed: what devices are told does, too. */
-void np_issuance_look_ahead(struct np_issuance *issuance);
-
-/* Takes up orders while there is room. */
-void np_issuance_fill(struct np_issuance *issuance);
+/* The job's CA is down and another one works: takes the order away from it where it can go. False: it stays. */
+bool np_job_leave(struct np_job *job);
 
 #endif

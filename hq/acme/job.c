@@ -99,12 +99,12 @@ void np_job_end(struct np_job *job)
     *job->link = job->next;
     if (job->next)
         job->next->link = job->link;
-    issuance->job_count--;
+    job->ca->job_count--;
     job->ended = true;
     drop_txt(job);
     np_store_waiter_cancel(issuance->store, &job->committed);
     uv_close((uv_handle_t *)&job->timer, on_timer_closed);
-    np_issuance_fill(issuance);
+    np_issuance_look_again(issuance, 0);
 }
 
 /* The database would not take a state: forget the job, the store still has the state before, and look again later. */
@@ -206,8 +206,8 @@ static void on_published(struct np_job *job, int rc)
         if (txt->value_counts[i] == 0)
             txt->shown++;
         else
-            rc = np_txt_check_start(job->issuance->loop, job->issuance->zone, txt->names[i],
-                                    txt->values[i], txt->value_counts[i], on_shown, check, &check->check);
+            rc = np_txt_check_start(job->issuance->loop, job->issuance->zone, txt->names[i], txt->values[i],
+                                    txt->value_counts[i], on_shown, check, &check->check);
     }
     if (rc == 0) {
         uv_timer_start(&job->timer, on_txt_timeout, TXT_TIMEOUT_MS, 0);
@@ -227,11 +227,37 @@ static void on_withdrawn(struct np_job *job, int rc)
 
 /* ---- The CA's answers ---- */
 
+/* How the CA does with this kind of request: for the choice between CAs. */
+static void note_health(struct np_job *job, bool good)
+{
+    int64_t now_ms = loop_ms(job) + 1;
+    np_ca_note(&job->ca->health, job->action.what, good, now_ms);
+    if (good)
+        job->failing_since_ms = 0;
+    else if (job->failing_since_ms == 0)
+        job->failing_since_ms = now_ms;
+    if (!good) /* nobody else would look when the CA is down */
+        np_issuance_look_again(job->issuance, job->issuance->config.switch_after_ms + 1);
+}
+
+bool np_job_leave(struct np_job *job)
+{
+    int64_t account_ms = job->ca->health.failing_since_ms[NP_CA_ACCOUNT], since_ms = job->failing_since_ms;
+    if (since_ms == 0 || (account_ms && account_ms < since_ms))
+        since_ms = account_ms;
+    if (!np_ca_should_leave(job->run.order.state, since_ms ? loop_ms(job) - since_ms : 0))
+        return false;
+    np_acme_cancel(job->ca->acme, job);
+    fail(job, NP_ORDER_FAILURE_MOVE, "the CA is down, another one works", 0);
+    return true;
+}
+
 static void on_order(struct np_job *job, const struct np_acme_reply *reply)
 {
     struct np_acme_order order;
     int rc = np_acme_order_parse(reply->body, reply->len, &order);
     if (rc) {
+        note_health(job, false);
         /* An order that was made but cannot be read must not be made again at once. */
         fail_rc(job, job->action.what == NP_ORDER_DO_NEW_ORDER ? NP_ORDER_FAILURE_RESTART : NP_ORDER_FAILURE_RETRY, rc);
         return;
@@ -248,6 +274,7 @@ static void on_authorization(struct np_job *job, const struct np_acme_reply *rep
     char value[NP_ZONE_TXT_LEN + 1];
     int rc = np_acme_authorization_parse(reply->body, reply->len, &authorization);
     if (rc) {
+        note_health(job, false);
         fail_rc(job, NP_ORDER_FAILURE_RETRY, rc);
         return;
     }
@@ -309,15 +336,18 @@ static void note_refusal(struct np_job *job, const struct np_acme_reply *reply)
 
 static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
 {
+    enum np_order_failure failure = np_order_failure_of(job->action.what, reply->rc, reply->status, &reply->problem);
     char why[NP_ORDER_ERROR_MAX + 1];
     if (reply->rc == NP_E_ACME)
         snprintf(why, sizeof why, "%d %s: %s", reply->status, reply->problem.type, reply->problem.detail);
     else
         snprintf(why, sizeof why, "%s%s%s", np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "",
                  reply->why ? reply->why : "");
+    note_health(job, reply->rc == NP_E_ACME && reply->status < 500);
     note_refusal(job, reply);
-    fail(job, np_order_failure_of(job->action.what, reply->rc, reply->status, &reply->problem), why,
-         reply->retry_after_ms);
+    if (failure == NP_ORDER_FAILURE_RETRY && np_ca_has_better(job->ca) && np_job_leave(job))
+        return;
+    fail(job, failure, why, reply->retry_after_ms);
 }
 
 static void on_reply(void *ctx, const struct np_acme_reply *reply)
@@ -329,6 +359,7 @@ static void on_reply(void *ctx, const struct np_acme_reply *reply)
         on_refused(job, reply);
         return;
     }
+    note_health(job, true);
     switch (job->action.what) {
     case NP_ORDER_DO_NEW_ORDER:
         np_meter_taken(&job->ca->meter);
@@ -589,7 +620,7 @@ int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed)
     if (job->next)
         job->next->link = &job->next;
     issuance->jobs = job;
-    issuance->job_count++;
+    ca->job_count++;
     if (resumed)
         np_info("acme: %s: going on from %s", title(job), np_order_state_name(order->state));
     feed(job, &(struct np_order_event){.type = NP_ORDER_BEGIN});

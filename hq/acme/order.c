@@ -46,6 +46,16 @@ static void set_error(struct step *s, const char *why)
     snprintf(s->run->order.error, sizeof s->run->order.error, "%s", why ? why : "");
 }
 
+void np_order_forget(struct np_order *order)
+{
+    order->begun = false;
+    order->order_url[0] = order->finalize_url[0] = order->certificate_url[0] = 0;
+    for (size_t i = 0; i < order->authorization_count; i++) {
+        struct np_order_authorization *authorization = &order->authorizations[i];
+        authorization->url[0] = authorization->challenge[0] = authorization->txt[0] = 0;
+    }
+}
+
 /* Finalizing may have begun where its answer was lost. */
 static void note_end(struct step *s)
 {
@@ -62,13 +72,18 @@ static void restart_later(struct step *s, const char *why, int64_t retry_after_m
     set_error(s, why);
     order->next_try_ms = s->now_ms + np_backoff_fail(&backoff, retry_after_ms, s->below, s->ctx);
     order->attempts++;
-    order->begun = false;
-    order->order_url[0] = order->finalize_url[0] = order->certificate_url[0] = 0;
-    for (size_t i = 0; i < order->authorization_count; i++) {
-        struct np_order_authorization *authorization = &order->authorizations[i];
-        authorization->url[0] = authorization->challenge[0] = authorization->txt[0] = 0;
-    }
+    np_order_forget(order);
     set_state(s, NP_ORDER_BACKOFF);
+    act(s, NP_ORDER_DO_RELEASE);
+}
+
+/* Back into the queue, for another CA: nothing is the order's fault. */
+static void move(struct step *s, const char *why)
+{
+    note_end(s);
+    set_error(s, why);
+    np_order_forget(&s->run->order);
+    set_state(s, NP_ORDER_QUEUED);
     act(s, NP_ORDER_DO_RELEASE);
 }
 
@@ -339,6 +354,9 @@ static void on_failed(struct step *s, const struct np_order_event *event)
         return;
     case NP_ORDER_FAILURE_RESTART:
         restart_later(s, event->why, event->retry_after_ms);
+        return;
+    case NP_ORDER_FAILURE_MOVE:
+        move(s, event->why);
         return;
     case NP_ORDER_FAILURE_DEAD:
         give_up(s, event->why);

@@ -62,6 +62,7 @@ enum np_order_failure {
     NP_ORDER_FAILURE_RETRY,   /* no answer, a 5xx, a 429: the same step again, later */
     NP_ORDER_FAILURE_LOOK,    /* the CA thinks the step is out of turn: look where the order stands */
     NP_ORDER_FAILURE_RESTART, /* this order is lost: a new one, with backoff */
+    NP_ORDER_FAILURE_MOVE,    /* this CA is down: a new one, at once, at another */
     NP_ORDER_FAILURE_DEAD     /* no order for this CSR will ever do */
 };
 
@@ -106,6 +107,9 @@ struct np_order_action {
 /* The step. now_ms is Unix time; below draws the jitter. run and *out_action are always written. */
 void np_order_step(struct np_order_run *run, const struct np_order_event *event, int64_t now_ms,
                    np_random_below_fn *below, void *ctx, struct np_order_action *out_action);
+
+/* Takes out of an order where it is at a CA: it has not been begun. */
+void np_order_forget(struct np_order *order);
 
 /* Judges a failed request by what was being done: rc, HTTP status and problem as in np_acme_reply. */
 enum np_order_failure np_order_failure_of(enum np_order_do what, int rc, int status,

@@ -103,6 +103,20 @@ void np_acme_problem_parse(const char *body, size_t len, struct np_acme_problem 
     json_decref(object);
 }
 
+/* Names that are none are left out: they only serve to compare. */
+static void get_caa_identities(json_t *list, struct np_acme_directory *directory)
+{
+    for (size_t i = 0; i < json_array_size(list) && directory->caa_identity_count < NP_ACME_CAA_MAX; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        char *out = directory->caa_identities[directory->caa_identity_count];
+        if (!name || strlen(name) > NP_NAME_MAX || !np_is_hostname(name))
+            continue;
+        for (size_t k = 0; k <= strlen(name); k++)
+            out[k] = name[k] >= 'A' && name[k] <= 'Z' ? (char)(name[k] + 'a' - 'A') : name[k];
+        directory->caa_identity_count++;
+    }
+}
+
 int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directory *out)
 {
     struct np_acme_directory directory = {0};
@@ -115,7 +129,9 @@ int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directo
     get_url(&in, "newOrder", directory.new_order);
     if (json_object_get(object, "revokeCert"))
         get_url(&in, "revokeCert", directory.revoke_certificate);
-    directory.eab_required = json_is_true(json_object_get(json_object_get(object, "meta"), "externalAccountRequired"));
+    json_t *meta = json_object_get(object, "meta");
+    directory.eab_required = json_is_true(json_object_get(meta, "externalAccountRequired"));
+    get_caa_identities(json_object_get(meta, "caaIdentities"), &directory);
     json_decref(object);
     if (in.rc == 0)
         *out = directory;

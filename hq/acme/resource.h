@@ -11,11 +11,13 @@
 
 #include "hq/proto/message.h"
 
-#define NP_ACME_BODY_MAX   (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
-#define NP_ACME_TOKEN_MAX  128         /* characters of a challenge token: CAs use 43 */
-#define NP_ACME_DETAIL_MAX 320 /* characters of a problem's detail that are kept: Boulder's name a limit at their end  \
-                                */
-#define NP_ACME_LIST_MAX 256   /* orders of an account's list that are looked at after a crash */
+#define NP_ACME_BODY_MAX  (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
+#define NP_ACME_TOKEN_MAX 128         /* characters of a challenge token: CAs use 43 */
+#define NP_ACME_DETAIL_MAX                                                                                             \
+    320                      /* characters of a problem's detail that are kept: Boulder's name a limit at their end    \
+                              */
+#define NP_ACME_CAA_MAX  8   /* domains of the CA in CAA records that are kept */
+#define NP_ACME_LIST_MAX 256 /* orders of an account's list that are looked at after a crash */
 
 /* A problem document, or the error member of an order or a challenge. */
 struct np_acme_problem {
@@ -31,6 +33,8 @@ struct np_acme_directory {
     char new_order[NP_URL_MAX + 1];
     char revoke_certificate[NP_URL_MAX + 1]; /* empty: the CA revokes nothing */
     bool eab_required;
+    char caa_identities[NP_ACME_CAA_MAX][NP_NAME_MAX + 1]; /* the domains that CAA names the CA by; lower case */
+    size_t caa_identity_count;
 };
 
 enum np_acme_status {

@@ -92,46 +92,55 @@ static int payload_json(const struct np_package *package, enum np_revocation_rea
                              out_json);
 }
 
+/* The CA cannot be asked now; nothing was tried. */
+static void wait_for_account(struct np_revoker *revoker)
+{
+    revoker->current.next_try_ms = np_issuance_now_ms() + NP_REVOKER_AWAY_MS;
+    settle(revoker);
+}
+
+static int post_revocation(struct np_revoker *revoker, struct np_acme *acme, const struct np_package *package)
+{
+    const char *url = np_acme_directory(acme)->revoke_certificate;
+    char *payload = NULL;
+    int rc = url[0] ? payload_json(package, revoker->current.reason, &payload) : NP_E_MISSING;
+    if (rc == 0)
+        rc = np_acme_post(acme, url, NULL, payload, on_reply, revoker);
+    free(payload);
+    return rc;
+}
+
 static void ask_the_ca(struct np_revoker *revoker)
 {
     struct np_revocation *current = &revoker->current;
     struct np_package *package = calloc(1, sizeof *package);
-    char *payload = NULL;
     revoker->busy = true;
     int rc = package ? np_store_package_get(revoker->store, current->device, current->n, package) : -ENOMEM;
     if (rc == 0 && package->not_after_s * 1000 <= np_issuance_now_ms()) {
-        free(package);
         finish(revoker, NP_REVOCATION_MOOT, "has ended meanwhile");
-        return;
-    }
-    if (rc == 0 && !np_acme_revoke_url(revoker->acme)[0])
-        rc = NP_E_MISSING;
-    if (rc == 0)
-        rc = payload_json(package, current->reason, &payload);
-    if (rc == 0)
-        rc = np_acme_post(revoker->acme, np_acme_revoke_url(revoker->acme), NULL, payload, on_reply, revoker);
-    free(payload);
-    free(package);
-    if (rc)
+    } else if (rc == 0) {
+        struct np_acme *acme = revoker->account(revoker->account_ctx, package->ca);
+        if (!acme)
+            wait_for_account(revoker);
+        else if ((rc = post_revocation(revoker, acme, package)))
+            try_later(revoker, np_strerror(rc), 0);
+    } else {
         try_later(revoker, np_strerror(rc), 0);
+    }
+    free(package);
 }
 
-void np_revoker_init(struct np_revoker *revoker, uv_loop_t *loop, struct np_store *store)
+void np_revoker_init(struct np_revoker *revoker, uv_loop_t *loop, struct np_store *store,
+                     np_revoker_account_fn *account, void *ctx)
 {
-    *revoker = (struct np_revoker){.store = store};
+    *revoker = (struct np_revoker){.store = store, .account = account, .account_ctx = ctx};
     uv_timer_init(loop, &revoker->timer);
     revoker->timer.data = revoker;
 }
 
-void np_revoker_ready(struct np_revoker *revoker, struct np_acme *acme)
-{
-    revoker->acme = acme;
-    np_revoker_wake(revoker);
-}
-
 void np_revoker_wake(struct np_revoker *revoker)
 {
-    if (!revoker->acme || revoker->busy || revoker->closing)
+    if (revoker->busy || revoker->closing || !revoker->account(revoker->account_ctx, NULL))
         return;
     int64_t now_ms = np_issuance_now_ms();
     int rc = np_store_revocation_next(revoker->store, &revoker->current);

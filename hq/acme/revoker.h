@@ -11,9 +11,15 @@
 
 #define NP_REVOKER_BACKOFF_FIRST_MS INT64_C(5000)
 #define NP_REVOKER_BACKOFF_CAP_MS   INT64_C(21600000) /* 6 h */
+#define NP_REVOKER_AWAY_MS          INT64_C(60000)    /* while the CA's account is not there */
+
+/* The account to revoke a certificate with, by its CA's directory ("": before there was more than one; NULL:
+ * whichever); NULL: not now. */
+typedef struct np_acme *np_revoker_account_fn(void *ctx, const char *ca);
 
 struct np_revoker {
-    struct np_acme *acme;
+    np_revoker_account_fn *account;
+    void *account_ctx;
     struct np_store *store;
     struct np_revocation current; /* under way while busy */
     bool busy, closing;
@@ -21,12 +27,10 @@ struct np_revoker {
 };
 
 /* Initialises inside issuance's memory. */
-void np_revoker_init(struct np_revoker *revoker, uv_loop_t *loop, struct np_store *store);
+void np_revoker_init(struct np_revoker *revoker, uv_loop_t *loop, struct np_store *store,
+                     np_revoker_account_fn *account, void *ctx);
 
-/* The account is known: work may begin (or go on). */
-void np_revoker_ready(struct np_revoker *revoker, struct np_acme *acme);
-
-/* Looks into the store for what is due. Cheap. */
+/* Looks into the store for what is due: after a change there, and when an account has become known. Cheap. */
 void np_revoker_wake(struct np_revoker *revoker);
 
 /* Stops; closed comes from the loop, with handle->data as set by the caller before this call. */

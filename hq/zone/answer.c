@@ -106,11 +106,11 @@ static int add_host(struct np_zone_view *view, const struct np_zone_config *conf
     return 0;
 }
 
-static int add_caa(struct np_zone_view *view, const struct np_zone_config *config, const char *account)
+static int add_caa(struct np_zone_view *view, const struct np_zone_config *config,
+                   const struct np_zone_accounts *accounts)
 {
     for (size_t i = 0; i < config->caa_count && i < NP_ZONE_CAA_MAX; i++) {
-        /* The account is the first CA's: the others are other CAs, with other accounts. */
-        int rc = np_records_caa(config->caa[i], i == 0 ? account : "", view->caa[i], &view->caa_len[i]);
+        int rc = np_records_caa(config->caa[i], accounts ? accounts->url[i] : "", view->caa[i], &view->caa_len[i]);
         if (rc)
             return rc;
         view->caa_count++;
@@ -118,7 +118,8 @@ static int add_caa(struct np_zone_view *view, const struct np_zone_config *confi
     return 0;
 }
 
-int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config, const char *account)
+int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config,
+                      const struct np_zone_accounts *accounts)
 {
     memset(view, 0, sizeof *view);
     if (np_name_parse(config->origin, &view->origin) || view->origin.len < 3)
@@ -137,7 +138,7 @@ int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *co
     if (rc == 0)
         rc = add_probe(view, "plain-test", config->probe_public, config->probe_public_count);
     if (rc == 0)
-        rc = add_caa(view, config, account);
+        rc = add_caa(view, config, accounts);
     return rc;
 }
 

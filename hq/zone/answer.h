@@ -53,10 +53,11 @@ struct np_zone_view {
     bool loading;                 /* the table is not complete: a name that it lacks may exist, so nothing is denied */
 };
 
-/* Builds the view from the configuration. account: the ACME account's URL, put into the first CAA record (RFC 8657), or
- * empty. Table and serials are left NULL and 0. Returns 0, NP_E_MALFORMED for a name that is none, NP_E_MISSING without
- * name servers, or NP_E_LIMIT. */
-int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config, const char *account);
+/* Builds the view from the configuration. accounts: the ACME accounts' URLs, put into the CAA records (RFC 8657); NULL:
+ * none is known. Table and serials are left NULL and 0. Returns 0, NP_E_MALFORMED for a name that is none, NP_E_MISSING
+ * without name servers, or NP_E_LIMIT. */
+int np_zone_view_init(struct np_zone_view *view, const struct np_zone_config *config,
+                      const struct np_zone_accounts *accounts);
 
 /* What an answer is, for response rate limiting. */
 struct np_zone_class {

@@ -12,7 +12,7 @@
 struct np_zone_core {
     uv_loop_t *loop;
     struct np_zone_config config;
-    char account[NP_ZONE_CAA_LEN + 1]; /* the ACME account's URL; empty: not known yet */
+    struct np_zone_accounts accounts;
     struct np_store *store;            /* borrowed */
     struct np_challenges challenges;
 };
@@ -24,7 +24,7 @@ struct np_zone_backend {
     int (*start)(void *self);
     /* There may be dirty names, or changed challenges. */
     void (*wake)(void *self);
-    /* The account has changed. */
+    /* An account has changed. */
     void (*account)(void *self);
     /* Is everything published from now on? */
     bool (*ready)(const void *self);

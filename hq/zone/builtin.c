@@ -176,7 +176,7 @@ static void send_setup(struct builtin *builtin)
     struct np_feed_setup *setup = calloc(1, sizeof *setup);
     if (setup) {
         setup->config = builtin->core->config;
-        memcpy(setup->account, builtin->core->account, sizeof setup->account);
+        setup->accounts = builtin->core->accounts;
     }
     np_link_send_take(builtin->link, NP_FEED_CONF, (uint8_t *)setup, setup ? sizeof *setup : 0);
 }

@@ -86,8 +86,9 @@ static int configure(struct child *child, const struct np_frame *frame)
     if (frame->len != sizeof setup)
         return NP_E_MALFORMED;
     memcpy(&setup, frame->payload, sizeof setup);
-    setup.account[sizeof setup.account - 1] = 0;
-    int rc = np_zone_view_init(&view, &setup.config, setup.account);
+    for (size_t i = 0; i < NP_ZONE_CAA_MAX; i++)
+        setup.accounts.url[i][NP_ZONE_CAA_LEN] = 0;
+    int rc = np_zone_view_init(&view, &setup.config, &setup.accounts);
     if (rc == 0 && setup.config.rate_limit && !child->rrl)
         rc = np_rrl_new(setup.config.rate_limit, child->hash_key, &child->rrl);
     if (rc)

@@ -34,7 +34,7 @@
 /* The payload of CONF. */
 struct np_feed_setup {
     struct np_zone_config config;
-    char account[NP_ZONE_CAA_LEN + 1];
+    struct np_zone_accounts accounts;
 };
 
 /* The head of a batch. */

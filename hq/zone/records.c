@@ -139,8 +139,8 @@ static int add_probe(const struct np_records_zone *zone, const char *label, cons
     return 0;
 }
 
-int np_records_own(const struct np_records_zone *zone, const struct np_zone_config *config, const char *account,
-                   struct np_records *out_records)
+int np_records_own(const struct np_records_zone *zone, const struct np_zone_config *config,
+                   const struct np_zone_accounts *accounts, struct np_records *out_records)
 {
     out_records->count = out_records->cleared_count = 0;
     if (config->caa_count)
@@ -148,7 +148,7 @@ int np_records_own(const struct np_records_zone *zone, const struct np_zone_conf
     for (size_t i = 0; i < config->caa_count && i < NP_ZONE_CAA_MAX; i++) {
         uint8_t rdata[NP_RECORD_RDATA_MAX];
         size_t len = 0;
-        int rc = np_records_caa(config->caa[i], i == 0 ? account : "", rdata, &len);
+        int rc = np_records_caa(config->caa[i], accounts ? accounts->url[i] : "", rdata, &len);
         if (rc)
             return rc;
         add(out_records, &zone->origin, NP_RR_CAA, zone->ttl_s, rdata, len);

@@ -64,9 +64,9 @@ int np_records_challenge(const struct np_records_zone *zone, const char *name,
                          const char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1], size_t count,
                          struct np_records *out_records);
 
-/* Of the zone itself; account as for np_zone_view_init. Returns 0, NP_E_MALFORMED or NP_E_LIMIT. */
-int np_records_own(const struct np_records_zone *zone, const struct np_zone_config *config, const char *account,
-                   struct np_records *out_records);
+/* Of the zone itself; accounts as for np_zone_view_init. Returns 0, NP_E_MALFORMED or NP_E_LIMIT. */
+int np_records_own(const struct np_records_zone *zone, const struct np_zone_config *config,
+                   const struct np_zone_accounts *accounts, struct np_records *out_records);
 
 /* The epoch's record: _nameplate below the origin that is asked for. Returns 0 or NP_E_LIMIT. */
 int np_records_epoch(const struct np_name *origin, const char *epoch, struct np_record *out_record);

@@ -161,7 +161,7 @@ static int describe(void *ctx, struct np_outbox_item *item, struct np_records *o
     item->mark = 0;
     item->challenge = 0;
     if (strcmp(item->name, OWN) == 0)
-        return np_records_own(&backend->zone, &core->config, core->account, out_records);
+        return np_records_own(&backend->zone, &core->config, &core->accounts, out_records);
     int rc = np_store_name_get(core->store, item->name, &name);
     if (rc)
         return rc;

@@ -73,14 +73,15 @@ int np_zone_set_challenges(struct np_zone *zone, const char *name,
     return rc;
 }
 
-int np_zone_set_account(struct np_zone *zone, const char *url)
+int np_zone_set_account(struct np_zone *zone, size_t caa, const char *url)
 {
     size_t len = strlen(url);
-    if (len >= sizeof zone->core.account)
+    char *stored = zone->core.accounts.url[caa < NP_ZONE_CAA_MAX ? caa : 0];
+    if (caa >= zone->core.config.caa_count || len > NP_ZONE_CAA_LEN)
         return NP_E_LIMIT;
-    if (strcmp(zone->core.account, url) == 0)
+    if (strcmp(stored, url) == 0)
         return 0;
-    memcpy(zone->core.account, url, len + 1);
+    memcpy(stored, url, len + 1);
     zone->backend.account(zone->backend.self);
     return 0;
 }

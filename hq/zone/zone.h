@@ -59,6 +59,11 @@ struct np_zone_servers {
     char key_path[NP_ZONE_PATH_MAX]; /* the TSIG key's file (zone/tsig.h) */
 };
 
+/* The URLs of our ACME accounts, one a CAA record; empty: not known (yet). */
+struct np_zone_accounts {
+    char url[NP_ZONE_CAA_MAX][NP_ZONE_CAA_LEN + 1];
+};
+
 /* What the zone contains besides the devices, and where it is served. A plain value; no secrets. */
 struct np_zone_config {
     enum np_zone_backend_kind backend;
@@ -117,8 +122,9 @@ int np_zone_set_challenges(struct np_zone *zone, const char *name,
                            const char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1], size_t count, np_zone_done_fn *done,
                            void *ctx);
 
-/* Adds accounturi=<url> to the CAA records (RFC 8657), once the account is known. Returns 0 or NP_E_LIMIT. */
-int np_zone_set_account(struct np_zone *zone, const char *url);
+/* Adds accounturi=<url> to a CAA record (RFC 8657), once the account at that CA is known; caa is the record's number in
+ * the configuration. Returns 0 or NP_E_LIMIT (too long, or no such record). */
+int np_zone_set_account(struct np_zone *zone, size_t caa, const char *url);
 
 /* The zone's configuration, borrowed: the name servers are asked by zone/check. */
 const struct np_zone_config *np_zone_settings(const struct np_zone *zone);

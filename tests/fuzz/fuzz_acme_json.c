@@ -21,6 +21,14 @@ static void check_problem(const struct np_acme_problem *problem)
     must(strlen(problem->type) < sizeof problem->type);
 }
 
+static void check_directory(const struct np_acme_directory *directory)
+{
+    must(np_acme_is_url(directory->new_order));
+    must(directory->caa_identity_count <= NP_ACME_CAA_MAX);
+    for (size_t i = 0; i < directory->caa_identity_count; i++)
+        must(np_is_hostname(directory->caa_identities[i]));
+}
+
 static void check_order(const char *json, size_t len)
 {
     struct np_acme_order order;
@@ -87,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         if (np_acme_directory_parse(json, len, &directory) == 0)
-            must(np_acme_is_url(directory.new_order));
+            check_directory(&directory);
         break;
     case 3:
         if (np_acme_account_parse(json, len, &account) == 0)

@@ -25,7 +25,7 @@ static const struct np_zone_view *make_view(void)
     (void)np_addr_parse("192.168.0.1", &config.probe_private[0]);
     config.probe_private_count = 1;
     (void)np_addr_parse("192.0.2.53", &config.nameservers[0].address.addr);
-    if (np_zone_view_init(&view, &config, "") || np_table_new(1, &table) ||
+    if (np_zone_view_init(&view, &config, NULL) || np_table_new(1, &table) ||
         np_table_put(table, "a", 1, true, v4, 1, NULL, 0) || np_table_put_txt(table, "a", 1, txt, 2))
         abort();
     view.table = table;

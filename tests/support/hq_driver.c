@@ -5,6 +5,7 @@
  *     device NAME [ADDRESS...]  a device with that label, or new addresses for it
  *     order NAME [wildcard]     makes a key and a CSR, and stores an order for the device
  *     retire NAME               the device's name goes
+ *     leave NAME                the device leaves, with all that follows
  *     challenge NAME [VALUE...] sets challenge values
  *     quit
  *
@@ -128,6 +129,8 @@ static void on_turn(uv_prepare_t *turn)
         np_zone_wake(driver->zone);
     if (events & NP_STORE_ORDERS_CHANGED)
         np_issuance_wake(driver->issuance);
+    if (events & NP_STORE_REVOCATIONS_CHANGED)
+        np_issuance_wake_revoker(driver->issuance);
 }
 
 /* ---- Commands ---- */
@@ -233,6 +236,13 @@ static void add_order(struct driver *driver, const char *label, const char *rest
     watch_order(driver, &order);
 }
 
+static void leave(struct driver *driver, const char *label)
+{
+    char id[NP_DEVICE_ID_MAX + 1];
+    device_id(label, id);
+    must("leave", np_store_device_retire(driver->store, id, NP_REVOKE_CESSATION, now_ms()));
+}
+
 static void set_challenges(struct driver *driver, const char *label, char *text)
 {
     char values[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1] = {{0}}, name[NP_NAME_MAX + 1];
@@ -272,6 +282,8 @@ static void command(struct driver *driver, char *line)
         set_device(driver, label, rest, NP_DEVICE_ACTIVE);
     else if (strcmp(verb, "retire") == 0)
         set_device(driver, label, rest, NP_DEVICE_RETIRED);
+    else if (strcmp(verb, "leave") == 0)
+        leave(driver, label);
     else if (strcmp(verb, "order") == 0)
         add_order(driver, label, rest);
     else if (strcmp(verb, "challenge") == 0)

@@ -81,6 +81,33 @@ static void test_bad_orders(void **state)
     }
 }
 
+#define DIRECTORY                                                                                                      \
+    "{\"newNonce\":\"https://ca.example/n\",\"newAccount\":\"https://ca.example/a\","                                  \
+    "\"newOrder\":\"https://ca.example/o\",\"meta\":{\"externalAccountRequired\":true,"                                \
+    "\"caaIdentities\":[\"CA.example\",7,\"not a name\",\"other.example\"]}}"
+
+static void test_directory(void **state)
+{
+    struct np_acme_directory directory;
+    char many[4096];
+    (void)state;
+    assert_int_equal(np_acme_directory_parse(DIRECTORY, strlen(DIRECTORY), &directory), 0);
+    assert_string_equal(directory.new_order, "https://ca.example/o");
+    assert_string_equal(directory.revoke_certificate, "");
+    assert_true(directory.eab_required);
+    assert_int_equal(directory.caa_identity_count, 2);
+    assert_string_equal(directory.caa_identities[0], "ca.example");
+    assert_string_equal(directory.caa_identities[1], "other.example");
+    for (size_t cut = 0; cut < strlen(DIRECTORY); cut++)
+        assert_int_equal(np_acme_directory_parse(DIRECTORY, cut, &directory), NP_E_MALFORMED);
+    size_t used = (size_t)snprintf(many, sizeof many, "%.*s", (int)(strstr(DIRECTORY, "\"CA.") - DIRECTORY), DIRECTORY);
+    for (int i = 0; i < 100; i++)
+        used += (size_t)snprintf(many + used, sizeof many - used, "%s\"ca%d.example\"", i ? "," : "", i);
+    snprintf(many + used, sizeof many - used, "]}}");
+    assert_int_equal(np_acme_directory_parse(many, strlen(many), &directory), 0);
+    assert_int_equal(directory.caa_identity_count, NP_ACME_CAA_MAX);
+}
+
 static void test_authorization(void **state)
 {
     static const char text[] =
@@ -378,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_bad_orders),
+        cmocka_unit_test(test_directory),
         cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_problem),
         cmocka_unit_test(test_failure_judgement),

@@ -126,20 +126,21 @@ static void test_own(void **state)
     (void)state;
     struct np_records_zone zone = make_zone();
     struct np_zone_config config = make_config();
+    const struct np_zone_accounts accounts = {{"https://ca.example/1"}};
     struct np_records records;
     char text[TEXT_MAX];
     /* Nothing configured: nothing of the operator's is touched. */
-    assert_int_equal(np_records_own(&zone, &config, "", &records), 0);
+    assert_int_equal(np_records_own(&zone, &config, NULL, &records), 0);
     assert_string_equal(describe(&records, text), "");
     snprintf(config.host, sizeof config.host, "hq.devices.example");
-    assert_int_equal(np_records_own(&zone, &config, "", &records), 0);
+    assert_int_equal(np_records_own(&zone, &config, NULL, &records), 0);
     assert_string_equal(describe(&records, text), "");
     config.host_addresses[config.host_address_count++] = addr("198.51.100.10");
     snprintf(config.caa[config.caa_count++], NP_ZONE_CAA_LEN, "ca.example");
     snprintf(config.caa[config.caa_count++], NP_ZONE_CAA_LEN, "other.example");
     config.probe_private[config.probe_private_count++] = addr("192.168.0.1");
     config.probe_public[config.probe_public_count++] = addr("2001:db8::1");
-    assert_int_equal(np_records_own(&zone, &config, "https://ca.example/1", &records), 0);
+    assert_int_equal(np_records_own(&zone, &config, &accounts, &records), 0);
     assert_string_equal(describe(&records, text),
                         "-devices.example 257\n-hq.devices.example 1\n-hq.devices.example 28\n"
                         "-*.rebind-test.devices.example 255\n-*.plain-test.devices.example 255\n"
@@ -151,7 +152,7 @@ static void test_own(void **state)
     config.caa_count = NP_ZONE_CAA_MAX;
     config.host_address_count = NP_ZONE_HOST_MAX;
     config.probe_private_count = config.probe_public_count = NP_ZONE_PROBE_MAX;
-    assert_int_equal(np_records_own(&zone, &config, "", &records), 0);
+    assert_int_equal(np_records_own(&zone, &config, NULL, &records), 0);
     assert_true(records.count <= NP_RECORDS_MAX && records.cleared_count <= NP_RECORDS_MAX);
 }
 

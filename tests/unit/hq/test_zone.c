@@ -57,7 +57,8 @@ static int setup(void **state)
     config->probe_private[config->probe_private_count++] = addr("192.168.0.1");
     config->probe_public[config->probe_public_count++] = addr("192.0.2.1");
     config->probe_public[config->probe_public_count++] = addr("2001:db8::1");
-    assert_int_equal(np_zone_view_init(&f->view, config, "https://ca.example/acct/1"), 0);
+    const struct np_zone_accounts accounts = {{"https://ca.example/acct/1", "https://second.example/acct/2"}};
+    assert_int_equal(np_zone_view_init(&f->view, config, &accounts), 0);
     assert_int_equal(np_table_new(42, &f->table), 0);
     f->view.table = f->table;
     f->view.serial = 2026112201;
@@ -220,7 +221,7 @@ static const struct {
     {"devices.example", NP_RR_NS, "NOERROR aa" NS3("devices.example")},
     {"devices.example", NP_RR_CAA,
      "NOERROR aa\nA devices.example 60 257 0 issue ca.example; accounturi=https://ca.example/acct/1"
-     "\nA devices.example 60 257 0 issue other-ca.example"},
+     "\nA devices.example 60 257 0 issue other-ca.example; accounturi=https://second.example/acct/2"},
     {"devices.example", NP_RR_MX, "NOERROR aa\nA devices.example 60 15 0 ."},
     {"devices.example", NP_RR_TXT, "NOERROR aa\nA devices.example 60 16 v=spf1 -all"},
     {"devices.example", NP_RR_A, NODATA},
@@ -464,16 +465,16 @@ static void test_bad_configurations(void **state)
     struct np_zone_view view;
     struct np_zone_config config = f->config;
     config.nameserver_count = 0;
-    assert_int_equal(np_zone_view_init(&view, &config, ""), NP_E_MISSING);
+    assert_int_equal(np_zone_view_init(&view, &config, NULL), NP_E_MISSING);
     config = f->config;
     config.origin[0] = 0;
-    assert_int_equal(np_zone_view_init(&view, &config, ""), NP_E_MALFORMED);
+    assert_int_equal(np_zone_view_init(&view, &config, NULL), NP_E_MALFORMED);
     config = f->config;
     memset(config.origin, 'a', 253);
     for (size_t i = 63; i < 253; i += 64)
         config.origin[i] = '.';
     config.origin[253] = 0;
-    assert_int_equal(np_zone_view_init(&view, &config, ""), NP_E_LIMIT);
+    assert_int_equal(np_zone_view_init(&view, &config, NULL), NP_E_LIMIT);
 }
 
 /* ---- The table ---- */
