@@ -95,6 +95,9 @@ server:
     verbosity: 1
     num-threads: 1
     outgoing-range: 256
+    # One server without a second: after an outage it would not be asked for up to two minutes, whoever comes.
+    infra-keep-probing: yes
+    infra-host-ttl: 1
 remote-control:
     control-enable: no
 """
