@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "resolver/base/file.h"
+#include "resolver/base/text.h"
 #include "resolver/message.h"
 
 #define BURST       128 /* packets between two good queries: fewer than any socket buffer holds */
@@ -84,9 +85,13 @@ static void read_seeds(struct flood *flood, const char *path)
 
 static void open_source(struct flood *flood, const char *source, const char *server, const char *port)
 {
-    struct np_endpoint from = {0}, to = {.port = (uint16_t)atoi(port)};
+    struct np_endpoint from = {0}, to = {0};
+    int64_t number;
     struct sockaddr_storage sa;
     const int size = BUFFER;
+    if (np_parse_int(port, 1, UINT16_MAX, &number))
+        die(port);
+    to.port = (uint16_t)number;
     if (np_addr_parse(source, &from.addr) || np_addr_parse(server, &to.addr) || flood->sock_count == SOURCES_MAX)
         die(source);
     int fd = socket(from.addr.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

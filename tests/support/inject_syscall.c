@@ -105,14 +105,14 @@ int main(int argc, char **argv)
     int status;
     if (argc != 3)
         return 2;
-    pid = (pid_t)atoi(argv[1]);
+    pid = (pid_t)strtol(argv[1], NULL, 10);
     if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0 ||
         waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) || ptrace(PTRACE_GETREGS, pid, 0, &saved) < 0)
         die("attach");
     errno = 0;
     if (((uint64_t)ptrace(PTRACE_PEEKTEXT, pid, saved.rip - 2, 0) & 0xffff) != SYSCALL_INSTRUCTION || errno)
         die("the process does not wait in a system call");
-    attempt_all((pid_t)atoi(argv[2]));
+    attempt_all((pid_t)strtol(argv[2], NULL, 10));
     if (ptrace(PTRACE_SETREGS, pid, 0, &saved) < 0 || ptrace(PTRACE_DETACH, pid, 0, 0) < 0)
         die("detach");
     return 0;
