@@ -136,10 +136,13 @@ static void settle(struct np_recall *recall, const struct np_view *view, const s
         found->state = NP_CACHE_MISS;
 }
 
-/* Can no upstream be reached? When they are back, what failed without them is forgotten. */
-static bool look_offline(struct np_recall *recall, const struct np_name *qname)
+/* Can no upstream be reached? When they are back, what failed without them is forgotten. The servers of a forwarded
+ * zone say nothing of the others: one that is down must not undo what is known of names elsewhere. */
+static bool look_offline(struct np_recall *recall, const struct np_view *view, const struct np_name *qname)
 {
     bool offline = recall->is_offline(recall->ctx, qname);
+    if (np_special_forward(view, qname))
+        return offline;
     if (recall->was_offline && !offline)
         np_cache_forgive(recall->cache);
     recall->was_offline = offline;
@@ -152,9 +155,9 @@ static void look_up(struct np_recall *recall, const struct np_view *view, const 
 {
     struct np_cache_key key = key_of(query);
     np_cache_find(recall->cache, &key, now_ms, found);
-    if (found->state == NP_CACHE_FAILURE && recall->was_offline && !look_offline(recall, &query->qname))
+    if (found->state == NP_CACHE_FAILURE && recall->was_offline && !look_offline(recall, view, &query->qname))
         found->state = NP_CACHE_MISS;
-    else if (found->state == NP_CACHE_MISS && found->has_stale && look_offline(recall, &query->qname))
+    else if (found->state == NP_CACHE_MISS && found->has_stale && look_offline(recall, view, &query->qname))
         np_cache_find_stale(recall->cache, &key, true, now_ms, found);
     settle(recall, view, query, found);
 }
@@ -198,7 +201,7 @@ void np_recall_take(struct np_recall *recall, const struct np_view *view, const 
     if (!recall->cache)
         return;
     if (!result->message)
-        (void)look_offline(recall, result->qname);
+        (void)look_offline(recall, view, result->qname);
     if (recall->failed)
         np_cache_fail(recall->cache, &key, packed ? &recall->packed.head : NULL,
                       packed ? (size_t)recall->packed_len : 0, recall->ede, now_ms);

@@ -211,6 +211,19 @@ static void test_failures(void **state)
                         "failure SERVFAIL rd ra odd.example A" OPT "000f00020000");
 }
 
+/* A zone with servers of its own that is down and comes back changes nothing for names elsewhere. */
+static void test_failures_elsewhere(void **state)
+{
+    struct bench *b = *state;
+    change_view(b, ROUTER ",\"forward\":[{\"zone\":\"corp.example\",\"to\":[\"10.9.0.1\"]}]");
+    no_answer(b, "fail.org");
+    assert_memory_equal(ask(b, "fail.org", NP_RR_A), "failure", 7);
+    b->offline = true; /* the servers of corp.example */
+    no_answer(b, "www.corp.example");
+    b->offline = false;
+    assert_memory_equal(ask(b, "fail.org", NP_RR_A), "failure", 7);
+}
+
 static void test_stale(void **state)
 {
     struct bench *b = *state;
@@ -374,9 +387,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(test_fresh),  TEST(test_without_cache),  TEST(test_failures),
-        TEST(test_stale),  TEST(test_trust),          TEST(test_prefetch),
-        TEST(test_filter), TEST(test_filter_changes), TEST(test_forwards_change),
+        TEST(test_fresh),          TEST(test_without_cache),   TEST(test_failures), TEST(test_failures_elsewhere),
+        TEST(test_stale),          TEST(test_trust),           TEST(test_prefetch), TEST(test_filter),
+        TEST(test_filter_changes), TEST(test_forwards_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
