@@ -1,5 +1,5 @@
 /* What the files of the issuance shell share: issuance.c holds the parts together, ca.c is one CA and our account
- * there, fill.c takes orders out of the queue, job.c works on one. */
+ * there, fill.c takes orders out of the queue, job.c works on one, job_txt.c sees to its challenge values. */
 #ifndef HQ_ACME_ISSUANCE_PRIVATE_H
 #define HQ_ACME_ISSUANCE_PRIVATE_H
 
@@ -135,5 +135,28 @@ void np_job_end(struct np_job *job);
 
 /* The job's CA is down and another one works: takes the order away from it where it can go. False: it stays. */
 bool np_job_leave(struct np_job *job);
+
+/* Something has happened: takes the state machine's next step, stores the state and does the action. Not to be called
+ * from inside another step. The job may be gone afterwards. */
+void np_job_feed(struct np_job *job, const struct np_order_event *event);
+
+/* The action has failed, why is said to the log and the order: np_job_feed with that. retry_after_ms is the CA's wish;
+ * 0: none. */
+void np_job_fail(struct np_job *job, enum np_order_failure failure, const char *why, int64_t retry_after_ms);
+
+/* ---- job_txt.c ---- */
+
+/* Hands the values of the open authorizations to the zone and waits until every name server shows them; then feeds
+ * SHOWN, or a failure. Returns 0 (the event comes from the loop), -ENOMEM, or the zone's error. */
+int np_job_txt_publish(struct np_job *job);
+
+/* Takes the values out of the zone; feeds WITHDRAWN once that is confirmed. Returns as np_job_txt_publish. */
+int np_job_txt_withdraw(struct np_job *job);
+
+/* Takes the values away without waiting: the order has ended one way or the other. */
+void np_job_txt_release(struct np_job *job);
+
+/* Forgets a publication under way; what it would have fed does not come any more. */
+void np_job_txt_drop(struct np_job *job);
 
 #endif

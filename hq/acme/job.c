@@ -15,29 +15,7 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define PEM_CHAIN      "application/pem-certificate-chain"
-#define TXT_TIMEOUT_MS (10 * 60 * 1000) /* name servers that do not show a value by then never will */
-
-/* The challenge values of a job on their way to the name servers. Apart from the job, because the zone's callbacks
- * cannot be taken back. */
-struct np_job_txt {
-    struct np_job *job; /* NULL: nobody is interested any more */
-    unsigned pending;   /* confirmations of the zone */
-    int rc;
-    char names[NP_SAN_MAX][NP_NAME_MAX + 1];
-    char values[NP_SAN_MAX][NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
-    size_t value_counts[NP_SAN_MAX];
-    size_t name_count;
-    struct np_job_txt_check {
-        struct np_job_txt *txt;
-        size_t index;
-        struct np_txt_check *check;
-    } checks[NP_SAN_MAX];
-    size_t shown;
-    void (*confirmed)(struct np_job *job, int rc);
-};
-
-static void feed(struct np_job *job, const struct np_order_event *event);
+#define PEM_CHAIN "application/pem-certificate-chain"
 
 static uint32_t below(void *ctx, uint32_t bound)
 {
@@ -56,35 +34,19 @@ static const char *title(const struct np_job *job)
     return job->run.order.authorization_count ? job->run.order.authorizations[0].name : job->run.order.id;
 }
 
-static void fail(struct np_job *job, enum np_order_failure failure, const char *why, int64_t retry_after_ms)
+void np_job_fail(struct np_job *job, enum np_order_failure failure, const char *why, int64_t retry_after_ms)
 {
     np_warning("acme: %s: %s: %s", title(job), np_order_do_name(job->action.what), why);
-    feed(job, &(struct np_order_event){
-                  .type = NP_ORDER_FAILED, .failure = failure, .why = why, .retry_after_ms = retry_after_ms});
+    np_job_feed(job, &(struct np_order_event){
+                         .type = NP_ORDER_FAILED, .failure = failure, .why = why, .retry_after_ms = retry_after_ms});
 }
 
 static void fail_rc(struct np_job *job, enum np_order_failure failure, int rc)
 {
-    fail(job, failure, np_strerror(rc), 0);
+    np_job_fail(job, failure, np_strerror(rc), 0);
 }
 
 /* ---- The end of a job ---- */
-
-static void drop_txt(struct np_job *job)
-{
-    struct np_job_txt *txt = job->txt;
-    if (!txt)
-        return;
-    job->txt = NULL;
-    txt->job = NULL;
-    for (size_t i = 0; i < txt->name_count; i++) {
-        if (txt->checks[i].check)
-            np_txt_check_cancel(txt->checks[i].check);
-        txt->checks[i].check = NULL;
-    }
-    if (txt->pending == 0)
-        free(txt);
-}
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -101,7 +63,7 @@ void np_job_end(struct np_job *job)
         job->next->link = job->link;
     job->ca->job_count--;
     job->ended = true;
-    drop_txt(job);
+    np_job_txt_drop(job);
     np_store_waiter_cancel(issuance->store, &job->committed);
     uv_close((uv_handle_t *)&job->timer, on_timer_closed);
     np_issuance_look_again(issuance, 0);
@@ -115,114 +77,6 @@ static void abandon(struct np_job *job, int rc)
     job->issuance->under_way_wanted = true;
     job->issuance->paused_until_ms = np_issuance_now_ms() + 5000;
     np_job_end(job);
-}
-
-/* ---- Challenge values ---- */
-
-static size_t base_index(struct np_job_txt *txt, const char *name)
-{
-    const char *base = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
-    for (size_t i = 0; i < txt->name_count; i++) {
-        if (strcmp(txt->names[i], base) == 0)
-            return i;
-    }
-    snprintf(txt->names[txt->name_count], sizeof txt->names[0], "%s", base);
-    return txt->name_count++;
-}
-
-static void on_confirmed(void *ctx, int rc)
-{
-    struct np_job_txt *txt = ctx;
-    if (rc)
-        txt->rc = rc;
-    if (--txt->pending > 0)
-        return;
-    if (txt->job)
-        txt->confirmed(txt->job, txt->rc);
-    else
-        free(txt);
-}
-
-/* Hands all of the job's values (none: withdraw) to the zone. confirmed is called from the loop. */
-static int hand_to_zone(struct np_job *job, bool withdraw, void (*confirmed)(struct np_job *job, int rc))
-{
-    const struct np_order *order = &job->run.order;
-    drop_txt(job);
-    struct np_job_txt *txt = calloc(1, sizeof *txt);
-    if (!txt)
-        return -ENOMEM;
-    txt->job = job;
-    txt->confirmed = confirmed;
-    for (size_t i = 0; i < order->authorization_count; i++) {
-        size_t index = base_index(txt, order->authorizations[i].name);
-        bool open = job->run.authz[i] == NP_AUTHZ_PENDING || job->run.authz[i] == NP_AUTHZ_ANSWERED;
-        if (!withdraw && open && txt->value_counts[index] < NP_ZONE_TXT_MAX)
-            snprintf(txt->values[index][txt->value_counts[index]++], sizeof txt->values[0][0], "%.*s", NP_ZONE_TXT_LEN,
-                     order->authorizations[i].txt);
-    }
-    int rc = 0;
-    for (size_t i = 0; i < txt->name_count && rc == 0; i++) {
-        rc = np_zone_set_challenges(job->issuance->zone, txt->names[i], txt->values[i], txt->value_counts[i],
-                                    on_confirmed, txt);
-        if (rc == 0)
-            txt->pending++;
-    }
-    job->txt = txt;
-    job->published = !withdraw;
-    if (rc)
-        drop_txt(job);
-    return rc;
-}
-
-static void on_shown(void *ctx)
-{
-    struct np_job_txt_check *check = ctx;
-    struct np_job_txt *txt = check->txt;
-    struct np_job *job = txt->job;
-    check->check = NULL;
-    if (++txt->shown < txt->name_count)
-        return;
-    uv_timer_stop(&job->timer);
-    drop_txt(job);
-    job->times.txt_ms += loop_ms(job) - job->times.txt_since_ms;
-    feed(job, &(struct np_order_event){.type = NP_ORDER_SHOWN});
-}
-
-static void on_txt_timeout(uv_timer_t *timer)
-{
-    struct np_job *job = timer->data;
-    drop_txt(job);
-    fail(job, NP_ORDER_FAILURE_RETRY, "the name servers do not show the TXT", 0);
-}
-
-/* The zone has the values: ask the name servers. */
-static void on_published(struct np_job *job, int rc)
-{
-    struct np_job_txt *txt = job->txt;
-    for (size_t i = 0; i < txt->name_count && rc == 0; i++) {
-        struct np_job_txt_check *check = &txt->checks[i];
-        check->txt = txt;
-        check->index = i;
-        if (txt->value_counts[i] == 0)
-            txt->shown++;
-        else
-            rc = np_txt_check_start(job->issuance->loop, job->issuance->zone, txt->names[i], txt->values[i],
-                                    txt->value_counts[i], on_shown, check, &check->check);
-    }
-    if (rc == 0) {
-        uv_timer_start(&job->timer, on_txt_timeout, TXT_TIMEOUT_MS, 0);
-        return;
-    }
-    drop_txt(job);
-    if (rc != NP_E_CLOSED)
-        fail_rc(job, NP_ORDER_FAILURE_RETRY, rc);
-}
-
-static void on_withdrawn(struct np_job *job, int rc)
-{
-    drop_txt(job);
-    if (rc != NP_E_CLOSED)
-        feed(job, &(struct np_order_event){.type = NP_ORDER_WITHDRAWN});
 }
 
 /* ---- The CA's answers ---- */
@@ -248,7 +102,7 @@ bool np_job_leave(struct np_job *job)
     if (!np_ca_should_leave(job->run.order.state, since_ms ? loop_ms(job) - since_ms : 0))
         return false;
     np_acme_cancel(job->ca->acme, job);
-    fail(job, NP_ORDER_FAILURE_MOVE, "the CA is down, another one works", 0);
+    np_job_fail(job, NP_ORDER_FAILURE_MOVE, "the CA is down, another one works", 0);
     return true;
 }
 
@@ -262,10 +116,10 @@ static void on_order(struct np_job *job, const struct np_acme_reply *reply)
         fail_rc(job, job->action.what == NP_ORDER_DO_NEW_ORDER ? NP_ORDER_FAILURE_RESTART : NP_ORDER_FAILURE_RETRY, rc);
         return;
     }
-    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER,
-                                       .order = &order,
-                                       .order_url = reply->location,
-                                       .retry_after_ms = reply->retry_after_ms});
+    np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER,
+                                              .order = &order,
+                                              .order_url = reply->location,
+                                              .retry_after_ms = reply->retry_after_ms});
 }
 
 static void on_authorization(struct np_job *job, const struct np_acme_reply *reply)
@@ -280,10 +134,10 @@ static void on_authorization(struct np_job *job, const struct np_acme_reply *rep
     }
     if (authorization.has_challenge)
         np_acme_dns01_value(job->ca->key, authorization.token, value);
-    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
-                                       .index = job->action.index,
-                                       .authz = &authorization,
-                                       .txt = authorization.has_challenge ? value : NULL});
+    np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
+                                              .index = job->action.index,
+                                              .authz = &authorization,
+                                              .txt = authorization.has_challenge ? value : NULL});
 }
 
 static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
@@ -300,7 +154,7 @@ static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
     if (rc) {
         char why[96];
         snprintf(why, sizeof why, "the CA's chain is not good: %s", np_strerror(rc));
-        fail(job, NP_ORDER_FAILURE_RESTART, why, 0);
+        np_job_fail(job, NP_ORDER_FAILURE_RESTART, why, 0);
         return;
     }
     if (!job->package) {
@@ -310,7 +164,7 @@ static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
     memcpy(job->package->chain, reply->body, reply->len);
     job->package->not_before_s = info.not_before_s;
     job->package->not_after_s = info.not_after_s;
-    feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_CHAIN});
+    np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_CHAIN});
 }
 
 /* The CA wants less (429), or a pause (503): noted for all orders that are not begun yet. */
@@ -347,7 +201,7 @@ static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
     note_refusal(job, reply);
     if (failure == NP_ORDER_FAILURE_RETRY && np_ca_has_better(job->ca) && np_job_leave(job))
         return;
-    fail(job, failure, why, reply->retry_after_ms);
+    np_job_fail(job, failure, why, reply->retry_after_ms);
 }
 
 static void on_reply(void *ctx, const struct np_acme_reply *reply)
@@ -373,7 +227,7 @@ static void on_reply(void *ctx, const struct np_acme_reply *reply)
         on_authorization(job, reply);
         break;
     case NP_ORDER_DO_CHALLENGE:
-        feed(job, &(struct np_order_event){.type = NP_ORDER_CHALLENGE_SENT, .index = job->action.index});
+        np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_CHALLENGE_SENT, .index = job->action.index});
         break;
     case NP_ORDER_DO_DOWNLOAD:
         on_chain(job, reply);
@@ -404,7 +258,8 @@ static int new_order(struct np_job *job)
     char *payload;
     if (np_adopt_take(&job->ca->adopt, &job->run.order, &found)) {
         np_notice("acme: %s: taking over order %s, left by a crash", title(job), found.url);
-        feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER, .order = &found.order, .order_url = found.url});
+        np_job_feed(
+            job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER, .order = &found.order, .order_url = found.url});
         return 0;
     }
     int rc = identifiers_json(&job->run.order, &payload);
@@ -426,30 +281,12 @@ static int finalize(struct np_job *job)
     return rc;
 }
 
-static int publish(struct np_job *job)
-{
-    job->times.txt_since_ms = loop_ms(job);
-    return hand_to_zone(job, false, on_published);
-}
-
-/* Takes the values away without waiting: the order has ended one way or the other. */
-static void release(struct np_job *job)
-{
-    static const char none[NP_ZONE_TXT_MAX][NP_ZONE_TXT_LEN + 1];
-    const struct np_order *order = &job->run.order;
-    for (size_t i = 0; job->published && i < order->authorization_count; i++) {
-        const char *name = order->authorizations[i].name;
-        np_zone_set_challenges(job->issuance->zone, strncmp(name, "*.", 2) == 0 ? name + 2 : name, none, 0, NULL, NULL);
-    }
-    np_job_end(job);
-}
-
 /* Does the action; what cannot even be begun fails from the timer, so that no event is fed from inside another. */
 static void perform(struct np_job *job);
 
 static void on_retry(uv_timer_t *timer)
 {
-    fail(timer->data, NP_ORDER_FAILURE_RETRY, "cannot be begun", 0);
+    np_job_fail(timer->data, NP_ORDER_FAILURE_RETRY, "cannot be begun", 0);
 }
 
 static void perform(struct np_job *job)
@@ -470,7 +307,7 @@ static void perform(struct np_job *job)
         rc = np_acme_post(acme, order->authorizations[job->action.index].url, NULL, NULL, on_reply, job);
         break;
     case NP_ORDER_DO_PUBLISH:
-        rc = publish(job);
+        rc = np_job_txt_publish(job);
         break;
     case NP_ORDER_DO_CHALLENGE:
         rc = np_acme_post(acme, order->authorizations[job->action.index].challenge, NULL, "{}", on_reply, job);
@@ -482,10 +319,11 @@ static void perform(struct np_job *job)
         rc = np_acme_post(acme, order->certificate_url, PEM_CHAIN, NULL, on_reply, job);
         break;
     case NP_ORDER_DO_WITHDRAW:
-        rc = hand_to_zone(job, true, on_withdrawn);
+        rc = np_job_txt_withdraw(job);
         break;
     case NP_ORDER_DO_RELEASE:
-        release(job);
+        np_job_txt_release(job);
+        np_job_end(job);
         return;
     }
     if (rc)
@@ -580,7 +418,7 @@ static int settle(struct np_job *job)
     return rc;
 }
 
-static void feed(struct np_job *job, const struct np_order_event *event)
+void np_job_feed(struct np_job *job, const struct np_order_event *event)
 {
     struct np_order_action action;
     np_order_step(&job->run, event, np_issuance_now_ms(), below, NULL, &action);
@@ -623,6 +461,6 @@ int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed)
     ca->job_count++;
     if (resumed)
         np_info("acme: %s: going on from %s", title(job), np_order_state_name(order->state));
-    feed(job, &(struct np_order_event){.type = NP_ORDER_BEGIN});
+    np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_BEGIN});
     return 0;
 }
