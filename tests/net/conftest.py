@@ -8,6 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
+from acmeca.client import AcmeCa  # noqa: E402
+from hqdriver import free_port  # noqa: E402
 from lab import interrupts  # noqa: E402
 from lab.namespaces import Namespace  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
@@ -41,6 +43,19 @@ def bin_dir():
     if not (folder / 'nameplate').exists():
         pytest.fail(f'nothing is built in {folder}: run sudo tests/lab build')
     return folder
+
+
+@pytest.fixture(scope='module')
+def dns_port():
+    """A port for the zone of an HQ on loopback, which a CA is told once and which outlives each HQ."""
+    return free_port()
+
+
+@pytest.fixture(scope='module')
+def acmeca(dns_port, tmp_path_factory):
+    """The CA of our own that can do every wrong; a test sets it to what it needs first."""
+    with AcmeCa(tmp_path_factory.mktemp('acmeca'), dns_port) as ca:
+        yield ca
 
 
 @pytest.fixture(name='wait_until', scope='session')

@@ -9,31 +9,20 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from acmeca.client import BAD_NONCE, AcmeCa
-from hqdriver import ZONE, Driver, free_port
+from acmeca.client import BAD_NONCE
+from hqdriver import ZONE, Driver
 
 RESOURCES = ['newOrder', 'authz', 'challenge', 'order', 'finalize', 'certificate']
 STEPS = ['newOrder', 'authorization', 'answer challenge', 'order', 'finalize', 'download']  # the same in HQ's log
 
 
-@pytest.fixture(scope='module')
-def dns_port():
-    return free_port()
-
-
-@pytest.fixture(scope='module')
-def running(dns_port, tmp_path_factory):
-    with AcmeCa(tmp_path_factory.mktemp('acmeca'), dns_port) as ca:
-        yield ca
-
-
 @pytest.fixture
-def ca(running):
+def ca(acmeca):
     """The CA with its own settings, at its best behaviour."""
-    running.faults()
-    running.limits()
-    running.set(caa_identities=['ca.example'], poll_retry_after='', validation_s=0, processing_s=0, authz_life_s=3600, eab={})
-    return running
+    acmeca.faults()
+    acmeca.limits()
+    acmeca.set(caa_identities=['ca.example'], poll_retry_after='', validation_s=0, processing_s=0, authz_life_s=3600, eab={})
+    return acmeca
 
 
 def make_hq(bin_dir, folder, dns_port, ca, **settings):

@@ -19,11 +19,6 @@ STATES = ['ordered', 'txt-queued', 'txt-visible', 'challenged', 'ready', 'finali
 
 
 @pytest.fixture(scope='module')
-def dns_port():
-    return free_port()
-
-
-@pytest.fixture(scope='module')
 def ca(dns_port, tmp_path_factory):
     # Every order is to be validated anew, so that no test depends on what an earlier one left.
     running = Pebble(tmp_path_factory.mktemp('pebble'), dns_port, PEBBLE_AUTHZREUSE='0').start()

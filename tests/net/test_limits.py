@@ -4,27 +4,15 @@ import sqlite3
 
 import pytest
 
-from acmeca.client import AcmeCa
-from hqdriver import ZONE, Driver, free_port
-
-
-@pytest.fixture(scope='module')
-def dns_port():
-    return free_port()
-
-
-@pytest.fixture(scope='module')
-def running(dns_port, tmp_path_factory):
-    with AcmeCa(tmp_path_factory.mktemp('acmeca'), dns_port) as ca:
-        yield ca
+from hqdriver import ZONE, Driver
 
 
 @pytest.fixture
-def ca(running):
-    running.faults()
-    running.limits()
-    running.set(domain=ZONE, caa_identities=['ca.example'], order_list=True)
-    return running
+def ca(acmeca):
+    acmeca.faults()
+    acmeca.limits()
+    acmeca.set(domain=ZONE, caa_identities=['ca.example'], order_list=True)
+    return acmeca
 
 
 @pytest.fixture

@@ -13,15 +13,10 @@ import pytest
 from cryptography import x509
 
 from hqclient import unb64
-from hqdriver import Pebble, free_port
+from hqdriver import Pebble
 from hqserver import Hq
 
 LIFE_S = 60
-
-
-@pytest.fixture(scope='module')
-def dns_port():
-    return free_port()
 
 
 @pytest.fixture(scope='module')
