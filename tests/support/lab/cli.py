@@ -30,6 +30,7 @@ def main(argv):
     shell.add_argument('cmd', nargs=argparse.REMAINDER, default=[])
     commands.add_parser('nodes')
     commands.add_parser('down')
+    commands.add_parser('install')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
     bench.add_argument('what', choices=['resolver', 'zone'])
@@ -66,8 +67,16 @@ def _demo(_arguments):
     return demo.run(paths.BUILD / 'release' / 'bin')
 
 
+def _install(_arguments):
+    """The shell script did the packages of Debian."""
+    from lab import npm
+    npm.fetch()
+    return 0
+
+
 def _test(arguments):
-    from lab import runner
+    from lab import npm, runner
+    npm.fetch()
     return runner.run(arguments.long, arguments.k)
 
 
@@ -141,5 +150,5 @@ def _build(arguments):
     return 0
 
 
-RUN = {'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down, 'build': _build,
-       'bench': _bench}
+RUN = {'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
+       'build': _build, 'bench': _bench}
