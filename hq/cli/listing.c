@@ -1,4 +1,4 @@
-#include "hq/listing.h"
+#include "hq/cli/listing.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* listing: the devices as `nameplate-hq device list` shows them, on standard output. */
-#ifndef HQ_LISTING_H
-#define HQ_LISTING_H
+#ifndef HQ_CLI_LISTING_H
+#define HQ_CLI_LISTING_H
 
 #include "hq/store/store.h"
 

@@ -1,0 +1,101 @@
+#include "hq/cli/cli.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hq/cli/verb.h"
+#include "resolver/base/text.h"
+
+static int run_version(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1)
+        return np_verb_usage_error("version takes nothing else");
+    puts("nameplate-hq " NP_VERSION);
+    return EXIT_SUCCESS;
+}
+
+static const char version_help[] = "nameplate-hq version\n\nPrints the program's version.\n";
+
+static const struct np_verb version_verb = {"version", run_version, "  nameplate-hq version\n", version_help};
+static const struct np_verb version_option = {"--version", run_version, NULL, version_help};
+
+static const struct np_verb *const verbs[] = {
+    &np_init_verb, &np_serve_verb, &np_device_verb, &np_factory_secret_verb,
+    &np_zone_verb, &version_verb,  &version_option, &np_child_dns_verb,
+};
+
+#define VERB_COUNT (sizeof verbs / sizeof *verbs)
+
+static const struct np_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    }
+    return NULL;
+}
+
+static void print_program_help(FILE *out)
+{
+    fputs("nameplate-hq: names and certificates for a manufacturer's devices\n\n", out);
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (verbs[i]->synopsis)
+            fputs(verbs[i]->synopsis, out);
+    }
+    fputs("\nFILE is " NP_HQ_CONFIG_DEFAULT " unless given. 'nameplate-hq VERB --help' tells more about a verb.\n",
+          out);
+}
+
+static int print_help(const char *name)
+{
+    const struct np_verb *verb = name ? find_verb(name) : NULL;
+    if (verb && verb->help)
+        fputs(verb->help, stdout);
+    else
+        print_program_help(stdout);
+    return EXIT_SUCCESS;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[VERB_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (verbs[i]->synopsis)
+            names[count++] = verbs[i]->name;
+    }
+    const char *near = np_nearest(name, names, count);
+    return near ? np_verb_usage_error("unknown verb '%s', did you mean '%s'?", name, near)
+                : np_verb_usage_error("unknown verb '%s'", name);
+}
+
+int np_hq_cli_main(int argc, char **argv)
+{
+    char title[64];
+    if (argc < 2) {
+        print_program_help(stderr);
+        return NP_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help(argc > 2 ? argv[2] : NULL);
+    const struct np_verb *verb = find_verb(argv[1]);
+    if (!verb)
+        return unknown_verb(argv[1]);
+    if (verb->help && wants_help(argc, argv))
+        return print_help(verb->name);
+    snprintf(title, sizeof title, "nameplate-hq %s", verb->name);
+    argv[1] = title; /* getopt begins its messages with it */
+    return verb->run(argc - 1, argv + 1);
+}

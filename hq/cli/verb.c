@@ -1,0 +1,104 @@
+#include "hq/cli/verb.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int np_verb_usage_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("nameplate-hq: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("; see nameplate-hq --help\n", stderr);
+    va_end(args);
+    return NP_EXIT_USAGE;
+}
+
+int np_verb_see_help(const char *title)
+{
+    fprintf(stderr, "see %s --help\n", title);
+    return NP_EXIT_USAGE;
+}
+
+int np_verb_failed(const char *text)
+{
+    fprintf(stderr, "nameplate-hq: %s\n", text);
+    return NP_EXIT_FAILED;
+}
+
+/* The index in argv of the first word that is neither an option nor a --config's value; argc: none. */
+static int find_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-')
+            return i;
+        if (strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "-c") == 0)
+            i++;
+    }
+    return argc;
+}
+
+int np_verb_run_action(const char *verb, const struct np_verb_action *actions, size_t count, int argc, char **argv)
+{
+    char known[NP_VERB_ACTIONS_MAX * 32] = "";
+    int at = find_word(argc, argv);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(known);
+        if (at < argc && strcmp(argv[at], actions[i].name) == 0) {
+            memmove(argv + at, argv + at + 1, (size_t)(argc - at) * sizeof *argv); /* with the NULL at the end */
+            return actions[i].run(argc - 1, argv);
+        }
+        snprintf(known + len, sizeof known - len, "%s'%s %s'",
+                 i == 0          ? ""
+                 : i + 1 < count ? ", "
+                                 : " or ",
+                 verb, actions[i].name);
+    }
+    return np_verb_usage_error("the verb is %s", known);
+}
+
+int np_verb_read_options(int argc, char **argv, const char **out_config, bool *out_json)
+{
+    static const struct option table[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    int option;
+    *out_config = NP_HQ_CONFIG_DEFAULT;
+    *out_json = false;
+    while ((option = getopt_long(argc, argv, "c:", table, NULL)) != -1) {
+        if (option == 'c')
+            *out_config = optarg;
+        else if (option == 'j')
+            *out_json = true;
+        else
+            return np_verb_see_help(argv[0]);
+    }
+    return 0;
+}
+
+int np_verb_load_config(const char *path, struct np_config **out_config, struct np_hq_config *out_values)
+{
+    char error[NP_CONFIG_ERROR_MAX];
+    int rc = np_config_load(path, np_hq_config_keys(), out_config, error);
+    if (rc)
+        return np_verb_failed(error);
+    rc = np_hq_config_read(*out_config, out_values, error);
+    if (rc == 0)
+        return 0;
+    np_config_free(*out_config);
+    return np_verb_failed(error);
+}
+
+int np_verb_open_store(const char *path, bool read_only, struct np_store **out_store)
+{
+    struct np_config *config;
+    struct np_hq_config values;
+    char error[1024];
+    int status = np_verb_load_config(path, &config, &values);
+    if (status)
+        return status;
+    int rc = np_store_open(values.database, read_only, out_store, error, sizeof error);
+    np_config_free(config);
+    return rc ? np_verb_failed(error) : 0;
+}
