@@ -28,6 +28,24 @@ int np_verb_failed(const char *text)
     return NP_EXIT_FAILED;
 }
 
+int np_verb_read_options(int argc, char **argv, const char **out_config, bool *out_json)
+{
+    static const struct option table[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    int option;
+    *out_config = NP_HQ_CONFIG_DEFAULT;
+    *out_json = false;
+    while ((option = getopt_long(argc, argv, "c:", table, NULL)) != -1) {
+        if (option == 'c')
+            *out_config = optarg;
+        else if (option == 'j')
+            *out_json = true;
+        else
+            return np_verb_see_help(argv[0]);
+    }
+    return 0;
+}
+
 /* The index in argv of the first word that is neither an option nor a --config's value; argc: none. */
 static int find_word(int argc, char **argv)
 {
@@ -56,25 +74,12 @@ int np_verb_run_action(const char *verb, const struct np_verb_action *actions, s
                                  : " or ",
                  verb, actions[i].name);
     }
-    return np_verb_usage_error("the verb is %s", known);
-}
-
-int np_verb_read_options(int argc, char **argv, const char **out_config, bool *out_json)
-{
-    static const struct option table[] = {
-        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-    int option;
-    *out_config = NP_HQ_CONFIG_DEFAULT;
-    *out_json = false;
-    while ((option = getopt_long(argc, argv, "c:", table, NULL)) != -1) {
-        if (option == 'c')
-            *out_config = optarg;
-        else if (option == 'j')
-            *out_json = true;
-        else
-            return np_verb_see_help(argv[0]);
-    }
-    return 0;
+    const char *config;
+    bool json;
+    int status = 0;
+    if (at == argc)
+        status = np_verb_read_options(argc, argv, &config, &json); /* says which option is none */
+    return status ? status : np_verb_usage_error("the verb is %s", known);
 }
 
 int np_verb_load_config(const char *path, struct np_config **out_config, struct np_hq_config *out_values)
