@@ -2,6 +2,7 @@
 #ifndef AGENT_AGENT_PRIVATE_H
 #define AGENT_AGENT_PRIVATE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -182,6 +183,10 @@ void np_agent_report_due(struct np_agent *agent);
 
 /* What can be counted, as metrics in that format, malloc'd; NULL when out of memory. */
 char *np_agent_metrics(struct np_agent *agent, enum np_metrics_format format);
+
+/* Every interface and address of the last snapshot, and what became of it: the member "interfaces" of the status. NULL
+ * when out of memory. */
+json_t *np_agent_why(const struct np_agent *agent);
 
 /* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
 char *np_agent_status(struct np_agent *agent);

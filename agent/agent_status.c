@@ -235,6 +235,7 @@ char *np_agent_status(struct np_agent *agent)
                                addresses(agent, problems), "hq", hq(agent, problems));
     if (object) {
         json_object_set_new(object, "names", names(agent));
+        json_object_set_new(object, "interfaces", np_agent_why(agent));
         json_object_set_new(object, "mode",
                             json_string(agent->config->mode == NP_MODE_FULL ? "full" : "own-name-only"));
         json_object_set_new(object, "clock", clock_status(agent, problems));

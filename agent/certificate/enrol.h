@@ -208,6 +208,9 @@ struct np_enrol {
     enum np_leave_progress leave;            /* readable */
     char leave_problem[NP_ENROL_REASON_MAX]; /* readable */
 
+    struct np_addresses_answer pushed; /* readable: HQ's answer to the last push that it took */
+    bool has_pushed;                   /* readable: there was one since the start, for this name */
+
     bool local_only, entropy, network, usable, dirty, install, checking;
     bool csr_accepted, want_csr, need_session, need_enrol, session_fresh, blocked, refused, ordered;
     enum np_request inflight;

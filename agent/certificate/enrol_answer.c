@@ -359,6 +359,8 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
     case NP_REQUEST_ADDRESSES:
         e->session_fresh = false;
         np_publisher_done(&e->publisher, t->now_ms);
+        e->pushed = r->addresses;
+        e->has_pushed = true;
         np_backoff_reset(&e->backoff);
         progress(e);
         return;

@@ -251,6 +251,48 @@ static void show(const json_t *status)
         puts("hint         a router that filters the name needs an exception: nameplate config rebind");
 }
 
+/* One address: what becomes of it, and why. */
+static void show_address(const json_t *address)
+{
+    bool answered = json_is_true(json_object_get(address, "answered"));
+    bool offered = json_is_true(json_object_get(address, "offered"));
+    const char *hq = text(address, "hq");
+    printf("  %s/%lld\n", text(address, "address"), number(address, "length"));
+    if (answered)
+        printf("    answered to clients on this interface%s\n",
+               json_is_true(json_object_get(address, "elsewhere")) ? ", and on LAN interfaces without an address" : "");
+    else
+        printf("    not answered: %s\n", text(address, "answered_why"));
+    if (!offered && strcmp(text(address, "offered_code"), text(address, "answered_code")) != 0)
+        printf("    not published: %s\n", text(address, "offered_why"));
+    else if (!offered)
+        puts("    not published: for the same reason");
+    else if (hq[0])
+        printf("    %s\n", strcmp(hq, "published") == 0 ? "published by HQ" : hq);
+    else
+        puts("    offered to HQ, which has not confirmed it yet");
+}
+
+static void show_why(const json_t *status)
+{
+    const json_t *interface, *address;
+    size_t i, k;
+    json_array_foreach(json_object_get(status, "interfaces"), i, interface)
+    {
+        const json_t *addresses = json_object_get(interface, "addresses");
+        printf("%s%s: %s: %s%s%s\n", i ? "\n" : "", text(interface, "interface"),
+               json_is_true(json_object_get(interface, "lan")) ? "LAN" : "no LAN", text(interface, "why"),
+               json_is_true(json_object_get(interface, "up")) ? "" : "; it is switched off",
+               json_is_true(json_object_get(interface, "carrier")) ? "" : "; no carrier");
+        json_array_foreach(addresses, k, address)
+        {
+            show_address(address);
+        }
+        if (json_array_size(addresses) == 0)
+            puts("  no address");
+    }
+}
+
 /* The agent writes them; what it cannot answer is JSON with an error. */
 static int run_metrics(const char *path, const char *format)
 {
@@ -268,7 +310,7 @@ static int run_metrics(const char *path, const char *format)
     return good ? NP_EXIT_OK : NP_EXIT_FAILURE;
 }
 
-static int run(const char *path, bool json)
+static int run(const char *path, bool json, bool why)
 {
     char *answer;
     int rc = np_ask(path, "status", &answer), code = NP_EXIT_OK;
@@ -280,6 +322,8 @@ static int run(const char *path, bool json)
         code = NP_EXIT_FAILURE;
     } else if (json) {
         fputs(answer, stdout);
+    } else if (why) {
+        show_why(status);
     } else {
         show(status);
     }
@@ -290,14 +334,17 @@ static int run(const char *path, bool json)
 
 int np_status_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"control", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},         {"metrics", optional_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"control", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"metrics", optional_argument, NULL, 'm'},
+                                            {"why", no_argument, NULL, 'w'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     const char *config = NULL, *control = NULL, *metrics = NULL;
     char path[NP_ASK_PATH_MAX];
-    bool json = false;
-    for (int option; (option = getopt_long(argc, argv, "c:jh", options, NULL)) != -1;) {
+    bool json = false, why = false;
+    for (int option; (option = getopt_long(argc, argv, "c:jwh", options, NULL)) != -1;) {
         switch (option) {
         case 'c':
             config = optarg;
@@ -308,11 +355,15 @@ int np_status_verb_main(int argc, char **argv)
         case 'j':
             json = true;
             break;
+        case 'w':
+            why = true;
+            break;
         case 'm':
             metrics = optarg ? optarg : "prometheus";
             break;
         case 'h':
-            puts("usage: nameplate status [--json | --metrics[=FORMAT]] [--config FILE | --control SOCKET]\n\n"
+            puts("usage: nameplate status [--why | --json | --metrics[=FORMAT]] [--config FILE | --control SOCKET]\n\n"
+                 "  --why             every interface and address: answered to whom, published, and why (or why not)\n"
                  "  --json            the whole status as JSON (docs/schema/status.schema.json)\n"
                  "  --metrics         counters for monitoring: prometheus (text format 0.0.4, for node_exporter's "
                  "textfile\n"
@@ -335,5 +386,5 @@ int np_status_verb_main(int argc, char **argv)
     }
     if (np_ask_path("status", control, config, path))
         return NP_EXIT_FAILURE;
-    return metrics ? run_metrics(path, metrics) : run(path, json);
+    return metrics ? run_metrics(path, metrics) : run(path, json, why);
 }

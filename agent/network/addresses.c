@@ -8,6 +8,7 @@
 /* The LAN interfaces that were picked, best first. */
 struct picked {
     const struct np_link *links[NP_CHOICE_INTERFACES_MAX];
+    enum np_pick_reason reasons[NP_CHOICE_INTERFACES_MAX];
     size_t count;
 };
 
@@ -20,10 +21,12 @@ static bool is_picked(const struct picked *picked, uint32_t index)
     return false;
 }
 
-static void pick(struct picked *picked, const struct np_link *link)
+static void pick(struct picked *picked, const struct np_link *link, enum np_pick_reason reason)
 {
-    if (link && picked->count < NP_CHOICE_INTERFACES_MAX && !is_picked(picked, link->index))
-        picked->links[picked->count++] = link;
+    if (!link || picked->count == NP_CHOICE_INTERFACES_MAX || is_picked(picked, link->index))
+        return;
+    picked->reasons[picked->count] = reason;
+    picked->links[picked->count++] = link;
 }
 
 static bool is_hex(const char *text, size_t len)
@@ -42,6 +45,12 @@ static bool is_container_bridge(const struct np_link *link)
             return true;
     }
     return strncmp(link->name, "br-", 3) == 0 && is_hex(link->name + 3, 12); /* a docker network */
+}
+
+/* Made for guests: a container's card, or the bridge between them. */
+static bool is_guests(const struct np_link *link)
+{
+    return link->kind == NP_LINK_VETH || link->kind == NP_LINK_OTHER || is_container_bridge(link);
 }
 
 static bool is_tunnel(const struct np_link *link)
@@ -65,17 +74,17 @@ static void pick_for_host(const struct np_network *network, struct picked *picke
     for (size_t i = 0; i < network->route_count; i++) {
         const struct np_link *link = np_network_link(network, network->routes[i].ifindex);
         if (link && link->up && !link->loopback && !is_tunnel(link))
-            pick(picked, link);
+            pick(picked, link, NP_PICK_ROUTE);
     }
     for (int own_card = 1; own_card >= 0 && picked->count == 0; own_card--) {
         for (size_t i = 0; i < network->link_count; i++) {
             const struct np_link *link = &network->links[i];
-            bool container = link->kind == NP_LINK_VETH || link->kind == NP_LINK_OTHER || is_container_bridge(link);
+            bool container = is_guests(link);
             if (!link->up || link->loopback || link->bridge_port || is_tunnel(link) ||
                 !has_usable_address(network, link->index))
                 continue;
             if (own_card ? !container : link->kind == NP_LINK_VETH)
-                pick(picked, link);
+                pick(picked, link, own_card ? NP_PICK_PLAIN : NP_PICK_CARD);
         }
     }
 }
@@ -86,12 +95,45 @@ static void pick_lan(const struct np_address_policy *policy, const struct np_net
     for (size_t i = 0; i < policy->lan_count && i < NP_LAN_MAX; i++) {
         const struct np_link *link = np_network_link_named(network, policy->lan[i]);
         if (link)
-            pick(picked, link);
+            pick(picked, link, NP_PICK_NAMED);
         else
             memcpy(out->missing_lan[out->missing_lan_count++], policy->lan[i], NP_LINK_NAME_MAX);
     }
     if (policy->lan_count == 0 && policy->role == NP_ROLE_HOST)
         pick_for_host(network, picked);
+}
+
+/* Why an interface that was not picked is none; what a person would look at first comes first. */
+static enum np_pick_reason judge_unpicked(const struct np_address_policy *policy, const struct np_network *network,
+                                          const struct np_link *link)
+{
+    if (link->loopback)
+        return NP_PICK_LOOPBACK;
+    if (policy->lan_count > 0)
+        return link->bridge_port ? NP_PICK_PORT : NP_PICK_NOT_NAMED;
+    if (policy->role == NP_ROLE_ROUTER)
+        return NP_PICK_UNNAMED;
+    if (!link->up)
+        return NP_PICK_DOWN;
+    if (link->bridge_port)
+        return NP_PICK_PORT;
+    if (is_tunnel(link))
+        return NP_PICK_TUNNEL;
+    if (is_guests(link))
+        return NP_PICK_CONTAINER;
+    return has_usable_address(network, link->index) ? NP_PICK_NO_ROUTE : NP_PICK_NO_ADDRESS;
+}
+
+static void judge_links(const struct np_address_policy *policy, const struct np_network *network,
+                        const struct picked *picked, struct np_address_choice *out)
+{
+    for (size_t i = 0; i < network->link_count; i++) {
+        out->links[i] = (uint8_t)judge_unpicked(policy, network, &network->links[i]);
+        for (size_t j = 0; j < picked->count; j++) {
+            if (picked->links[j] == &network->links[i])
+                out->links[i] = (uint8_t)picked->reasons[j];
+        }
+    }
 }
 
 static bool is_global(enum np_addr_class class)
@@ -331,6 +373,7 @@ void np_addresses_choose(const struct np_address_policy *policy, const struct np
     candidates.count = 0;
     memset(out_choice, 0, sizeof *out_choice);
     pick_lan(policy, network, &picked, out_choice);
+    judge_links(policy, network, &picked, out_choice);
     start_interfaces(&picked, out_choice);
     gather(policy, network, &picked, &candidates, out_choice);
     for (size_t i = 0; i < candidates.count; i++) {
@@ -377,9 +420,39 @@ void np_address_choice_to_view(const struct np_address_choice *choice, struct np
 const char *np_address_reason_text(enum np_address_reason reason)
 {
     static const char *const texts[] = {
-#define NP_ADDRESS_REASON_TEXT(name, text) [name] = text,
-        NP_ADDRESS_REASON_MAP(NP_ADDRESS_REASON_TEXT)
-#undef NP_ADDRESS_REASON_TEXT
+#define REASON(name, word, text) [name] = text,
+        NP_ADDRESS_REASON_MAP(REASON)
+#undef REASON
+    };
+    return (size_t)reason < sizeof texts / sizeof *texts ? texts[reason] : "unknown";
+}
+
+const char *np_pick_reason_text(enum np_pick_reason reason)
+{
+    static const char *const texts[] = {
+#define REASON(name, word, text) [name] = text,
+        NP_PICK_REASON_MAP(REASON)
+#undef REASON
+    };
+    return (size_t)reason < sizeof texts / sizeof *texts ? texts[reason] : "unknown";
+}
+
+const char *np_address_reason_word(enum np_address_reason reason)
+{
+    static const char *const texts[] = {
+#define REASON(name, word, text) [name] = word,
+        NP_ADDRESS_REASON_MAP(REASON)
+#undef REASON
+    };
+    return (size_t)reason < sizeof texts / sizeof *texts ? texts[reason] : "unknown";
+}
+
+const char *np_pick_reason_word(enum np_pick_reason reason)
+{
+    static const char *const texts[] = {
+#define REASON(name, word, text) [name] = word,
+        NP_PICK_REASON_MAP(REASON)
+#undef REASON
     };
     return (size_t)reason < sizeof texts / sizeof *texts ? texts[reason] : "unknown";
 }

@@ -50,28 +50,51 @@ struct np_address_policy {
 
 /* Why an address is not answered, or not published. Text: np_address_reason_text. */
 #define NP_ADDRESS_REASON_MAP(X)                                                                                       \
-    X(NP_ADDRESS_USED, "used")                                                                                         \
-    X(NP_ADDRESS_NOT_LAN, "its interface is not a LAN interface")                                                      \
-    X(NP_ADDRESS_LINK_DOWN, "its interface is switched off")                                                           \
-    X(NP_ADDRESS_LOOPBACK, "loopback")                                                                                 \
-    X(NP_ADDRESS_LINK_LOCAL, "link-local: good on one link only")                                                      \
-    X(NP_ADDRESS_UNUSABLE, "not an address that clients can use")                                                      \
-    X(NP_ADDRESS_TENTATIVE, "duplicate address detection has not ended")                                               \
-    X(NP_ADDRESS_DAD_FAILED, "another machine on the link has this address")                                           \
-    X(NP_ADDRESS_TEMPORARY, "temporary (privacy) address")                                                             \
-    X(NP_ADDRESS_GLOBAL_OFF, "global addresses are switched off")                                                      \
-    X(NP_ADDRESS_GLOBAL, "global: answered on its own interface, not published")                                       \
-    X(NP_ADDRESS_SHARED, "100.64.0.0/10: not published")                                                               \
-    X(NP_ADDRESS_DEPRECATED, "deprecated, and a preferred one exists")                                                 \
-    X(NP_ADDRESS_NO_CARRIER, "no carrier, and another LAN interface has one")                                          \
-    X(NP_ADDRESS_OVER_LIMIT, "more addresses than are used")                                                           \
-    X(NP_ADDRESS_LOCAL_ONLY, "publish is local-only")
+    X(NP_ADDRESS_USED, "used", "used")                                                                                 \
+    X(NP_ADDRESS_NOT_LAN, "not-lan", "its interface is not a LAN interface")                                           \
+    X(NP_ADDRESS_LINK_DOWN, "link-down", "its interface is switched off")                                              \
+    X(NP_ADDRESS_LOOPBACK, "loopback", "loopback")                                                                     \
+    X(NP_ADDRESS_LINK_LOCAL, "link-local", "link-local: good on one link only")                                        \
+    X(NP_ADDRESS_UNUSABLE, "unusable", "not an address that clients can use")                                          \
+    X(NP_ADDRESS_TENTATIVE, "tentative", "duplicate address detection has not ended")                                  \
+    X(NP_ADDRESS_DAD_FAILED, "dad-failed", "another machine on the link has this address")                             \
+    X(NP_ADDRESS_TEMPORARY, "temporary", "temporary (privacy) address")                                                \
+    X(NP_ADDRESS_GLOBAL_OFF, "global-off", "global addresses are switched off")                                        \
+    X(NP_ADDRESS_GLOBAL, "global", "global: answered on its own interface, not published")                             \
+    X(NP_ADDRESS_SHARED, "shared", "100.64.0.0/10: not published")                                                     \
+    X(NP_ADDRESS_DEPRECATED, "deprecated", "deprecated, and a preferred one exists")                                   \
+    X(NP_ADDRESS_NO_CARRIER, "no-carrier", "no carrier, and another LAN interface has one")                            \
+    X(NP_ADDRESS_OVER_LIMIT, "over-limit", "more addresses than are used")                                             \
+    X(NP_ADDRESS_LOCAL_ONLY, "local-only", "publish is local-only")
 
 /* The reasons. */
 enum np_address_reason {
-#define NP_ADDRESS_REASON_ENUM(name, text) name,
+#define NP_ADDRESS_REASON_ENUM(name, word, text) name,
     NP_ADDRESS_REASON_MAP(NP_ADDRESS_REASON_ENUM)
 #undef NP_ADDRESS_REASON_ENUM
+};
+
+/* Why an interface is a LAN interface (those before NP_PICK_LOOPBACK), or why not. Text: np_pick_reason_text. */
+#define NP_PICK_REASON_MAP(X)                                                                                          \
+    X(NP_PICK_NAMED, "named", "lan = names it")                                                                        \
+    X(NP_PICK_ROUTE, "route", "it carries a default route")                                                            \
+    X(NP_PICK_PLAIN, "plain", "there is no default route, and it is an ordinary interface with an address")            \
+    X(NP_PICK_CARD, "card", "there is nothing else: a container's own card")                                           \
+    X(NP_PICK_LOOPBACK, "loopback", "loopback")                                                                        \
+    X(NP_PICK_DOWN, "down", "it is switched off")                                                                      \
+    X(NP_PICK_PORT, "port", "it is a port of a bridge: the addresses are the bridge's")                                \
+    X(NP_PICK_TUNNEL, "tunnel", "a tunnel or a dial-up line")                                                          \
+    X(NP_PICK_CONTAINER, "container", "made by a container or VM program for its own guests")                          \
+    X(NP_PICK_NOT_NAMED, "not-named", "lan = does not name it")                                                        \
+    X(NP_PICK_UNNAMED, "unnamed", "lan = names none, and a router's LAN is never guessed")                             \
+    X(NP_PICK_NO_ROUTE, "no-route", "another interface carries the default route")                                     \
+    X(NP_PICK_NO_ADDRESS, "no-address", "it has no address that clients can use")
+
+/* The reasons. */
+enum np_pick_reason {
+#define NP_PICK_REASON_ENUM(name, word, text) name,
+    NP_PICK_REASON_MAP(NP_PICK_REASON_ENUM)
+#undef NP_PICK_REASON_ENUM
 };
 
 /* What became of one address of the snapshot. */
@@ -102,6 +125,7 @@ struct np_address_choice {
     struct np_admit_subnet subnets[NP_ADMIT_SUBNETS_MAX]; /* connected LAN subnets */
     size_t subnet_count;
     struct np_address_verdict verdicts[NP_NETWORK_ADDRESSES_MAX]; /* one for each address of the snapshot, in order */
+    uint8_t links[NP_NETWORK_LINKS_MAX];                          /* enum np_pick_reason, likewise for each link */
     char missing_lan[NP_LAN_MAX][NP_LINK_NAME_MAX];               /* `lan =` names that no interface has now */
     size_t missing_lan_count;
 };
@@ -116,6 +140,15 @@ void np_address_choice_to_view(const struct np_address_choice *choice, struct np
 
 /* The reason as a phrase for a person. Never NULL; static storage. */
 const char *np_address_reason_text(enum np_address_reason reason);
+
+/* Likewise for an interface. */
+const char *np_pick_reason_text(enum np_pick_reason reason);
+
+/* The reason as a word for programs: "not-lan", "dad-failed". Never NULL; static storage; stable. */
+const char *np_address_reason_word(enum np_address_reason reason);
+
+/* Likewise for an interface: "named", "tunnel". */
+const char *np_pick_reason_word(enum np_pick_reason reason);
 
 /* Would a resolver or a listener see a difference (interfaces, answers, primary set, subnets)? Carrier alone is none.
  */

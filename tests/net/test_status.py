@@ -143,6 +143,30 @@ def test_text(box):
     assert lines['problems'] == 'none'
 
 
+def test_why(box):
+    """Every address of the box, with what becomes of it and why."""
+    box.namespace.ip('address', 'add', '192.168.1.2/24', 'dev', 'lan0')
+    box.namespace.ip('address', 'add', '10.7.7.7/32', 'dev', 'lo')
+    try:
+        def rows():
+            status = check(box.status())
+            return {(link['interface'], address['address']): address for link in status['interfaces'] for address in link['addresses']}
+        seen = wait_until(lambda: (now := rows()).get(('lan0', '192.168.1.2'), {}).get('hq') and now, 20, 'HQ took the second address')
+        assert seen['lan0', BOX]['answered'] and seen['lan0', BOX]['offered'] and seen['lan0', BOX]['hq'] == 'published'
+        assert seen['lo', '10.7.7.7']['answered_code'] == seen['lo', '10.7.7.7']['offered_code'] == 'not-lan'
+        assert seen['lo', '127.0.0.1']['answered_why'] == 'loopback' and seen['lo', '127.0.0.1']['hq'] is None
+        links = {link['interface']: link for link in box.status()['interfaces']}
+        assert (links['lan0']['code'], links['lan0']['lan']) == ('named', True) and links['lo']['code'] == 'loopback'
+        code, out, err = attempt(*box.namespace.argv(box.program, 'status', '--why', '--config', box.conf), timeout=10)
+        assert code == 0, err
+        assert 'lan0: LAN: lan = names it\n' in out and 'lo: no LAN: loopback\n' in out
+        assert f'  {BOX}/24\n    answered to clients on this interface, and on LAN interfaces without an address\n    published by HQ\n' in out
+        assert '  10.7.7.7/32\n    not answered: its interface is not a LAN interface\n    not published: for the same reason\n' in out
+    finally:
+        box.namespace.ip('address', 'del', '192.168.1.2/24', 'dev', 'lan0')
+        box.namespace.ip('address', 'del', '10.7.7.7/32', 'dev', 'lo')
+
+
 def test_status_waits_for_nobody(box):
     """A resolver that does not answer costs half a second and its counters; the rest is told, to every client."""
     pid = resolver_pid(box)

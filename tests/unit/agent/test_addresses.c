@@ -1,9 +1,4 @@
-/* Situations of homes, and what the box answers and publishes in each. A situation is written as lines of text that a
- * person can read:
- *
- *   link INDEX NAME KIND [down] [nocarrier] [port]
- *   addr NAME ADDRESS/LENGTH [secondary] [temporary] [deprecated] [tentative] [dadfailed] [peer ADDRESS]
- *   default 4|6 NAME METRIC */
+/* agent/network/addresses on the situations of situations.h, and its limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,169 +11,7 @@
 
 #include "agent/network/addresses.h"
 #include "resolver/base/admit.h"
-
-/* Answers are "NAME: ADDRESS ADDRESS; NAME: ..." in the choice's order. */
-struct situation {
-    const char *name;
-    const char
-        *role; /* "host" or "router", then the LAN interfaces, then options: "+shared" "+local-only" "+no-global" */
-    const char *network;
-    const char *answers, *primary, *publish;
-    const char *reason_for; /* one address whose verdict is looked at; NULL: none */
-    enum np_address_reason answered, published;
-};
-
-static const struct situation situations[] = {
-    {"a router with one LAN bridge and a CGNAT WAN", "router br-lan",
-     "link 2 eth0 physical\nlink 3 eth1 physical port\nlink 4 br-lan bridge\n"
-     "addr eth0 100.64.3.7/10\naddr br-lan 192.168.1.1/24\naddr br-lan fd42::1/64\naddr br-lan fe80::1/64\n"
-     "default 4 eth0 0\n",
-     "br-lan: 192.168.1.1 fd42::1", "192.168.1.1 fd42::1", "192.168.1.1 fd42::1", "100.64.3.7", NP_ADDRESS_NOT_LAN,
-     NP_ADDRESS_NOT_LAN},
-    {"double NAT: the WAN is a private net, and still no LAN", "router br-lan",
-     "link 2 wan physical\nlink 3 br-lan bridge\naddr wan 192.168.178.20/24\naddr br-lan 192.168.1.1/24\n"
-     "default 4 wan 0\n",
-     "br-lan: 192.168.1.1", "192.168.1.1", "192.168.1.1", "192.168.178.20", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"double NAT with the same subnet on both sides", "router br-lan",
-     "link 2 wan physical\nlink 3 br-lan bridge\naddr wan 192.168.1.20/24\naddr br-lan 192.168.1.1/24\n"
-     "default 4 wan 0\n",
-     "br-lan: 192.168.1.1", "192.168.1.1", "192.168.1.1", NULL, 0, 0},
-    {"a router with PPPoE", "router br-lan",
-     "link 2 eth0 physical\nlink 3 br-lan bridge\nlink 9 pppoe-wan ppp\naddr br-lan 192.168.1.1/24\n"
-     "addr pppoe-wan 93.184.216.34/32 peer 62.155.1.1\ndefault 4 pppoe-wan 0\n",
-     "br-lan: 192.168.1.1", "192.168.1.1", "192.168.1.1", "93.184.216.34", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"a router with LAN and guest VLAN", "router br-lan eth0.20",
-     "link 2 eth0 physical\nlink 3 br-lan bridge\nlink 5 eth0.20 vlan\naddr br-lan 192.168.1.1/24\n"
-     "addr eth0.20 192.168.20.1/24\n",
-     "br-lan: 192.168.1.1; eth0.20: 192.168.20.1", "192.168.1.1 192.168.20.1", "192.168.1.1 192.168.20.1", NULL, 0, 0},
-    {"a router with three LANs: two are published", "router lan1 lan2 lan3",
-     "link 2 lan1 physical\nlink 3 lan2 physical\nlink 4 lan3 physical\naddr lan1 192.168.1.1/24\n"
-     "addr lan2 10.0.0.1/24\naddr lan3 172.16.0.1/24\n",
-     "lan1: 192.168.1.1; lan2: 10.0.0.1; lan3: 172.16.0.1", "192.168.1.1 10.0.0.1", "192.168.1.1 10.0.0.1",
-     "172.16.0.1", NP_ADDRESS_USED, NP_ADDRESS_OVER_LIMIT},
-    {"a router without `lan =` has no LAN: never guessed", "router",
-     "link 2 eth0 physical\nlink 3 br-lan bridge\naddr eth0 10.1.2.3/8\naddr br-lan 192.168.1.1/24\ndefault 4 eth0 0\n",
-     "", "", "", "192.168.1.1", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"a router whose guest bridge has no clients", "router br-lan br-guest",
-     "link 3 br-lan bridge\nlink 4 br-guest bridge nocarrier\naddr br-lan 192.168.1.1/24\naddr br-guest "
-     "192.168.2.1/24\n",
-     "br-lan: 192.168.1.1; br-guest: 192.168.2.1", "192.168.1.1 192.168.2.1", "192.168.1.1 192.168.2.1", NULL, 0, 0},
-    {"a NAS on one cable", "host",
-     "link 1 lo loopback\nlink 2 eth0 physical\naddr lo 127.0.0.1/8\naddr eth0 192.168.178.40/24\n"
-     "addr eth0 fe80::40/64\ndefault 4 eth0 100\n",
-     "eth0: 192.168.178.40", "192.168.178.40", "192.168.178.40", "127.0.0.1", NP_ADDRESS_LOOPBACK, NP_ADDRESS_LOOPBACK},
-    {"a NAS with cable and Wi-Fi: the lower metric first", "host",
-     "link 2 wlan0 physical\nlink 3 eth0 physical\naddr wlan0 192.168.178.41/24\naddr eth0 192.168.178.40/24\n"
-     "default 4 wlan0 600\ndefault 4 eth0 100\n",
-     "eth0: 192.168.178.40; wlan0: 192.168.178.41", "192.168.178.40 192.168.178.41", "192.168.178.40 192.168.178.41",
-     NULL, 0, 0},
-    {"two cards, only one with the default route", "host",
-     "link 2 eth0 physical\nlink 3 eth1 physical\naddr eth0 192.168.1.9/24\naddr eth1 10.10.0.1/24\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", "10.10.0.1", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"two cards, named by the owner", "host eth1 eth0",
-     "link 2 eth0 physical\nlink 3 eth1 physical\naddr eth0 192.168.1.9/24\naddr eth1 10.10.0.1/24\ndefault 4 eth0 0\n",
-     "eth1: 10.10.0.1; eth0: 192.168.1.9", "10.10.0.1 192.168.1.9", "10.10.0.1 192.168.1.9", NULL, 0, 0},
-    {"a NAS with docker", "host",
-     "link 2 eth0 physical\nlink 3 docker0 bridge\nlink 4 veth12 veth port\nlink 5 br-0123456789ab bridge\n"
-     "addr eth0 192.168.1.9/24\naddr docker0 172.17.0.1/16\naddr br-0123456789ab 172.18.0.1/16\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", "172.17.0.1", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"a NAS with docker and without a default route", "host",
-     "link 2 eth0 physical\nlink 3 docker0 bridge\nlink 5 br-0123456789ab bridge\naddr eth0 192.168.1.9/24\n"
-     "addr docker0 172.17.0.1/16\naddr br-0123456789ab 172.18.0.1/16\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", NULL, 0, 0},
-    {"a container with its own card and no default route", "host",
-     "link 1 lo loopback\nlink 2 eth0 veth\naddr lo 127.0.0.1/8\naddr eth0 10.0.3.5/24\n", "eth0: 10.0.3.5", "10.0.3.5",
-     "10.0.3.5", NULL, 0, 0},
-    {"a VPN takes the default route: still the cable", "host",
-     "link 2 eth0 physical\nlink 7 wg0 tunnel\naddr eth0 192.168.1.9/24\naddr wg0 10.66.0.2/32\ndefault 4 wg0 0\n"
-     "default 4 eth0 100\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", "10.66.0.2", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-    {"only a tun has the default route", "host",
-     "link 2 eth0 physical\nlink 7 tun0 tunnel\naddr eth0 192.168.1.9/24\naddr tun0 10.8.0.6/32 peer 10.8.0.5\n"
-     "default 4 tun0 0\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", NULL, 0, 0},
-    {"a host on a bridge", "host",
-     "link 2 eth0 physical port\nlink 3 br0 bridge\naddr br0 192.168.1.9/24\ndefault 4 br0 0\n", "br0: 192.168.1.9",
-     "192.168.1.9", "192.168.1.9", NULL, 0, 0},
-    {"every kind of IPv6 address", "host",
-     "link 2 eth0 physical\naddr eth0 192.168.1.9/24\naddr eth0 fe80::9/64\naddr eth0 fd42::9/64\n"
-     "addr eth0 fd42::aaaa/64 temporary\naddr eth0 2a00:1::9/64\naddr eth0 2a00:1::bbbb/64 temporary\n"
-     "addr eth0 2a00:1::cccc/64 deprecated\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9 fd42::9 2a00:1::9 2a00:1::cccc", "192.168.1.9 fd42::9", "192.168.1.9 fd42::9", "2a00:1::9",
-     NP_ADDRESS_USED, NP_ADDRESS_GLOBAL},
-    {"temporary addresses are for going out", "host",
-     "link 2 eth0 physical\naddr eth0 fd42::9/64\naddr eth0 fd42::aaaa/64 temporary\ndefault 6 eth0 0\n",
-     "eth0: fd42::9", "fd42::9", "fd42::9", "fd42::aaaa", NP_ADDRESS_TEMPORARY, NP_ADDRESS_TEMPORARY},
-    {"duplicate address detection still runs", "host",
-     "link 2 eth0 physical\naddr eth0 192.168.1.9/24\naddr eth0 fd42::9/64 tentative\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", "fd42::9", NP_ADDRESS_TENTATIVE, NP_ADDRESS_TENTATIVE},
-    {"duplicate address detection failed", "host",
-     "link 2 eth0 physical\naddr eth0 192.168.1.9/24\naddr eth0 fd42::9/64 tentative dadfailed\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9", "192.168.1.9", "192.168.1.9", "fd42::9", NP_ADDRESS_DAD_FAILED, NP_ADDRESS_DAD_FAILED},
-    {"a deprecated ULA beside a preferred one: answered last, not published", "host",
-     "link 2 eth0 physical\naddr eth0 fd01::9/64 deprecated\naddr eth0 fd02::9/64\ndefault 6 eth0 0\n",
-     "eth0: fd02::9 fd01::9", "fd02::9 fd01::9", "fd02::9", "fd01::9", NP_ADDRESS_USED, NP_ADDRESS_DEPRECATED},
-    {"a deprecated ULA alone is better than none", "host",
-     "link 2 eth0 physical\naddr eth0 fd01::9/64 deprecated\ndefault 6 eth0 0\n", "eth0: fd01::9", "fd01::9", "fd01::9",
-     NULL, 0, 0},
-    {"link-local addresses only", "host",
-     "link 2 eth0 physical\naddr eth0 169.254.3.4/16\naddr eth0 fe80::9/64\ndefault 6 eth0 0\n", "eth0:", "", "",
-     "169.254.3.4", NP_ADDRESS_LINK_LOCAL, NP_ADDRESS_LINK_LOCAL},
-    {"nothing at all", "host", "link 1 lo loopback\naddr lo 127.0.0.1/8\naddr lo ::1/128\n", "", "", "", "::1",
-     NP_ADDRESS_LOOPBACK, NP_ADDRESS_LOOPBACK},
-    {"the cable of the only card is pulled: the addresses stay", "host",
-     "link 2 eth0 physical nocarrier\naddr eth0 192.168.1.9/24\ndefault 4 eth0 0\n", "eth0: 192.168.1.9", "192.168.1.9",
-     "192.168.1.9", NULL, 0, 0},
-    {"the cable is pulled and Wi-Fi is there", "host",
-     "link 2 eth0 physical nocarrier\nlink 3 wlan0 physical\naddr eth0 192.168.1.9/24\naddr wlan0 192.168.1.10/24\n"
-     "default 4 eth0 100\ndefault 4 wlan0 600\n",
-     "eth0: 192.168.1.9; wlan0: 192.168.1.10", "192.168.1.10", "192.168.1.10", "192.168.1.9", NP_ADDRESS_USED,
-     NP_ADDRESS_NO_CARRIER},
-    {"the cable is pulled, and it alone has IPv6", "host",
-     "link 2 eth0 physical nocarrier\nlink 3 wlan0 physical\naddr eth0 fd42::9/64\naddr wlan0 192.168.1.10/24\n"
-     "default 6 eth0 100\ndefault 4 wlan0 600\n",
-     "wlan0: 192.168.1.10; eth0: fd42::9", "192.168.1.10 fd42::9", "192.168.1.10 fd42::9", NULL, 0, 0},
-    {"the card is switched off", "host eth0", "link 2 eth0 physical down\naddr eth0 192.168.1.9/24\n", "", "", "",
-     "192.168.1.9", NP_ADDRESS_LINK_DOWN, NP_ADDRESS_LINK_DOWN},
-    {"renumbered: both while the kernel has both", "host",
-     "link 2 eth0 physical\naddr eth0 192.168.1.9/24\naddr eth0 10.0.0.9/24\ndefault 4 eth0 0\n",
-     "eth0: 10.0.0.9 192.168.1.9", "10.0.0.9 192.168.1.9", "10.0.0.9 192.168.1.9", NULL, 0, 0},
-    {"renumbered: the old one is gone", "host", "link 2 eth0 physical\naddr eth0 10.0.0.9/24\ndefault 4 eth0 0\n",
-     "eth0: 10.0.0.9", "10.0.0.9", "10.0.0.9", NULL, 0, 0},
-    {"a secondary address of the same subnet comes after the first", "host",
-     "link 2 eth0 physical\naddr eth0 192.168.1.5/24 secondary\naddr eth0 192.168.1.9/24\ndefault 4 eth0 0\n",
-     "eth0: 192.168.1.9 192.168.1.5", "192.168.1.9 192.168.1.5", "192.168.1.9 192.168.1.5", NULL, 0, 0},
-    {"secondary addresses of one card do not push out the other card's first", "host eth0 eth1",
-     "link 2 eth0 physical\nlink 3 eth1 physical\naddr eth0 192.168.1.9/24\naddr eth0 192.168.1.10/24 secondary\n"
-     "addr eth1 10.0.0.9/24\n",
-     "eth0: 192.168.1.9 192.168.1.10; eth1: 10.0.0.9", "192.168.1.9 10.0.0.9", "192.168.1.9 10.0.0.9", "192.168.1.10",
-     NP_ADDRESS_USED, NP_ADDRESS_OVER_LIMIT},
-    {"one address with two prefix lengths is one", "host eth0",
-     "link 2 eth0 physical\naddr eth0 192.168.1.9/24\naddr eth0 192.168.1.9/32\n", "eth0: 192.168.1.9", "192.168.1.9",
-     "192.168.1.9", NULL, 0, 0},
-    {"IPv6 only with a GUA", "host",
-     "link 2 eth0 physical\naddr eth0 2a00:1::9/64\naddr eth0 fe80::9/64\ndefault 6 eth0 1024\n", "eth0: 2a00:1::9",
-     "2a00:1::9", "", "2a00:1::9", NP_ADDRESS_USED, NP_ADDRESS_GLOBAL},
-    {"global addresses switched off", "host +no-global",
-     "link 2 eth0 physical\naddr eth0 2a00:1::9/64\naddr eth0 fd42::9/64\ndefault 6 eth0 1024\n", "eth0: fd42::9",
-     "fd42::9", "fd42::9", "2a00:1::9", NP_ADDRESS_GLOBAL_OFF, NP_ADDRESS_GLOBAL_OFF},
-    {"a host with a public IPv4 address", "host", "link 2 eth0 physical\naddr eth0 8.8.4.4/24\ndefault 4 eth0 0\n",
-     "eth0: 8.8.4.4", "8.8.4.4", "", "8.8.4.4", NP_ADDRESS_USED, NP_ADDRESS_GLOBAL},
-    {"a host inside 100.64/10", "host", "link 2 eth0 physical\naddr eth0 100.64.0.9/24\ndefault 4 eth0 0\n",
-     "eth0: 100.64.0.9", "100.64.0.9", "", "100.64.0.9", NP_ADDRESS_USED, NP_ADDRESS_SHARED},
-    {"a host inside 100.64/10 whose vendor publishes that", "host +shared",
-     "link 2 eth0 physical\naddr eth0 100.64.0.9/24\ndefault 4 eth0 0\n", "eth0: 100.64.0.9", "100.64.0.9",
-     "100.64.0.9", NULL, 0, 0},
-    {"publish = local-only", "router br-lan +local-only", "link 3 br-lan bridge\naddr br-lan 192.168.1.1/24\n",
-     "br-lan: 192.168.1.1", "192.168.1.1", "", "192.168.1.1", NP_ADDRESS_USED, NP_ADDRESS_LOCAL_ONLY},
-    {"more ULAs than are published", "host",
-     "link 2 eth0 physical\naddr eth0 fd01::9/64\naddr eth0 fd02::9/64\naddr eth0 fd03::9/64\naddr eth0 fd04::9/64\n"
-     "addr eth0 fd05::9/64\ndefault 6 eth0 0\n",
-     "eth0: fd01::9 fd02::9 fd03::9 fd04::9 fd05::9", "fd01::9 fd02::9 fd03::9 fd04::9",
-     "fd01::9 fd02::9 fd03::9 fd04::9", "fd05::9", NP_ADDRESS_USED, NP_ADDRESS_OVER_LIMIT},
-    {"the LAN interface is not there yet", "router br-lan", "link 2 eth0 physical\naddr eth0 10.0.0.2/24\n", "", "", "",
-     "10.0.0.2", NP_ADDRESS_NOT_LAN, NP_ADDRESS_NOT_LAN},
-};
+#include "tests/unit/agent/situations.h"
 
 static enum np_link_kind kind_of(const char *word)
 {
@@ -328,6 +161,19 @@ static void turn_round(struct np_network *network)
     np_network_sort(network);
 }
 
+/* A LAN interface is one that is picked, and the other way round; one that is named but switched off answers nothing.
+ */
+static void check_links(const char *name, const struct np_network *network, const struct np_address_choice *choice)
+{
+    for (size_t i = 0; i < network->link_count; i++) {
+        bool lan = false;
+        for (size_t k = 0; k < choice->interface_count; k++)
+            lan |= choice->interfaces[k].index == network->links[i].index;
+        if (lan != (choice->links[i] < NP_PICK_LOOPBACK && network->links[i].up))
+            fail_msg("%s: %s is %s", name, network->links[i].name, np_pick_reason_text(choice->links[i]));
+    }
+}
+
 static void test_situations(void **state)
 {
     static struct np_network network;
@@ -358,10 +204,49 @@ static void test_situations(void **state)
         }
         if (!found)
             fail_msg("%s: no address %s", row->name, row->reason_for);
+        check_links(row->name, &network, &choice);
         turn_round(&network);
         np_addresses_choose(&policy, &network, &again);
         assert_true(np_address_choice_equal(&choice, &again));
     }
+}
+
+static void test_interfaces(void **state)
+{
+    static struct np_network network;
+    static struct np_address_choice choice;
+    (void)state;
+    for (size_t i = 0; i < sizeof interfaces / sizeof *interfaces; i++) {
+        struct np_address_policy policy = read_policy(interfaces[i].role);
+        char text[1024] = "";
+        read_network(interfaces[i].network, &network);
+        np_addresses_choose(&policy, &network, &choice);
+        for (size_t k = 0; k < network.link_count; k++) {
+            append(text, sizeof text, k ? "; " : "", network.links[k].name);
+            append(text, sizeof text, " ", np_pick_reason_word(choice.links[k]));
+        }
+        expect(interfaces[i].name, "why", text, interfaces[i].links);
+    }
+}
+
+/* Every reason has a text and a word of its own. */
+static void test_reasons(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= NP_ADDRESS_LOCAL_ONLY; i++) {
+        assert_true(strlen(np_address_reason_text(i)) > 3);
+        assert_true(strspn(np_address_reason_word(i), "abcdefghijklmnopqrstuvwxyz-") ==
+                    strlen(np_address_reason_word(i)));
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(np_address_reason_word(i), np_address_reason_word(k));
+    }
+    for (int i = 0; i <= NP_PICK_NO_ADDRESS; i++) {
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(np_pick_reason_word(i), np_pick_reason_word(k));
+    }
+    assert_string_equal(np_address_reason_word(NP_ADDRESS_DAD_FAILED), "dad-failed");
+    assert_string_equal(np_address_reason_word(NP_ADDRESS_LOCAL_ONLY + 1), "unknown");
+    assert_string_equal(np_pick_reason_text(NP_PICK_NO_ADDRESS + 1), "unknown");
 }
 
 static void choose(const char *role, const char *text, struct np_address_choice *out)
@@ -483,8 +368,9 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_situations),        cmocka_unit_test(test_subnets), cmocka_unit_test(test_view),
-        cmocka_unit_test(test_missing_and_equal), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_situations), cmocka_unit_test(test_interfaces), cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_subnets),    cmocka_unit_test(test_view),       cmocka_unit_test(test_missing_and_equal),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
