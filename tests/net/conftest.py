@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
 from acmeca.client import AcmeCa  # noqa: E402
 from hqdriver import free_port  # noqa: E402
-from lab import interrupts  # noqa: E402
+from lab import interrupts, tracks  # noqa: E402
 from lab.namespaces import Namespace  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
 from lab.waiting import wait_until  # noqa: E402
@@ -21,11 +21,13 @@ from upstream import Upstream, good  # noqa: E402
 def pytest_configure(config):
     """SIGTERM ends the run as Ctrl-C does: fixtures are torn down, nothing stays behind."""
     interrupts.install()
+    config.addinivalue_line('markers', 'host: needs the machine\'s own /run; runs on the first track')
     config.addinivalue_line('markers', 'long: waits for half a minute and more; `tests/lab test --long` runs it')
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that hold the world come last: what needs only a namespace or loopback says first what is wrong."""
+    """Tests that hold the world come last: what needs only a namespace or loopback says first what is wrong. With two tracks
+    they come first: it is the longest group, and the other track has the rest meanwhile."""
     if os.getuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason='network namespaces need root'))
@@ -33,7 +35,20 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker('long'):
                 item.add_marker(pytest.mark.skip(reason='only with tests/lab test --long'))
-    items.sort(key=lambda item: 'world' in getattr(item, 'fixturenames', ()))
+    items.sort(key=lambda item: (tracks.group_of(item) == 'world') != bool(tracks.CLAIMS))
+
+
+def pytest_runtestloop(session):
+    """On two tracks: the tests that this one claims, with pytest's own rules for the end. Else None: pytest's own loop."""
+    if not tracks.CLAIMS or session.testsfailed or session.config.option.collectonly:
+        return None
+    for item, following in tracks.claimed(session.items):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+    return True
 
 
 @pytest.fixture(scope='session')

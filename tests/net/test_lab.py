@@ -13,6 +13,8 @@ import pytest
 from lab.namespaces import Namespace, command
 from lab.world import host_state
 
+pytestmark = pytest.mark.host  # what a lab leaves in /run is looked for there
+
 HOST = Namespace('nptesthost')
 LAB = Path(__file__).resolve().parents[1] / 'lab'
 NAME = 'nptwo'

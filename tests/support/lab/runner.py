@@ -2,14 +2,17 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 
+from lab import tracks
 from lab.build import SANITIZER_ENV, TEST_LOGS, Progress, build
 from lab.namespaces import Failed
-from lab.paths import BUILD, ROOT
+from lab.paths import BUILD, LAB, ROOT
 from lab.waiting import wait_until
 
 # The compilers and sanitizers that see every unit test, and the build that the namespace tests run.
@@ -32,12 +35,12 @@ class Tally:
         print(f'\nFAILED {name}\n{_indent(said)}', flush=True)
 
     def read_junit(self, path, part):
-        """Adds the cases of a JUnit file (ctest's or pytest's). A missing or empty one is a failure."""
+        """Adds the cases of a JUnit file (ctest's or pytest's), returns how many. A missing or empty one is a failure."""
         try:
             cases = list(ElementTree.parse(path).iter('testcase'))
         except (OSError, ElementTree.ParseError) as error:
             self.part_failed(part, f'no results: {error}')
-            return
+            return 0
         passed = failed = skipped = 0
         for case in cases:
             bad = [child for child in case if child.tag in ('failure', 'error')]
@@ -55,6 +58,7 @@ class Tally:
         self.passed += passed
         self.failed += failed
         print(f'          {part}: {passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''), flush=True)
+        return len(cases)
 
 
 def run(long=False, expression=None):
@@ -109,30 +113,74 @@ def unit_tests(preset, expression, tally, progress):
 
 def net_tests(preset, expression, tally, progress, long=False):
     """pytest over tests/net with the programs of a preset; those of asan end when something is wrong inside. long: with
-    the tests marked so, which wait for half a minute and more."""
+    the tests marked so, which wait for half a minute and more. Without an expression on two tracks at once."""
     part = f'namespace tests, {preset}'
-    junit = TEST_LOGS / f'net-{preset}.xml'
-    junit.unlink(missing_ok=True)
-    argv = [sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', f'--junitxml={junit}', '--tb=short', '-rN',
-            '-o', 'junit_logging=all', 'tests/net']
-    if expression:
-        argv += ['-k', expression]
-    progress.begin(part)
     env = {**os.environ, **SANITIZER_ENV, 'NAMEPLATE_BIN': str(BUILD / preset / 'bin'), 'PYTHONDONTWRITEBYTECODE': '1'}
     if long:
         env['NAMEPLATE_LONG'] = '1'
-    log = TEST_LOGS / f'net-{preset}.log'
-    with open(log, 'w') as out:
-        child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-                                 start_new_session=True)
-        status = _wait_for(child, out, progress)
+    progress.begin(part)
+    if expression:
+        running = [Track(part, f'net-{preset}', ['-k', expression], env, progress)]
+    else:
+        claims = TEST_LOGS / f'net-{preset}-claims'
+        shutil.rmtree(claims, ignore_errors=True)
+        claims.mkdir(parents=True)
+        env['NAMEPLATE_CLAIMS'] = str(claims)
+        apart = {**env, 'NAMEPLATE_TRACK': '2', 'NAMEPLATE_LAB': f'{LAB[:6]}t2'}
+        running = [Track(f'{part}, track 1', f'net-{preset}', [], env, progress),
+                   Track(f'{part}, track 2', f'net-{preset}-2', [], apart, progress, tracks.APART)]
+    _wait_for(running)
     progress.end(part)
-    if status == 5 and expression:
-        return
-    if status not in (0, 1):
-        tally.part_failed(part, _tail(log.read_text(errors='replace'), 40))
-    if junit.exists() or status in (0, 1):
-        tally.read_junit(junit, part)
+    ran = sum(track.count(tally) for track in running if track.status != 5 or not expression)
+    if not expression and ran < tracks.collected(claims):
+        tally.part_failed(part, f'{tracks.collected(claims)} tests were found, {ran} ran')
+
+
+class Track:
+    """One pytest over tests/net, which starts at once; what it says goes to a log, and its file's name to the terminal."""
+
+    def __init__(self, part, name, words, env, progress, before=()):
+        self.part, self.status = part, None
+        self.junit, self.log = TEST_LOGS / f'{name}.xml', TEST_LOGS / f'{name}.log'
+        self.junit.unlink(missing_ok=True)
+        argv = [*before, sys.executable, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', f'--junitxml={self.junit}', '--tb=short',
+                '-rN', '-o', 'junit_logging=all', 'tests/net', *words]
+        self.child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+                                      start_new_session=True)
+        self._reader = threading.Thread(target=self._copy, args=(progress,), daemon=True)
+        self._reader.start()
+
+    def _copy(self, progress):
+        current = None
+        with open(self.log, 'w') as out:
+            for line in self.child.stdout:
+                out.write(line)
+                out.flush()
+                name = line.partition('::')[0]
+                if name.startswith('tests/') and name.endswith('.py') and name != current:
+                    current = name
+                    progress.note(name)
+
+    def wait(self):
+        self.status = self.child.wait()
+        self._reader.join()
+
+    def end(self):
+        """It is told to end and given time to take its lab down."""
+        with contextlib.suppress(ProcessLookupError):
+            self.child.send_signal(signal.SIGINT)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self.child.poll() is not None, 20, 'the namespace tests ended')
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+
+    def count(self, tally):
+        """Adds the results to the tally; how many tests they are."""
+        if self.status not in (0, 1):
+            tally.part_failed(self.part, _tail(self.log.read_text(errors='replace'), 40))
+        if self.junit.exists() or self.status in (0, 1):
+            return tally.read_junit(self.junit, self.part)
+        return 0
 
 
 def fuzz(tally, progress):
@@ -166,28 +214,14 @@ def _built(preset, tally, progress):
         return False
 
 
-def _wait_for(child, log, progress):
-    """Copies what pytest says to the log, shows which file it is in, returns its exit status.
-
-    When we are told to end, it is told too and given time to take its lab down.
-    """
-    current = None
+def _wait_for(running):
+    """To the end of all tracks. When we are told to end, so are they."""
     try:
-        for line in child.stdout:
-            log.write(line)
-            log.flush()
-            name = line.partition('::')[0]
-            if name.startswith('tests/') and name.endswith('.py') and name != current:
-                current = name
-                progress.note(name)
-        return child.wait()
+        for track in running:
+            track.wait()
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGINT)
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: child.poll() is not None, 20, 'the namespace tests ended')
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        for track in running:
+            track.end()
         raise
 
 
