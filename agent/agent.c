@@ -132,6 +132,7 @@ static void stop(struct np_agent *agent)
     uv_close((uv_handle_t *)&agent->sigint, NULL);
     np_agent_zone_stop(agent);
     np_netwatch_close(agent->watch);
+    np_wake_close(agent->wake);
     for (size_t i = 0; i < NP_UPSTREAM_FILES_MAX; i++)
         np_upstreams_close(agent->upstreams[i]);
     np_control_close(agent->control);
@@ -140,6 +141,7 @@ static void stop(struct np_agent *agent)
     if (agent->hq)
         np_hqclient_free(agent->hq, NULL, NULL);
     agent->watch = NULL;
+    agent->wake = NULL;
     memset(agent->upstreams, 0, sizeof agent->upstreams);
     agent->control = NULL;
     agent->resolver = agent->front = NULL;

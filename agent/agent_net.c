@@ -435,6 +435,21 @@ static void on_network(void *ctx, const struct np_network *network)
     np_agent_arm(agent);
 }
 
+/* The clock was set, or the machine was suspended: certificates are judged at another time now, and the network
+ * may be another one. */
+static void on_woken(void *ctx)
+{
+    struct np_agent *agent = ctx;
+    if (agent->stopping)
+        return;
+    np_info("the clock was set or the machine was suspended: everything is looked at again");
+    np_netwatch_look(agent->watch);
+    for (size_t i = 0; i < agent->config->upstream_file_count; i++)
+        np_upstreams_look(agent->upstreams[i]);
+    np_agent_update_view(agent);
+    np_agent_enrol_simple(agent, NP_EVENT_TIMER);
+}
+
 static int start_child(struct np_agent *agent, const char *verb, struct np_child **out_child)
 {
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug"};
@@ -472,7 +487,12 @@ int np_agent_net_start(struct np_agent *agent)
         }
     }
     int rc = np_netwatch_new(&agent->loop, NULL, on_network, agent, &agent->watch);
-    if (rc)
+    if (rc) {
         np_error("watching the network: %s", np_strerror(rc));
-    return rc;
+        return rc;
+    }
+    rc = np_wake_new(&agent->loop, on_woken, agent, &agent->wake);
+    if (rc)
+        np_warning("setting the clock will not be noticed at once: %s", np_strerror(rc));
+    return 0;
 }

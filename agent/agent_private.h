@@ -19,6 +19,7 @@
 #include "agent/listeners.h"
 #include "agent/network/addresses.h"
 #include "agent/network/netwatch.h"
+#include "agent/network/wake.h"
 #include "agent/tls/hqclient.h"
 #include "agent/tls/lookup.h"
 #include "agent/upstreams.h"
@@ -70,6 +71,7 @@ struct np_agent {
     bool zone_asking, purge;       /* purge: with the next write older generations go */
 
     struct np_netwatch *watch;
+    struct np_wake *wake;
     struct np_network network; /* the last snapshot, copied */
     struct np_address_choice choice;
     bool has_choice;

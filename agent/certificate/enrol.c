@@ -323,6 +323,11 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
         out->type = NP_ACTION_ASK_ZONE;
         return;
     }
+    if (np_enrol_compare_is_due(e, t)) {
+        e->comparing = true;
+        out->type = NP_ACTION_ASK_ZONE;
+        return;
+    }
     if (e->inflight != NP_REQUEST_NONE || e->checking)
         return;
     if (e->leave == NP_LEAVE_UNDER_WAY) {
@@ -420,7 +425,7 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         np_enrol_on_checked(e, t, event, out);
         break;
     case NP_EVENT_ZONE:
-        np_enrol_on_zone(e, event);
+        np_enrol_on_zone(e, t, event);
         break;
     case NP_EVENT_LEAVE:
         np_enrol_on_leave(e, t, event, out);

@@ -18,7 +18,8 @@
  * Rules: one request at a time; nothing is sent before what the state holds is stored; no answer of HQ deletes a key, a
  * name or a certificate that may be valid; only NP_EVENT_LEAVE, which a person asks for, makes it forget who it is.
  *
- * After a boot the zone is asked first (np_enrol_ask_zone_first): addresses that it has already are not pushed. The
+ * After a boot the zone is asked first (np_enrol_ask_zone_first): addresses that it has already are not pushed. From
+ * then on it is asked hourly: where it has something else than HQ promised, the addresses are pushed again. The
  * check-in follows after a random part of HQ's boot jitter, or at once when the certificate is missing, expired or in
  * its last quarter. When the device looks for a new certificate is agent/certificate/renew. */
 #ifndef AGENT_CERTIFICATE_ENROL_H
@@ -49,6 +50,7 @@
 #define NP_ENROL_BOOT_JITTER_MAX_MS 86400000
 #define NP_ENROL_DEAD_KEY_MS        259200000 /* 3 days of dead orders: then another key is tried (HQ takes 3 a week) */
 #define NP_ENROL_DAY_MS             86400000
+#define NP_ENROL_COMPARE_MS         3600000 /* how often what the zone has is compared with what HQ said it would have */
 
 #define NP_ENROL_STATE_MAP(X)                                                                                          \
     X(NP_ENROL_STARTING, "starting")                                                                                   \
@@ -231,7 +233,10 @@ struct np_enrol {
     int64_t look_offset_ms; /* the first look's part of the fleet's spread */
     bool ask_zone;
     enum np_zone_question zone;
-    int64_t zone_ms; /* when it is asked */
+    int64_t zone_ms;    /* when it is asked */
+    int64_t compare_ms; /* when it is asked next whether it still has what HQ promised; 0: not planned */
+    bool comparing;     /* that question is under way */
+    unsigned compared;  /* readable: answers that differed, since the start */
     enum np_leave_reason leave_reason;
 };
 

@@ -87,6 +87,7 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const
     e->dirty = true;
     np_enrol_read_installed(e);
     np_publisher_known(&e->publisher, answer->seq, &e->stated);
+    e->has_pushed = false; /* what HQ keeps out of the zone is not known yet */
     np_enrol_plan_checkin(e, t);
     e->zone = NP_ZONE_SETTLED;
     e->session_fresh = true;
@@ -361,6 +362,7 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
         np_publisher_done(&e->publisher, t->now_ms);
         e->pushed = r->addresses;
         e->has_pushed = true;
+        e->compare_ms = 0; /* the zone follows in its own time */
         np_backoff_reset(&e->backoff);
         progress(e);
         return;

@@ -36,11 +36,15 @@ void np_enrol_on_checkin(struct np_enrol *e, const struct np_enrol_time *t, cons
 /* Is it time to ask the zone? Plans the timer when it is not yet. */
 bool np_enrol_zone_is_due(struct np_enrol *e, const struct np_enrol_time *t);
 
+/* Is it time to compare what the zone has with what HQ promised? Plans it, and the timer, when it is not yet. Only
+ * where all is at rest: what differs then is nobody's push under way. */
+bool np_enrol_compare_is_due(struct np_enrol *e, const struct np_enrol_time *t);
+
 /* The addresses to publish have changed since the question was planned or asked. */
 void np_enrol_zone_changed(struct np_enrol *e, const struct np_enrol_time *t);
 
 /* NP_EVENT_ZONE. */
-void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_event *event);
+void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event);
 
 /* NP_EVENT_LEAVE. */
 void np_enrol_on_leave(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,

@@ -132,8 +132,48 @@ void np_enrol_zone_changed(struct np_enrol *e, const struct np_enrol_time *t)
     }
 }
 
-void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_event *event)
+/* Nothing is to be pushed, and nothing is under way. */
+static bool is_at_rest(const struct np_enrol *e, int64_t now_ms)
 {
+    const struct np_publisher *p = &e->publisher;
+    return e->zone == NP_ZONE_SETTLED && e->network && p->has_confirmed && !p->sending && !is_empty(&p->confirmed) &&
+           np_publisher_due(p, now_ms) == NP_JOB_NEVER;
+}
+
+bool np_enrol_compare_is_due(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    if (!e->ask_zone || e->local_only || e->blocked || e->comparing || e->device->nameserver_count == 0)
+        return false;
+    if (e->compare_ms == 0)
+        e->compare_ms = t->now_ms + NP_ENROL_COMPARE_MS / 2 + below(e, NP_ENROL_COMPARE_MS / 2);
+    if (!is_at_rest(e, t->now_ms))
+        return false;
+    if (t->now_ms >= e->compare_ms) {
+        e->compare_ms = t->now_ms + NP_ENROL_COMPARE_MS - below(e, NP_ENROL_COMPARE_MS / 10);
+        return true;
+    }
+    if (e->compare_ms < e->due_ms)
+        e->due_ms = e->compare_ms;
+    return false;
+}
+
+/* What HQ keeps out of the zone by its policy is no difference: it said so in its answer to the push. */
+static void on_compared(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
+{
+    e->comparing = false;
+    if (event->rc || !is_at_rest(e, t->now_ms) ||
+        np_renew_same_addresses(event->addresses, e->has_pushed ? &e->pushed.published : &e->publisher.confirmed))
+        return;
+    e->compared++;
+    np_publisher_known(&e->publisher, 0, NULL);
+}
+
+void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
+{
+    if (e->comparing) {
+        on_compared(e, t, event);
+        return;
+    }
     if (e->zone != NP_ZONE_ASKING)
         return;
     e->zone = event->rc ? NP_ZONE_UNKNOWN : NP_ZONE_SETTLED;

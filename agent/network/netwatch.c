@@ -256,6 +256,11 @@ out:
     return rc;
 }
 
+void np_netwatch_look(struct np_netwatch *watch)
+{
+    plan_dump(watch, watch->debounce_ms);
+}
+
 const struct np_netwatch_stats *np_netwatch_stats(const struct np_netwatch *watch)
 {
     return &watch->stats;

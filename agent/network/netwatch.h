@@ -43,6 +43,9 @@ struct np_netwatch_stats {
 int np_netwatch_new(uv_loop_t *loop, const struct np_netwatch_options *options, np_netwatch_fn *changed, void *ctx,
                     struct np_netwatch **out_watch);
 
+/* Dumps and compares soon, as after a notification: after a suspend, or whenever the owner has reason to doubt. */
+void np_netwatch_look(struct np_netwatch *watch);
+
 /* The counters, borrowed. */
 const struct np_netwatch_stats *np_netwatch_stats(const struct np_netwatch *watch);
 

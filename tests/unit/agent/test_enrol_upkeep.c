@@ -387,6 +387,89 @@ static void zone_unknown_and_moved(void **state)
     assert_int_equal(wait_request(NP_REQUEST_ADDRESSES), NP_PUBLISH_DEBOUNCE_MS);
 }
 
+/* At rest for an hour. */
+static void rest_until_compared(void)
+{
+    unsigned before = questions;
+    int64_t end = now_ms + NP_ENROL_COMPARE_MS + 1000;
+    while (questions == before) {
+        int64_t due = np_enrol_due(&e);
+        assert_true(due <= end);
+        now_s += (due - now_ms) / 1000;
+        now_ms = due;
+        step((struct np_enrol_event){.type = NP_EVENT_TIMER});
+        if (action.type == NP_ACTION_SEND && action.request == NP_REQUEST_CHECKIN)
+            answer_checkin(NP_CHECKIN_KEEP, 7, DAY);
+    }
+}
+
+/* HQ takes the push, and publishes these. */
+static void take_push(const struct np_addresses *published)
+{
+    clear();
+    response.addresses.published = *published;
+    answer(200);
+}
+
+static void boot_in_step_with_the_zone(void)
+{
+    struct np_addresses set = set_of(1);
+    whole_way();
+    boot_asking();
+    give_address(1);
+    wait_timer();
+    answer_zone(0, &set);
+}
+
+static void zone_compared_hourly(void **state)
+{
+    struct np_addresses set = set_of(1), lost = {.v4_count = 0};
+    (void)state;
+    boot_in_step_with_the_zone();
+    for (unsigned hour = 0; hour < 3; hour++) {
+        rest_until_compared();
+        assert_int_equal(questions, 2 + hour);
+        answer_zone(0, &set);
+        assert_int_equal(action.type, NP_ACTION_NONE); /* the same: nothing */
+    }
+    rest_until_compared();
+    answer_zone(NP_E_DNS, NULL); /* not asked successfully: says nothing */
+    assert_int_equal(action.type, NP_ACTION_NONE);
+    rest_until_compared();
+    answer_zone(0, &lost); /* HQ has lost it */
+    expect_request(NP_REQUEST_ADDRESSES);
+    assert_int_equal(action.addresses.seq, 8);
+    assert_int_equal(e.compared, 1);
+    take_push(&set);
+    assert_int_equal(e.state, NP_ENROL_INSTALLED);
+    /* It stays lost: once an hour, not more. */
+    rest_until_compared();
+    answer_zone(0, &lost);
+    expect_request(NP_REQUEST_ADDRESSES);
+    assert_int_equal(e.compared, 2);
+}
+
+/* What HQ refused to publish is no difference; a change meanwhile makes the answer one of yesterday. */
+static void zone_compared_with_what_hq_promised(void **state)
+{
+    struct np_addresses two = set_of(1), one = set_of(1);
+    (void)state;
+    boot_in_step_with_the_zone();
+    two.v4[two.v4_count++] = set_of(99).v4[0];
+    step((struct np_enrol_event){.type = NP_EVENT_ADDRESSES, .addresses = &two, .usable = true});
+    wait_request(NP_REQUEST_ADDRESSES);
+    take_push(&one);
+    rest_until_compared();
+    answer_zone(0, &one);
+    assert_int_equal(action.type, NP_ACTION_NONE);
+    rest_until_compared();
+    give_address(5);
+    answer_zone(0, &two);
+    assert_int_equal(e.compared, 0);
+    assert_int_equal(wait_request(NP_REQUEST_ADDRESSES),
+                     NP_PUBLISH_DEBOUNCE_MS); /* the change's own push, in its time */
+}
+
 static void zone_compared_as_sets(void **state)
 {
     (void)state;
@@ -544,6 +627,8 @@ int main(void)
         TEST(zone_has_others),
         TEST(zone_cannot_be_asked),
         TEST(zone_unknown_and_moved),
+        TEST(zone_compared_hourly),
+        TEST(zone_compared_with_what_hq_promised),
         TEST(zone_compared_as_sets),
         TEST(leaves),
         TEST(leaves_again),
