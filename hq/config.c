@@ -88,7 +88,7 @@ const struct np_config_key *np_hq_config_keys(void)
          0, 100000},
         {"nameservers", NP_CONFIG_LIST, NULL, "NAME=ADDRESS of the zone's name servers", NULL, 0, 0},
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
-        {"database", NP_CONFIG_STRING, NULL, "SQLite file", NULL, 0, 0},
+        {"database", NP_CONFIG_STRING, NULL, "SQLite file, or postgresql://USER@HOST/NAME", NULL, 0, 0},
         {"secrets", NP_CONFIG_STRING, NULL, "folder of the keys, readable for nobody else", NULL, 0, 0},
         CA_KEYS("acme", "the CA's"),
         CA_KEYS("acme2", "the second CA's"),

@@ -26,13 +26,14 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define HANDSHAKE_MS   10000
-#define IDLE_MS        75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
-#define LEAF_CHECK_MS  (6 * 3600 * 1000)
-#define READY_CHECK_MS 20
-#define DESCRIPTORS    128 /* for all but the connections, each of which needs 3 */
-#define COMMITS_A_TURN 16  /* an order takes three steps; more would starve the sockets */
-#define CHAIN_FILE_MAX 65536
+#define HANDSHAKE_MS     10000
+#define IDLE_MS          75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
+#define LEAF_CHECK_MS    (6 * 3600 * 1000)
+#define READY_CHECK_MS   20
+#define DESCRIPTORS      128 /* for all but the connections, each of which needs 3 */
+#define COMMITS_A_TURN   16  /* an order takes three steps; more would starve the sockets */
+#define CHAIN_FILE_MAX   65536
+#define DATABASE_RETRY_S 2
 
 struct np_hq {
     uv_loop_t *loop;
@@ -256,13 +257,28 @@ static void fill_api(struct np_hq *hq)
     api->store = hq->store;
 }
 
+/* A database server that does not answer yet (both machines have just been switched on) is waited for. */
+static int open_patiently(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    char told[NP_HQ_ERROR_MAX] = "";
+    for (;;) {
+        int rc = np_store_open(hq->config.database, false, &hq->store, error, NP_HQ_ERROR_MAX);
+        if (rc != -EAGAIN || !np_store_is_server(hq->config.database))
+            return rc;
+        if (strcmp(told, error) != 0)
+            np_warning("%s; it is tried again every %d s (database)", error, DATABASE_RETRY_S);
+        snprintf(told, sizeof told, "%s", error);
+        sleep(DATABASE_RETRY_S); /* nothing runs yet, and a signal ends us */
+    }
+}
+
 /* Opens the database as the user that will go on using it, so that its files are his. */
 static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
 {
     bool change = uid != (uid_t)-1;
     if (change && (setegid(gid) || seteuid(uid)))
         return fail(error, -errno, "cannot become user '%s': %s", hq->config.user, np_strerror(-errno));
-    int rc = np_store_open(hq->config.database, false, &hq->store, error, NP_HQ_ERROR_MAX);
+    int rc = open_patiently(hq, error);
     if (change && (seteuid(0) || setegid(0)))
         abort(); /* we were root a moment ago */
     if (rc == NP_E_STORE && change) {

@@ -120,6 +120,12 @@ static int find_device(struct np_api_call *call, const char *id, struct np_devic
     return rc ? np_api_store_failed(call, rc) : 0;
 }
 
+int np_api_lock(struct np_api_call *call)
+{
+    int rc = np_store_lock(call->api->store);
+    return rc ? np_api_store_failed(call, rc) : 0;
+}
+
 int np_api_signed_by_device(struct np_api_call *call, struct np_jws **out_jws, struct np_device *out_device,
                             int64_t *out_nonce_us)
 {
@@ -130,6 +136,8 @@ int np_api_signed_by_device(struct np_api_call *call, struct np_jws **out_jws, s
         return rc;
     if (call->device[0] && strcmp(call->device, jws->header.kid) != 0)
         rc = np_refuse(&call->refusal, NP_REFUSE_BAD_SIGNATURE, "kid is not the device of the path");
+    if (rc == 0)
+        rc = np_api_lock(call);
     if (rc == 0)
         rc = find_device(call, jws->header.kid, &device);
     if (rc == 0)
@@ -199,34 +207,43 @@ static int check_token(struct np_api_call *call, const struct np_device *device,
                      "this is no token of the device; POST /v1/session gives the current one");
 }
 
+static int look_up(struct np_api_call *call, const uint8_t token[32], struct np_device *device, bool *out_changed)
+{
+    int64_t n = 0;
+    int rc = find_device(call, call->device, device);
+    if (rc == 0)
+        rc = check_token(call, device, token, &n);
+    if (rc == 0)
+        rc = check_state(call, device);
+    if (rc)
+        return rc;
+    *out_changed = n > device->auth_n_used;
+    if (*out_changed)
+        device->auth_n_used = n;
+    if (np_judge_seen(device->last_seen_s, np_api_now_s(call))) {
+        device->last_seen_s = np_api_now_s(call);
+        device->silent_s = 0;
+        *out_changed = true;
+    }
+    return 0;
+}
+
 int np_api_token_device(struct np_api_call *call, struct np_device *out_device, bool *out_changed)
 {
     const char *authorization = call->request->authorization;
     uint8_t token[NP_TOKEN_LEN];
-    struct np_device device;
-    int64_t n = 0;
+    bool reads = strcmp(call->request->method, "GET") == 0; /* polls, of which few write */
     if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0 ||
         np_base64url_decode_exact(authorization + 7, token, sizeof token))
         return np_refuse(&call->refusal, NP_REFUSE_UNKNOWN_TOKEN,
                          "this request carries 'Authorization: Bearer' with a token of 32 bytes in base64url");
-    int rc = find_device(call, call->device, &device);
+    int rc = reads ? 0 : np_api_lock(call);
     if (rc == 0)
-        rc = check_token(call, &device, token, &n);
+        rc = look_up(call, token, out_device, out_changed);
+    if (rc == 0 && reads && *out_changed && (rc = np_api_lock(call)) == 0)
+        rc = look_up(call, token, out_device, out_changed);
     np_wipe(token, sizeof token);
-    if (rc == 0)
-        rc = check_state(call, &device);
-    if (rc)
-        return rc;
-    *out_changed = n > device.auth_n_used;
-    if (*out_changed)
-        device.auth_n_used = n;
-    if (np_judge_seen(device.last_seen_s, np_api_now_s(call))) {
-        device.last_seen_s = np_api_now_s(call);
-        device.silent_s = 0;
-        *out_changed = true;
-    }
-    *out_device = device;
-    return 0;
+    return rc;
 }
 
 int np_api_payload(struct np_api_call *call, int rc, const struct np_message_error *error)

@@ -196,6 +196,9 @@ int np_api_enrol(struct np_api_call *call)
                               &call->refusal);
     if (rc)
         goto wipe;
+    rc = np_api_lock(call);
+    if (rc)
+        goto wipe;
     rc = np_store_device_find(call->api->store, thumbprint, message.epoch, &device);
     if (rc == 0)
         rc = repeat(call, &message, nonce_us, &device);

@@ -4,6 +4,8 @@
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
+#define DEVICES_A_SLICE 1000 /* PostgreSQL brings all rows of an answer at once */
+
 #define DEVICE_COLUMNS                                                                                                 \
     "id, x, y, thumbprint, epoch, token_hash, auth_n, auth_n_used, name, serial, credential, state, network, "         \
     "nonce_us, "                                                                                                       \
@@ -56,7 +58,7 @@ static int check_tombstone(struct np_store *store, const char *name)
 {
     static const char text[] = "SELECT 1 FROM tombstone WHERE name = ?";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     bool found = np_sql_next(&q);
     int rc = np_sql_finish(&q);
     return rc ? rc : found ? NP_E_CONFLICT : 0;
@@ -78,7 +80,7 @@ static int insert_device(struct np_store *store, const struct np_device *d)
     np_sql_blob(&q, d->token_hash, sizeof d->token_hash);
     np_sql_int(&q, d->auth_n);
     np_sql_int(&q, d->auth_n_used);
-    np_sql_text(&q, d->name);
+    np_sql_name(&q, d->name);
     np_sql_text(&q, d->serial);
     np_sql_int(&q, d->credential);
     np_sql_int(&q, d->state);
@@ -209,17 +211,23 @@ int np_store_device_silence(struct np_store *store, const char *id, int64_t now_
 
 int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device ORDER BY name";
-    struct np_sql q = np_sql_start(store, text);
-    int stopped = 0;
-    while (!stopped && np_sql_next(&q)) {
-        struct np_device device = {0};
-        read_device(&q, &device);
-        if (!q.rc)
-            stopped = each(ctx, &device);
+    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE name > ? ORDER BY name LIMIT ?";
+    struct np_device device = {0};
+    int rc = 0, count = DEVICES_A_SLICE;
+    while (rc == 0 && count == DEVICES_A_SLICE) {
+        char after[NP_NAME_MAX + 1];
+        memcpy(after, device.name, sizeof after);
+        struct np_sql q = np_sql_start(store, text);
+        np_sql_name(&q, after);
+        np_sql_int(&q, DEVICES_A_SLICE);
+        for (count = 0; rc == 0 && np_sql_next(&q); count++) {
+            read_device(&q, &device);
+            rc = q.rc ? q.rc : each(ctx, &device);
+        }
+        int finished = np_sql_finish(&q);
+        rc = finished ? finished : rc;
     }
-    int rc = np_sql_finish(&q);
-    return rc ? rc : stopped;
+    return rc;
 }
 
 static int count(struct np_sql *q, struct np_store_counts *out_counts)
@@ -238,8 +246,9 @@ static int count(struct np_sql *q, struct np_store_counts *out_counts)
 int np_store_count_serial(struct np_store *store, const char *serial, int64_t since_s,
                           struct np_store_counts *out_counts)
 {
-    static const char text[] = "SELECT coalesce(sum(state = 0), 0), coalesce(sum(created_s >= ?), 0) FROM device"
-                               " WHERE serial = ? AND serial <> '' AND credential <> 0";
+    static const char text[] =
+        "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE created_s >= ?) FROM device"
+        " WHERE serial = ? AND serial <> '' AND credential <> 0";
     _Static_assert(NP_CREDENTIAL_OPEN == 0, "the statement's number");
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, since_s);
@@ -263,8 +272,9 @@ int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], co
 int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
                            struct np_store_counts *out_counts)
 {
-    static const char text[] = "SELECT coalesce(sum(state = 0), 0), coalesce(sum(created_s >= ?), 0) FROM device"
-                               " WHERE network = ? AND credential = 0";
+    static const char text[] =
+        "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE created_s >= ?) FROM device"
+        " WHERE network = ? AND credential = 0";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, since_s);
     np_sql_text(&q, network);

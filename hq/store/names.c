@@ -1,4 +1,5 @@
 #include <string.h>
+#include <time.h>
 
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
@@ -6,15 +7,17 @@
 int np_sql_mark_dirty(struct np_store *store, const char *name)
 {
     /* One number is the zone's serial and the mark's version: both only have to grow. */
-    static const char step[] = "UPDATE meta SET value = max(value + 1, unixepoch()) WHERE key = 'zone_serial'";
+    static const char step[] = "UPDATE meta SET value = CASE WHEN value + 1 > ?1 THEN value + 1 ELSE ?1 END"
+                               " WHERE key = 'zone_serial'";
     static const char mark[] = "INSERT INTO dirty(name, version) SELECT ?, value FROM meta WHERE key = 'zone_serial'"
                                " ON CONFLICT(name) DO UPDATE SET version = excluded.version";
     struct np_sql q = np_sql_start(store, step);
+    np_sql_int(&q, time(NULL));
     int rc = np_sql_run(&q);
     if (rc)
         return rc;
     q = np_sql_start(store, mark);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     rc = np_sql_run(&q);
     if (rc == 0)
         store->pending |= NP_STORE_NAMES_CHANGED;
@@ -43,7 +46,7 @@ int np_store_names_after(struct np_store *store, const char *after, size_t limit
                                " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND d.state <> 2 AND d.silent_s "
                                "= 0 ORDER BY d.name LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, after);
+    np_sql_name(&q, after);
     np_sql_int(&q, (int64_t)limit);
     return each_name(&q, each, ctx);
 }
@@ -55,7 +58,7 @@ int np_store_names_gone_after(struct np_store *store, const char *after, size_t 
                                " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND"
                                " (d.state = 2 OR d.silent_s <> 0) ORDER BY d.name LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, after);
+    np_sql_name(&q, after);
     np_sql_int(&q, (int64_t)limit);
     return each_name(&q, each, ctx);
 }
@@ -64,7 +67,7 @@ int np_store_names_gone_after(struct np_store *store, const char *after, size_t 
 static int exists(struct np_store *store, const char *text, const char *name)
 {
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     bool found = np_sql_next(&q);
     int rc = np_sql_finish(&q);
     return rc ? rc : found;
@@ -88,7 +91,8 @@ int np_store_name_ordered(struct np_store *store, const char *name)
 int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] =
-        "SELECT m.name, coalesce(d.state <> 2 AND d.silent_s = 0, 0), coalesce(d.published, ''), m.version"
+        "SELECT m.name, CASE WHEN d.state <> 2 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
+        "m.version"
         " FROM dirty m LEFT JOIN device d ON d.name = m.name WHERE m.version > ? ORDER BY m.version LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, after);
@@ -105,10 +109,11 @@ static int copy_name(void *ctx, const struct np_zone_name *name)
 int np_store_name_get(struct np_store *store, const char *name, struct np_zone_name *out_name)
 {
     static const char text[] =
-        "SELECT w.name, coalesce(d.state <> 2 AND d.silent_s = 0, 0), coalesce(d.published, ''), coalesce(m.version, 0)"
+        "SELECT w.name, CASE WHEN d.state <> 2 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
+        "coalesce(m.version, 0)"
         " FROM (SELECT ? AS name) w LEFT JOIN device d ON d.name = w.name LEFT JOIN dirty m ON m.name = w.name";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     return each_name(&q, copy_name, out_name);
 }
 
@@ -125,7 +130,7 @@ int np_store_dirty_done(struct np_store *store, const char *name, int64_t versio
     if (rc)
         return rc;
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     np_sql_int(&q, version);
     return np_sql_end(store, np_sql_run(&q));
 }
@@ -137,7 +142,7 @@ int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now
     if (rc)
         return rc;
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, name);
+    np_sql_name(&q, name);
     np_sql_int(&q, now_s);
     return np_sql_end(store, np_sql_run(&q));
 }
@@ -156,7 +161,8 @@ int np_store_zone_serial(struct np_store *store, int64_t *out_serial)
 int np_store_serials_reserve(struct np_store *store, int64_t at_least, int64_t *out_from)
 {
     static const char look[] = "SELECT value FROM meta WHERE key = 'challenge_serial'";
-    static const char keep[] = "INSERT OR REPLACE INTO meta(key, value) VALUES('challenge_serial', ?)";
+    static const char keep[] = "INSERT INTO meta(key, value) VALUES('challenge_serial', ?)"
+                               " ON CONFLICT(key) DO UPDATE SET value = excluded.value";
     int rc = np_sql_begin(store);
     if (rc)
         return rc;

@@ -16,7 +16,7 @@ const char *np_order_state_name(enum np_order_state state)
 
 int np_sql_order_names(struct np_store *store, struct np_order *order)
 {
-    static const char text[] = "SELECT name, url, challenge, txt FROM authorization WHERE order_id = ? ORDER BY i";
+    static const char text[] = "SELECT name, url, challenge, txt FROM \"authorization\" WHERE order_id = ? ORDER BY i";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, order->id);
     while (order->authorization_count < NP_SAN_MAX && np_sql_next(&q)) {
@@ -89,10 +89,27 @@ static int claim_key(struct np_store *store, const struct np_order *order)
     return np_sql_run(&q);
 }
 
+/* A device's orders have different times, so that one of them is the newest. */
+static int place_in_time(struct np_store *store, const struct np_order *order, int64_t *out_created_ms)
+{
+    static const char text[] = "SELECT coalesce(max(created_ms), 0) FROM orders WHERE device = ?";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, order->device);
+    int64_t last = np_sql_next(&q) ? np_sql_get_int(&q) : 0;
+    int rc = np_sql_finish(&q);
+    if (rc == 0)
+        *out_created_ms = order->created_ms > last ? order->created_ms : last + 1;
+    return rc;
+}
+
 static int insert_order(struct np_store *store, const struct np_order *o)
 {
     static const char text[] =
         "INSERT INTO orders(" NP_SQL_ORDER_COLUMNS ", fresh) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    int64_t created_ms = 0;
+    int rc = place_in_time(store, o, &created_ms);
+    if (rc)
+        return rc;
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, o->id);
     np_sql_text(&q, o->device);
@@ -110,7 +127,7 @@ static int insert_order(struct np_store *store, const struct np_order *o)
     np_sql_int(&q, o->next_try_ms);
     np_sql_int(&q, o->priority);
     np_sql_int(&q, o->renews);
-    np_sql_int(&q, o->created_ms);
+    np_sql_int(&q, created_ms);
     np_sql_int(&q, o->updated_ms);
     np_sql_int(&q, np_order_lane(o).fresh);
     return np_sql_run(&q);
@@ -118,7 +135,8 @@ static int insert_order(struct np_store *store, const struct np_order *o)
 
 static int write_authorizations(struct np_store *store, const struct np_order *order)
 {
-    static const char text[] = "INSERT INTO authorization(order_id, i, name, url, challenge, txt) VALUES(?,?,?,?,?,?)"
+    static const char text[] = "INSERT INTO \"authorization\"(order_id, i, name, url, challenge, txt)"
+                               " VALUES(?,?,?,?,?,?)"
                                " ON CONFLICT(order_id, i) DO UPDATE SET name = excluded.name, url = excluded.url,"
                                " challenge = excluded.challenge, txt = excluded.txt";
     int rc = 0;
@@ -198,7 +216,7 @@ int np_store_order_get(struct np_store *store, const char *id, struct np_order *
 int np_store_order_newest(struct np_store *store, const char *device, struct np_order *out_order)
 {
     static const char text[] =
-        "SELECT " NP_SQL_ORDER_COLUMNS " FROM orders WHERE device = ? ORDER BY created_ms DESC, rowid DESC LIMIT 1";
+        "SELECT " NP_SQL_ORDER_COLUMNS " FROM orders WHERE device = ? ORDER BY created_ms DESC LIMIT 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     return read_one(&q, out_order);

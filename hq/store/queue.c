@@ -49,7 +49,8 @@ int np_store_queue_each(struct np_store *store, struct np_lane lane, size_t limi
 int np_store_queue_place(struct np_store *store, const struct np_order *order, struct np_queue_place *out_place)
 {
     static const char text[] =
-        "SELECT count(*), coalesce(sum(fresh), 0) FROM (SELECT fresh FROM orders WHERE state = 0 AND begun = 0"
+        "SELECT count(*), count(*) FILTER (WHERE fresh = 1) FROM (SELECT fresh FROM orders WHERE state = 0 AND begun = "
+        "0"
         " AND (priority, fresh, created_ms) < (?, ?, ?) ORDER BY priority, fresh, created_ms LIMIT ?) ahead";
     struct np_lane lane = np_order_lane(order);
     struct np_queue_place place = {0};

@@ -85,7 +85,11 @@ int np_store_renewal_update(struct np_store *store, const struct np_renewal *ren
 
 static int plan_renewal(struct np_store *store, const char *device, int64_t n, const struct np_package *p)
 {
-    static const char text[] = "INSERT OR REPLACE INTO renewal(" RENEWAL_COLUMNS ") VALUES(?,?,?,?,?,?,0)";
+    static const char text[] =
+        "INSERT INTO renewal(" RENEWAL_COLUMNS
+        ") VALUES(?,?,?,?,?,?,0) ON CONFLICT(device) DO UPDATE SET n = excluded.n,"
+        " not_before_s = excluded.not_before_s, not_after_s = excluded.not_after_s, point_ms = excluded.point_ms,"
+        " due_ms = excluded.due_ms, attempts = excluded.attempts";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     np_sql_int(&q, n);
@@ -103,9 +107,9 @@ static int plan_renewal(struct np_store *store, const char *device, int64_t n, c
 static int revoke_late(struct np_store *store, const char *device, int64_t n, int64_t now_ms)
 {
     static const char text[] =
-        "INSERT OR IGNORE INTO revocation(device, n, reason, state, attempts, next_try_ms)"
+        "INSERT INTO revocation(device, n, reason, state, attempts, next_try_ms)"
         " SELECT ?1, ?2, coalesce((SELECT min(reason) FROM revocation WHERE device = ?1), ?4), 0,"
-        " 0, ?3";
+        " 0, ?3 WHERE 1 = 1 ON CONFLICT DO NOTHING";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     np_sql_int(&q, n);
@@ -142,7 +146,8 @@ static int last_beat(struct np_store *store, int64_t *out_s)
 
 static int note_outage(struct np_store *store, int64_t from_s, int64_t until_s)
 {
-    static const char note[] = "INSERT OR REPLACE INTO outage(from_s, until_s) VALUES(?, ?)";
+    static const char note[] = "INSERT INTO outage(from_s, until_s) VALUES(?, ?)"
+                               " ON CONFLICT(from_s) DO UPDATE SET until_s = excluded.until_s";
     static const char forget[] = "DELETE FROM outage WHERE from_s NOT IN"
                                  " (SELECT from_s FROM outage ORDER BY from_s DESC LIMIT ?)";
     struct np_sql q = np_sql_start(store, note);
@@ -158,7 +163,8 @@ static int note_outage(struct np_store *store, int64_t from_s, int64_t until_s)
 
 int np_store_heartbeat(struct np_store *store, int64_t now_s, int64_t gap_s)
 {
-    static const char text[] = "INSERT OR REPLACE INTO meta(key, value) VALUES('heartbeat_s', ?)";
+    static const char text[] = "INSERT INTO meta(key, value) VALUES('heartbeat_s', ?)"
+                               " ON CONFLICT(key) DO UPDATE SET value = excluded.value";
     int64_t last_s = 0;
     int rc = np_sql_begin(store);
     if (rc)
@@ -215,8 +221,9 @@ static int end_orders(struct np_store *store, const char *id, int64_t now_ms)
 
 static int revoke_all(struct np_store *store, const char *id, enum np_revocation_reason reason, int64_t now_ms)
 {
-    static const char text[] = "INSERT OR IGNORE INTO revocation(device, n, reason, state, attempts, next_try_ms)"
-                               " SELECT device, n, ?, 0, 0, ? FROM package WHERE device = ? AND not_after_s > ?";
+    static const char text[] = "INSERT INTO revocation(device, n, reason, state, attempts, next_try_ms)"
+                               " SELECT device, n, ?, 0, 0, ? FROM package WHERE device = ? AND not_after_s > ?"
+                               " ON CONFLICT DO NOTHING";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, reason);
     np_sql_int(&q, now_ms);

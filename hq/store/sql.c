@@ -4,17 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hq/store/driver.h"
 #include "resolver/base/error.h"
-
-int np_sql_fail(struct np_store *store)
-{
-    int code = sqlite3_errcode(store->db);
-    snprintf(store->error, sizeof store->error, "%s", sqlite3_errmsg(store->db));
-    /* After some errors (disk full, I/O, no memory) SQLite has ended the transaction by itself. */
-    if (store->in_transaction && sqlite3_get_autocommit(store->db))
-        store->lost = true;
-    return code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL ? -EAGAIN : NP_E_STORE;
-}
 
 static int corrupt(struct np_store *store, const char *what)
 {
@@ -32,39 +23,42 @@ struct np_sql np_sql_start(struct np_store *store, const char *text)
         q.rc = corrupt(store, "too many different statements");
         return q;
     }
-    if (!store->cache[i].text) {
-        if (sqlite3_prepare_v3(store->db, text, -1, SQLITE_PREPARE_PERSISTENT, &store->cache[i].statement, NULL)) {
-            q.rc = np_sql_fail(store);
-            return q;
-        }
-        store->cache[i].text = text;
-    }
-    q.statement = store->cache[i].statement;
+    store->cache[i].text = text;
+    q.statement = &store->cache[i];
     return q;
 }
 
-static void bind_result(struct np_sql *q, int code)
+static void add_value(struct np_sql *q, struct np_sql_value value)
 {
-    if (code != SQLITE_OK)
-        q->rc = np_sql_fail(q->store);
+    if (q->rc)
+        return;
+    if (q->bound == NP_SQL_VALUES_MAX)
+        q->rc = corrupt(q->store, "too many values");
+    else
+        q->values[q->bound++] = value;
 }
 
 void np_sql_text(struct np_sql *q, const char *value)
 {
-    if (!q->rc)
-        bind_result(q, sqlite3_bind_text(q->statement, ++q->bound, value, -1, SQLITE_STATIC));
+    add_value(q, (struct np_sql_value){.kind = NP_SQL_TEXT, .data = value, .len = strlen(value)});
 }
 
 void np_sql_blob(struct np_sql *q, const void *value, size_t len)
 {
-    if (!q->rc)
-        bind_result(q, sqlite3_bind_blob(q->statement, ++q->bound, value, (int)len, SQLITE_STATIC));
+    add_value(q, (struct np_sql_value){.kind = NP_SQL_BLOB, .data = value, .len = len});
+}
+
+void np_sql_name(struct np_sql *q, const char *name)
+{
+    size_t len = strnlen(name, NP_NAME_MAX);
+    for (size_t i = 0; i < len; i++)
+        q->name[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 'a' - 'A') : name[i];
+    add_value(q, (struct np_sql_value){.kind = NP_SQL_TEXT, .data = q->name, .len = len});
 }
 
 void np_sql_int(struct np_sql *q, int64_t value)
 {
-    if (!q->rc)
-        bind_result(q, sqlite3_bind_int64(q->statement, ++q->bound, value));
+    add_value(q, (struct np_sql_value){.kind = NP_SQL_INT, .number = value});
 }
 
 bool np_sql_next(struct np_sql *q)
@@ -72,16 +66,10 @@ bool np_sql_next(struct np_sql *q)
     if (q->rc)
         return false;
     q->column = 0;
-    int code = sqlite3_step(q->statement);
-    if (code == SQLITE_ROW)
-        return true;
-    if (code != SQLITE_DONE) {
-        int extended = sqlite3_extended_errcode(q->store->db);
-        q->rc = np_sql_fail(q->store);
-        if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
-            q->rc = -EEXIST;
-    }
-    return false;
+    int rc = q->store->driver->next(q);
+    if (rc < 0)
+        q->rc = rc;
+    return rc > 0;
 }
 
 int np_sql_run(struct np_sql *q)
@@ -93,29 +81,28 @@ int np_sql_run(struct np_sql *q)
 
 int np_sql_finish(struct np_sql *q)
 {
-    if (q->statement) {
-        sqlite3_reset(q->statement);
-        sqlite3_clear_bindings(q->statement);
-        q->statement = NULL;
-    }
+    if (q->statement)
+        q->store->driver->finish(q);
+    q->statement = NULL;
     return q->rc;
 }
 
 void np_sql_get_blob(struct np_sql *q, void *out, size_t size, size_t *out_len)
 {
+    const void *data = NULL;
+    size_t len = 0;
     *out_len = 0;
     if (q->rc)
         return;
     int column = q->column++;
-    const void *data = sqlite3_column_blob(q->statement, column);
-    int len = sqlite3_column_bytes(q->statement, column);
-    if (len < 0 || (size_t)len > size) {
-        q->rc = corrupt(q->store, sqlite3_column_name(q->statement, column));
+    q->rc = q->store->driver->get_bytes(q, column, &data, &len);
+    if (q->rc == 0 && len > size)
+        q->rc = corrupt(q->store, q->store->driver->column_name(q, column));
+    if (q->rc)
         return;
-    }
     if (len > 0)
-        memcpy(out, data, (size_t)len);
-    *out_len = (size_t)len;
+        memcpy(out, data, len);
+    *out_len = len;
 }
 
 void np_sql_get_bytes(struct np_sql *q, void *out, size_t len)
@@ -123,7 +110,7 @@ void np_sql_get_bytes(struct np_sql *q, void *out, size_t len)
     size_t got = 0;
     np_sql_get_blob(q, out, len, &got);
     if (!q->rc && got != len)
-        q->rc = corrupt(q->store, sqlite3_column_name(q->statement, q->column - 1));
+        q->rc = corrupt(q->store, q->store->driver->column_name(q, q->column - 1));
 }
 
 void np_sql_get_text(struct np_sql *q, char *out, size_t size)
@@ -132,56 +119,70 @@ void np_sql_get_text(struct np_sql *q, char *out, size_t size)
     np_sql_get_blob(q, out, size - 1, &len);
     out[len] = 0;
     if (!q->rc && strlen(out) != len)
-        q->rc = corrupt(q->store, sqlite3_column_name(q->statement, q->column - 1));
+        q->rc = corrupt(q->store, q->store->driver->column_name(q, q->column - 1));
 }
 
 int64_t np_sql_get_int(struct np_sql *q)
 {
-    return q->rc ? 0 : sqlite3_column_int64(q->statement, q->column++);
+    return q->rc ? 0 : q->store->driver->get_int(q, q->column++);
 }
 
-static int execute(struct np_store *store, const char *text)
+int np_sql_lock(struct np_store *store)
 {
-    struct np_sql q = np_sql_start(store, text);
-    return np_sql_run(&q);
-}
-
-int np_sql_begin(struct np_store *store)
-{
-    static const char begin[] = "BEGIN IMMEDIATE", savepoint[] = "SAVEPOINT one";
     if (store->lost) {
         snprintf(store->error, sizeof store->error, "an earlier write of this turn has failed");
         return -EAGAIN;
     }
-    if (!store->in_transaction) {
-        int rc = execute(store, begin);
-        if (rc)
-            return rc;
-        store->in_transaction = true;
-    }
+    if (store->in_transaction)
+        return 0;
+    int rc = store->driver->begin(store);
+    store->in_transaction = rc == 0;
+    return rc;
+}
+
+int np_sql_begin(struct np_store *store)
+{
+    int rc = np_sql_lock(store);
+    if (rc)
+        return rc;
     store->savepoint = store->pending;
-    return execute(store, savepoint);
+    return store->driver->savepoint(store);
 }
 
 int np_sql_end(struct np_store *store, int rc)
 {
-    static const char release[] = "RELEASE one", undo[] = "ROLLBACK TO one";
     if (rc) {
         store->pending = store->savepoint;
         if (store->lost)
             return rc;
         char kept[sizeof store->error];
         memcpy(kept, store->error, sizeof kept);
-        if (execute(store, undo) || execute(store, release))
+        if (store->driver->undo(store))
             store->lost = true; /* what the transaction holds is not known any more: it must not be committed */
         memcpy(store->error, kept, sizeof kept);
         return rc;
     }
-    rc = execute(store, release);
+    rc = store->driver->release(store);
     if (rc) {
         store->pending = store->savepoint;
         store->lost = true;
     }
+    return rc;
+}
+
+int np_sql_commit(struct np_store *store)
+{
+    if (!store->in_transaction)
+        return 0;
+    int rc = store->lost ? -EAGAIN : store->driver->commit(store);
+    if (rc) {
+        char kept[sizeof store->error];
+        memcpy(kept, store->error, sizeof kept);
+        store->driver->rollback(store);
+        memcpy(store->error, kept, sizeof kept);
+    }
+    store->in_transaction = false;
+    store->lost = false;
     return rc;
 }
 

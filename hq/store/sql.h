@@ -1,45 +1,70 @@
-/* sql: the thin layer between the store's functions and SQLite, inside hq/store only.
+/* sql: the thin layer between the store's functions and the database, inside hq/store only. A driver
+ * (hq/store/driver.h) stands behind it: SQLite (hq/store/sqlite.c) or PostgreSQL (hq/store/postgres.c).
  *
  * A struct np_sql is one run of a cached statement: np_sql_start, values in the order of the '?', then np_sql_run or a
  * loop of np_sql_next with getters in the order of the columns, then np_sql_finish (np_sql_run does that itself). The
- * first error sticks in rc; later calls do nothing. */
+ * first error sticks in rc; later calls do nothing.
+ *
+ * Every text runs on both databases as it stands, so it keeps to what both know:
+ * - parameters are '?' in their order, or '?1', '?2' where one is used twice (never both kinds in one text);
+ * - numbers are 64 bits, truth is a number: count(*) FILTER (WHERE ...) instead of sum(a = b), CASE WHEN ... THEN 1
+ * ELSE 0 END instead of a comparison as a column; no max() of two values; the time is a parameter;
+ * - ON CONFLICT ... DO ..., never INSERT OR ...; no rowid; no COLLATE; the table "authorization" stands in quotes;
+ * - names are bound by np_sql_name, which puts them in lower case, so that no query has to fold them. */
 #ifndef HQ_STORE_SQL_H
 #define HQ_STORE_SQL_H
 
-#include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "hq/store/store.h"
 
-#define NP_SQL_CACHE_MAX 96 /* different statements in hq/store: about 60 */
+#define NP_SQL_CACHE_MAX  128 /* different statements in hq/store: about 80 */
+#define NP_SQL_VALUES_MAX 32  /* values of one statement: a device has 23 */
+
+struct np_sql_driver;
+
+/* A cached statement. */
+struct np_sql_statement {
+    const char *text;    /* compared by address */
+    void *prepared;      /* the driver's */
+    unsigned generation; /* the driver's: in which connection it was prepared */
+};
 
 struct np_store {
-    sqlite3 *db;
+    const struct np_sql_driver *driver;
+    void *connection; /* the driver's */
     bool in_transaction;
-    bool lost;          /* SQLite has rolled the running transaction back by itself: nothing more goes into it */
+    bool lost;          /* the database has ended the running transaction by itself: nothing more goes into it */
     unsigned pending;   /* np_store_event bits of the running transaction */
     unsigned savepoint; /* the same before the running savepoint */
     unsigned events;    /* committed, not yet taken */
     struct np_store_waiter *waiting, *settled; /* for the next commit; being called */
-    struct {
-        const char *text; /* compared by address */
-        sqlite3_stmt *statement;
-    } cache[NP_SQL_CACHE_MAX];
+    struct np_sql_statement cache[NP_SQL_CACHE_MAX];
     char error[256];
+};
+
+enum np_sql_kind { NP_SQL_INT, NP_SQL_TEXT, NP_SQL_BLOB };
+
+/* A value of a statement. */
+struct np_sql_value {
+    enum np_sql_kind kind;
+    int64_t number;
+    const void *data;
+    size_t len;
 };
 
 /* One run of a statement. */
 struct np_sql {
     struct np_store *store;
-    sqlite3_stmt *statement;
-    int bound, column;
+    struct np_sql_statement *statement;
+    struct np_sql_value values[NP_SQL_VALUES_MAX];
+    char name[NP_NAME_MAX + 1]; /* np_sql_name's */
+    void *result;               /* the driver's */
+    int bound, column, row;
     int rc;
 };
-
-/* Keeps SQLite's message in store->error and returns -EAGAIN for a full disk or a busy database, else NP_E_STORE. */
-int np_sql_fail(struct np_store *store);
 
 /* Starts a run of text, which must be a string constant (the cache compares its address). */
 struct np_sql np_sql_start(struct np_store *store, const char *text);
@@ -48,6 +73,8 @@ struct np_sql np_sql_start(struct np_store *store, const char *text);
 void np_sql_text(struct np_sql *q, const char *value);
 /* See np_sql_text. */
 void np_sql_blob(struct np_sql *q, const void *value, size_t len);
+/* A domain name, in lower case as names are stored. One in each statement; copied. */
+void np_sql_name(struct np_sql *q, const char *name);
 /* See np_sql_text. */
 void np_sql_int(struct np_sql *q, int64_t value);
 
@@ -70,11 +97,18 @@ int64_t np_sql_get_int(struct np_sql *q);
 /* Ends the run. Returns rc. */
 int np_sql_finish(struct np_sql *q);
 
-/* Opens the turn's transaction where none is open, and a savepoint in it. 0, or an error (nothing was opened then). */
+/* Opens the turn's transaction where none is open, in which this program alone writes. 0, or an error (nothing was
+ * opened then). */
+int np_sql_lock(struct np_store *store);
+
+/* np_sql_lock, and a savepoint in the transaction. 0, or an error (nothing was opened then). */
 int np_sql_begin(struct np_store *store);
 
 /* Ends the savepoint: keeps its writes when rc is 0, undoes them otherwise. Returns rc, or the error of keeping. */
 int np_sql_end(struct np_store *store, int rc);
+
+/* Ends the transaction, keeping its writes unless it is lost. 0, or an error: its writes are gone. */
+int np_sql_commit(struct np_store *store);
 
 /* Runs a query for "count, oldest" of a device's rows since a time (its two parameters). 0 or an error of the store. */
 int np_sql_count_since(struct np_store *store, const char *text, const char *device, int64_t since, int64_t *out_count,

@@ -1,5 +1,5 @@
-/* store: everything that HQ remembers, in one SQLite file (WAL, synchronous=FULL). No SQL outside hq/store, no sqlite
- * type in this header.
+/* store: everything that HQ remembers: in one SQLite file (WAL, synchronous=FULL), or in a PostgreSQL database that
+ * several HQs may share. No SQL outside hq/store, no type of either library in this header.
  *
  * Lifecycle: np_store_open, any of the functions below from one thread, np_store_close (which commits).
  *
@@ -9,6 +9,11 @@
  * must not act before his write is durable (issuance before a network step) queues a np_store_waiter or calls
  * np_store_commit himself. When a commit fails, all writes since the last one are gone, waiters are called with the
  * error, and nobody may have told the outside that they happened.
+ *
+ * Several HQs on one database (PostgreSQL): a transaction that writes holds a lock that all of them share, from its
+ * first write or np_store_lock to its end, so that what is read in it still holds when it is written. The server ends
+ * the transaction of an HQ that has come to a halt in it. While the database is away everything is -EAGAIN; the
+ * connection comes back by itself.
  *
  * Names are full domain names, lower case, without final dot. Times are Unix times in the unit of their suffix. Errors
  * of the database are NP_E_STORE, with np_store_error for the log; a full disk or a lock held too long is -EAGAIN. */
@@ -32,13 +37,25 @@
 
 struct np_store;
 
-/* Opens (and unless read_only makes) the database at path and brings its schema up to date. Returns 0, NP_E_VERSION for
- * a schema newer than NP_STORE_SCHEMA, NP_E_NOT_FOUND (read_only, no such file), or NP_E_STORE; error (size bytes) then
- * holds a sentence for a person. */
-int np_store_open(const char *path, bool read_only, struct np_store **out_store, char *error, size_t size);
+/* Opens the database and, unless read_only, brings its schema up to date. where is the path of an SQLite file (made
+ * unless read_only), or "postgresql://..." as libpq knows it (the database must be there; its schema is made). Returns
+ * 0, NP_E_VERSION for a schema newer than NP_STORE_SCHEMA, NP_E_NOT_FOUND (read_only, no such file), -EAGAIN
+ * (PostgreSQL: the server does not answer, or not yet), or NP_E_STORE; error (size bytes) then holds a sentence for a
+ * person. */
+int np_store_open(const char *where, bool read_only, struct np_store **out_store, char *error, size_t size);
+
+/* Is where the URL of a database server, which several HQs can share? */
+bool np_store_is_server(const char *where);
+
+/* where as it may be shown and logged: without a password. */
+void np_store_describe(const char *where, char *out, size_t size);
 
 /* Commits and closes; NULL is fine. Waiters are called. */
 void np_store_close(struct np_store *store);
+
+/* From here to the next np_store_commit nobody else writes. For who decides by what he reads and then writes; the
+ * writing functions do it by themselves. Returns 0, or a database error. */
+int np_store_lock(struct np_store *store);
 
 /* Ends the running transaction: 0 when all writes so far are on disk (or there were none), else -EAGAIN or NP_E_STORE
  * and they are gone. Calls the waiters. */

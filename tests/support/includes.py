@@ -27,6 +27,7 @@ LIBRARIES = [
     ('rtnetlink', r'linux/(rtnetlink|netlink|if_link|if_addr|neighbour)\.h$', ('agent/network/',)),
     ('libmicrohttpd', r'microhttpd', ('hq/api/', 'hq/server')),
     ('SQLite', r'sqlite3', ('hq/store/',)),
+    ('libpq', r'postgresql/', ('hq/store/',)),
     ('libconfuse', r'confuse\.h$', ('resolver/base/config.c',)),
 ]
 # hq/proto is linked by both sides and so may use neither side's crypto, though it lies in hq/.
@@ -115,6 +116,7 @@ PLANTED = [
     ('hq/store/store.c', '#include <curl/curl.h>'),
     ('hq/store/store.c', '#include <microhttpd.h>'),
     ('hq/api/api.c', '#include <sqlite3.h>'),
+    ('hq/api/api.c', '#include <postgresql/libpq-fe.h>'),
     ('hq/store/store.c', '#include <bearssl_hash.h>'),
     ('agent/agent.c', '#include "hq/store/store.h"'),
     ('agent/agent.c', '#include <openssl/ssl.h>'),

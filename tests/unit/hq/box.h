@@ -18,6 +18,7 @@
 #include "resolver/base/error.h"
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
+#include "tests/unit/hq/database.h"
 #include "tests/unit/hq/make_csr.h"
 
 #define NOW_US  INT64_C(1790000000000000)
@@ -25,7 +26,7 @@
 #define URL     "https://hq.devices.example"
 
 struct fixture {
-    char folder[64];
+    struct database database;
     struct np_store *store;
     struct np_hq_key *grant_key;
     struct np_api api;
@@ -51,11 +52,8 @@ struct box {
 static inline int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char path[96], error[256];
-    snprintf(f->folder, sizeof f->folder, "/tmp/np-api-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(path, sizeof path, "%s/hq.db", f->folder);
-    assert_int_equal(np_store_open(path, false, &f->store, error, sizeof error), 0);
+    database_make(&f->database);
+    f->store = database_open(&f->database);
     assert_int_equal(np_hq_key_make(&f->grant_key), 0);
     f->now_us = NOW_US;
     f->api = (struct np_api){.url = URL,
@@ -84,13 +82,8 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
     struct fixture *f = *state;
-    char path[128];
     np_store_close(f->store);
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/hq.db%s", f->folder, (const char *[]){"", "-wal", "-shm"}[i]);
-        unlink(path);
-    }
-    rmdir(f->folder);
+    database_remove(&f->database);
     np_hq_key_free(f->grant_key);
     free(f);
     return 0;

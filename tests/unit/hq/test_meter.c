@@ -13,34 +13,24 @@
 
 #include "hq/acme/meter.h"
 #include "resolver/base/error.h"
+#include "tests/unit/hq/database.h"
 
 #define NOW_MS INT64_C(1790000000000)
 #define HOUR   INT64_C(3600000)
 #define CA     "https://ca.example/dir"
 
 struct fixture {
-    char folder[64], path[96];
+    struct database database;
     struct np_store *store;
     struct np_limits limits;
     struct np_meter meter;
 };
 
-static struct np_store *open_store(const char *path)
-{
-    struct np_store *store = NULL;
-    char error[256] = "";
-    if (np_store_open(path, false, &store, error, sizeof error))
-        fail_msg("%s", error);
-    return store;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->folder, sizeof f->folder, "/tmp/np-meter-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof f->path, "%s/hq.db", f->folder);
-    f->store = open_store(f->path);
+    database_make(&f->database);
+    f->store = database_open(&f->database);
     assert_true(np_limits_preset("letsencrypt", &f->limits));
     f->meter = (struct np_meter){.store = f->store, .ca = CA, .limits = &f->limits};
     *state = f;
@@ -50,13 +40,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char path[128];
     np_store_close(f->store);
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", f->path, (const char *[]){"", "-wal", "-shm"}[i]);
-        unlink(path);
-    }
-    rmdir(f->folder);
+    database_remove(&f->database);
     free(f);
     return 0;
 }
@@ -204,7 +189,7 @@ static void test_two_hqs(void **state)
     struct fixture *f = *state;
     struct np_order a = make_order("a"), b = make_order("b");
     struct np_limit_view view;
-    struct np_store *second = open_store(f->path);
+    struct np_store *second = database_open(&f->database);
     struct np_meter meter = {.store = second, .ca = CA, .limits = &f->limits};
     assert_int_equal(np_meter_view(&f->meter, &a, NOW_MS, &view), 0);
     pay(&meter, &b, NOW_MS);
@@ -225,7 +210,7 @@ static void test_over_a_restart(void **state)
     struct np_order order = make_order("a");
     pay(&f->meter, &order, NOW_MS);
     np_store_close(f->store);
-    f->store = f->meter.store = open_store(f->path);
+    f->store = f->meter.store = database_open(&f->database);
     assert_int_equal(level(&f->meter, NP_LIMIT_DOMAIN, "", NOW_MS), 49);
     assert_int_equal(np_store_buckets_purge(f->store, NOW_MS + HOUR), 0); /* the account's order is back already */
     assert_int_equal(level(&f->meter, NP_LIMIT_ORDERS, "", NOW_MS), 300);

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,33 +15,21 @@
 #include "hq/acme/queue.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
+#include "tests/unit/hq/database.h"
 
 #define NOW_S INT64_C(1790000000)
 
 struct fixture {
-    char folder[64];
-    char path[96];
+    struct database database;
     struct np_store *store;
 };
-
-static struct np_store *open_store(const char *path)
-{
-    struct np_store *store = NULL;
-    char error[256] = "";
-    int rc = np_store_open(path, false, &store, error, sizeof error);
-    if (rc)
-        fail_msg("%s", error);
-    return store;
-}
 
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
-    snprintf(f->folder, sizeof f->folder, "/tmp/np-store-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof f->path, "%s/hq.db", f->folder);
-    f->store = open_store(f->path);
+    database_make(&f->database);
+    f->store = database_open(&f->database);
     *state = f;
     return 0;
 }
@@ -50,13 +37,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char path[128];
     np_store_close(f->store);
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", f->path, (const char *[]){"", "-wal", "-shm"}[i]);
-        unlink(path);
-    }
-    rmdir(f->folder);
+    database_remove(&f->database);
     free(f);
     return 0;
 }
@@ -153,7 +135,7 @@ static void test_device_round_trip(void **state)
     assert_int_equal(np_store_device_update(f->store, &d), 0);
     /* After a restart as well. */
     np_store_close(f->store);
-    f->store = open_store(f->path);
+    f->store = database_open(&f->database);
     assert_int_equal(np_store_device_find(f->store, d.thumbprint, d.epoch, &got), 0);
     assert_device_equal(&d, &got);
     assert_int_equal(np_store_device_get(f->store, "nobody", &got), NP_E_NOT_FOUND);
@@ -164,7 +146,7 @@ static void test_device_round_trip(void **state)
 static void test_names_are_unique(void **state)
 {
     struct fixture *f = *state;
-    struct np_store *second = open_store(f->path); /* another HQ process on the same file */
+    struct np_store *second = database_open(&f->database); /* another HQ process on the same file */
     struct np_device a = make_device(1, "nifty-babbage.devices.example"), b = make_device(2, a.name), got;
     assert_int_equal(np_store_device_add(f->store, &a), 0);
     assert_int_equal(np_store_device_add(f->store, &b), NP_E_CONFLICT);
@@ -193,24 +175,20 @@ static void test_newer_schema_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct np_store *store = NULL;
-    char error[256], other[128];
-    sqlite3 *db;
+    char error[512], other[128], at_server[128];
     np_store_close(f->store);
     f->store = NULL;
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     snprintf(other, sizeof other, "PRAGMA user_version = %d", NP_STORE_SCHEMA + 1);
-    assert_int_equal(sqlite3_exec(db, other, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-    assert_int_equal(np_store_open(f->path, false, &store, error, sizeof error), NP_E_VERSION);
+    snprintf(at_server, sizeof at_server, "UPDATE nameplate_schema SET version = %d", NP_STORE_SCHEMA + 1);
+    database_run(&f->database, other, at_server);
+    assert_int_equal(np_store_open(f->database.where, false, &store, error, sizeof error), NP_E_VERSION);
     snprintf(other, sizeof other, "schema %d", NP_STORE_SCHEMA + 1);
     assert_non_null(strstr(error, other));
     assert_null(store);
     /* Nor is somebody else's database taken for ours, or made by who only reads. */
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    sqlite3_exec(db, "PRAGMA user_version = 1; PRAGMA application_id = 7", NULL, NULL, NULL);
-    sqlite3_close(db);
-    assert_int_equal(np_store_open(f->path, false, &store, error, sizeof error), NP_E_STORE);
-    snprintf(other, sizeof other, "%s/other.db", f->folder);
+    database_run(&f->database, "PRAGMA user_version = 1; PRAGMA application_id = 7", "DROP TABLE nameplate_schema");
+    assert_int_equal(np_store_open(f->database.where, false, &store, error, sizeof error), NP_E_STORE);
+    snprintf(other, sizeof other, "%s/other.db", f->database.folder);
     assert_int_equal(np_store_open(other, true, &store, error, sizeof error), NP_E_NOT_FOUND);
     assert_int_not_equal(access(other, F_OK), 0);
 }
@@ -362,7 +340,7 @@ static void test_orders(void **state)
     expect_queue(f->store, ""); /* all of one device */
 
     np_store_close(f->store);
-    f->store = open_store(f->path);
+    f->store = database_open(&f->database);
     assert_int_equal(np_store_order_get(f->store, "order-4", &got), 0);
     assert_int_equal(got.state, NP_ORDER_TXT_QUEUED);
     assert_string_equal(got.order_url, o[4].order_url);
@@ -555,7 +533,7 @@ static void test_serials(void **state)
     assert_int_equal(np_store_serials_reserve(f->store, 1000, &next), 0);
     assert_int_equal(next, from + NP_STORE_SERIALS);
     np_store_close(f->store);
-    f->store = open_store(f->path);
+    f->store = database_open(&f->database);
     assert_int_equal(np_store_serials_reserve(f->store, 5, &next), 0);
     assert_int_equal(next, from + 2 * NP_STORE_SERIALS);
     assert_int_equal(np_store_serials_reserve(f->store, NOW_S, &next), 0);
@@ -651,16 +629,14 @@ static void test_busy_database(void **state)
     assert_int_equal(np_store_commit(f->store), 0);
     np_store_take_events(f->store);
     /* A second program holds the write lock: nothing can be written, and that is said at once after the busy time. */
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    struct np_store *other = database_open(&f->database);
+    assert_int_equal(np_store_lock(other), 0);
     np_store_set_patience(f->store, 10);
     struct np_device second = make_device(2, "b-b.devices.example");
     np_store_after_commit(f->store, &waiter);
     assert_int_equal(np_store_device_add(f->store, &second), -EAGAIN);
     assert_int_equal(np_store_commit(f->store), 0); /* nothing was written, nothing lost */
-    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-    sqlite3_close(db);
+    np_store_close(other);
     assert_int_equal(np_store_device_get(f->store, second.id, &got), NP_E_NOT_FOUND);
     assert_int_equal(np_store_device_add(f->store, &second), 0);
     assert_int_equal(np_store_commit(f->store), 0);
