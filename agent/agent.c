@@ -170,7 +170,7 @@ static void harden(void)
 static int load_state(struct np_agent *agent)
 {
     const char *path = agent->config->state;
-    int rc = np_store_open(&agent->store, path);
+    int rc = np_flash_open(&agent->flash, path);
     if (rc == -EAGAIN) {
         np_error("state folder %s is in use: another nameplate agent runs", path);
         return rc;
@@ -179,11 +179,11 @@ static int load_state(struct np_agent *agent)
         np_error("state folder %s: %s", path, np_strerror(rc));
         return rc;
     }
-    rc = np_store_load(&agent->store, &agent->state, &agent->store_report);
-    for (unsigned i = 0; i < agent->store_report.damaged_count; i++)
+    rc = np_flash_load(&agent->flash, &agent->state, &agent->flash_report);
+    for (unsigned i = 0; i < agent->flash_report.damaged_count; i++)
         np_error("state folder %s: generation %llu is damaged: %s", path,
-                 (unsigned long long)agent->store_report.damaged[i], np_strerror(agent->store_report.damage[i]));
-    if (rc && agent->store_report.damaged_count == 0) {
+                 (unsigned long long)agent->flash_report.damaged[i], np_strerror(agent->flash_report.damage[i]));
+    if (rc && agent->flash_report.damaged_count == 0) {
         np_error("state folder %s cannot be read: %s", path, np_strerror(rc));
         return rc;
     }
@@ -200,8 +200,8 @@ static int load_state(struct np_agent *agent)
     }
     if (rc)
         np_error("no generation of the state is whole: the box begins anew, as after a factory reset");
-    else if (agent->store_report.generation)
-        np_info("state generation %llu: %s", (unsigned long long)agent->store_report.generation,
+    else if (agent->flash_report.generation)
+        np_info("state generation %llu: %s", (unsigned long long)agent->flash_report.generation,
                 agent->state.name[0] ? agent->state.name : "not enrolled yet");
     np_clock_init(&agent->clock, agent->state.floor_s, np_agent_steady_s());
     return 0;
@@ -246,7 +246,7 @@ int np_agent_run(const struct np_agent_config *config)
         return 1;
     }
     agent->config = config;
-    agent->store.lock_fd = -1;
+    agent->flash.lock_fd = -1;
     np_jobs_init(&agent->jobs);
     harden();
     int rc = uv_loop_init(&agent->loop);
@@ -269,7 +269,7 @@ int np_agent_run(const struct np_agent_config *config)
     uv_loop_close(&agent->loop);
     np_listeners_close(&agent->listeners);
     np_agent_dot_close(agent);
-    np_store_close(&agent->store);
+    np_flash_close(&agent->flash);
     np_tls_anchors_free(agent->anchors);
     free(agent->view_json);
     np_wipe(agent, sizeof *agent);

@@ -155,13 +155,13 @@ static void check_package(struct np_agent *agent, char why[NP_PACKAGE_WHY_MAX], 
 static void store(struct np_agent *agent, struct np_enrol_event *out_event)
 {
     bool written = false;
-    int rc = np_store_save(&agent->store, &agent->state, &written);
+    int rc = np_flash_save(&agent->flash, &agent->state, &written);
     if (rc)
         np_error("state folder %s: %s", agent->config->state, np_strerror(rc));
     else if (written)
         np_debug("state generation %llu written", (unsigned long long)agent->state.generation);
     if (rc == 0 && agent->purge) {
-        np_store_purge(&agent->store);
+        np_flash_purge(&agent->flash);
         agent->purge = false;
     }
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};

@@ -15,7 +15,7 @@
 #include "agent/identity/clock.h"
 #include "agent/identity/entropy.h"
 #include "agent/identity/state.h"
-#include "agent/identity/store.h"
+#include "agent/identity/flash.h"
 #include "agent/listeners.h"
 #include "agent/network/addresses.h"
 #include "agent/network/netwatch.h"
@@ -55,8 +55,8 @@ struct np_agent {
 
     struct np_entropy entropy;
     struct np_clock clock;
-    struct np_store store;
-    struct np_store_report store_report;
+    struct np_flash flash;
+    struct np_flash_report flash_report;
     struct np_state state;
 
     struct np_enrol enrol;

@@ -197,13 +197,16 @@ static json_t *resolver(const struct np_agent *agent, json_t *problems)
 static json_t *state_folder(const struct np_agent *agent, json_t *problems)
 {
     json_t *damaged = json_array();
-    for (unsigned i = 0; i < agent->store_report.damaged_count; i++)
-        json_array_append_new(damaged, json_integer((json_int_t)agent->store_report.damaged[i]));
-    if (agent->store_report.damaged_count)
-        problem(problems, "%u damaged generations were found in %s at the start", agent->store_report.damaged_count,
+    for (unsigned i = 0; i < agent->flash_report.damaged_count; i++)
+        json_array_append_new(damaged, json_integer((json_int_t)agent->flash_report.damaged[i]));
+    if (agent->flash_report.damaged_count)
+        problem(problems, "%u damaged generations were found in %s at the start", agent->flash_report.damaged_count,
                 agent->config->state);
-    return json_pack("{s:s,s:I,s:o}", "path", agent->config->state, "generation", (json_int_t)agent->state.generation,
-                     "damaged", damaged);
+    const char *unstored = agent->enrol.store_problem;
+    if (unstored[0])
+        problem(problems, "%s: %s; the box goes on from memory and tries again", agent->config->state, unstored);
+    return json_pack("{s:s,s:I,s:o,s:o}", "path", agent->config->state, "generation",
+                     (json_int_t)agent->state.generation, "damaged", damaged, "problem", text_or_null(unstored));
 }
 
 static json_t *clock_status(const struct np_agent *agent, json_t *problems)

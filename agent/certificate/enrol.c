@@ -102,6 +102,10 @@ void np_enrol_init(struct np_enrol *e, struct np_state *device, bool local_only,
     e->local_only = local_only;
     e->state = NP_ENROL_STARTING;
     e->backoff = (struct np_backoff){.first_ms = NP_ENROL_RETRY_MS, .cap_ms = NP_ENROL_RETRY_CAP_MS};
+    e->store_backoff = (struct np_backoff){.first_ms = NP_ENROL_STORE_RETRY_MS, .cap_ms = NP_ENROL_STORE_CAP_MS};
+    e->identity_stored = device->has_identity;
+    e->next_stored = device->has_next;
+    np_enrol_use_token(e);
     e->due_ms = e->checkin_ms = NP_JOB_NEVER;
     np_publisher_init(&e->publisher);
     np_enrol_read_installed(e);
@@ -112,11 +116,15 @@ void np_enrol_ask_zone_first(struct np_enrol *e)
     e->ask_zone = true;
 }
 
+void np_enrol_use_token(struct np_enrol *e)
+{
+    const struct np_state *d = e->device;
+    memcpy(e->token_in_use, d->has_auth ? d->auth_token : d->token, sizeof e->token_in_use);
+}
+
 const uint8_t *np_enrol_bearer(const struct np_enrol *e)
 {
-    if (!e->device->has_identity)
-        return NULL;
-    return e->device->has_auth ? e->device->auth_token : e->device->token;
+    return e->device->has_identity ? e->token_in_use : NULL;
 }
 
 int64_t np_enrol_due(const struct np_enrol *e)
@@ -187,7 +195,7 @@ static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, stru
         out->type = NP_ACTION_MAKE_IDENTITY;
         return true;
     }
-    if (t->now_ms < e->retry_ms && (e->dirty || !e->blocked)) {
+    if (t->now_ms < e->retry_ms && !e->blocked) {
         due(e, e->retry_ms);
         return true;
     }
@@ -195,8 +203,14 @@ static bool decide_local(struct np_enrol *e, const struct np_enrol_time *t, stru
         out->type = NP_ACTION_MAKE_KEY; /* before the name is stored: one write for both */
         return true;
     }
-    if (e->dirty) {
+    if (e->dirty && t->now_ms >= e->store_ms) {
         out->type = NP_ACTION_STORE;
+        return true;
+    }
+    if (e->dirty)
+        due(e, e->store_ms);
+    if (!e->identity_stored) {
+        np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%s", e->store_problem);
         return true;
     }
     if (e->blocked)
@@ -249,13 +263,17 @@ static bool decide_checkin(struct np_enrol *e, const struct np_enrol_time *t, st
 
 static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
 {
-    bool held = !e->csr_accepted && t->now_ms < e->csr_hold_ms;
-    if (!e->csr_accepted && !held) {
+    bool unstored = !e->csr_accepted && !e->next_stored, held = !e->csr_accepted && t->now_ms < e->csr_hold_ms;
+    if (!e->csr_accepted && !held && !unstored) {
         send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
         return;
     }
     if (decide_push(e, t, out) || decide_checkin(e, t, out))
         return;
+    if (unstored) {
+        np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%s", e->store_problem);
+        return;
+    }
     if (held) {
         np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "HQ takes this box's next CSR later");
         due(e, e->csr_hold_ms);
@@ -405,9 +423,10 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         break;
     case NP_EVENT_MADE:
         e->dirty = true;
+        e->next_stored = false;
         break;
     case NP_EVENT_STORED:
-        np_enrol_on_stored(e, t, event, out);
+        np_enrol_on_stored(e, t, event);
         break;
     case NP_EVENT_ADDRESSES:
         on_addresses(e, t, event);

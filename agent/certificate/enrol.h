@@ -15,8 +15,11 @@
  *   any -> refused (HQ does not take the credential: once a day), blocked (HQ wants no more requests: none until
  * restart)
  *
- * Rules: one request at a time; nothing is sent before what the state holds is stored; no answer of HQ deletes a key, a
- * name or a certificate that may be valid; only NP_EVENT_LEAVE, which a person asks for, makes it forget who it is.
+ * Rules: one request at a time; no answer of HQ deletes a key, a name or a certificate that may be valid; only
+ * NP_EVENT_LEAVE, which a person asks for, makes it forget who it is. What the state holds is stored before anything is
+ * sent. Where the flash cannot be written the box goes on with what it has: it serves, pushes and fetches, with the
+ * token that is stored; only what a power cut would make it forget (its identity, the key of a CSR) is not shown to HQ
+ * before it is stored.
  *
  * After a boot the zone is asked first (np_enrol_ask_zone_first): addresses that it has already are not pushed. From
  * then on it is asked hourly: where it has something else than HQ promised, the addresses are pushed again. The
@@ -51,6 +54,8 @@
 #define NP_ENROL_DEAD_KEY_MS        259200000 /* 3 days of dead orders: then another key is tried (HQ takes 3 a week) */
 #define NP_ENROL_DAY_MS             86400000
 #define NP_ENROL_COMPARE_MS         3600000 /* how often what the zone has is compared with what HQ said it would have */
+#define NP_ENROL_STORE_RETRY_MS     1000    /* first repetition of a write that failed; doubles to the cap */
+#define NP_ENROL_STORE_CAP_MS       900000  /* a disk that was full for days is noticed to be free within 15 min */
 
 #define NP_ENROL_STATE_MAP(X)                                                                                          \
     X(NP_ENROL_STARTING, "starting")                                                                                   \
@@ -205,6 +210,7 @@ struct np_enrol {
     char reason[NP_ENROL_REASON_MAX];        /* readable: why it is in that state */
     int64_t last_contact_ms;                 /* readable: of the last answer; 0: none yet */
     char problem[NP_ENROL_REASON_MAX];       /* readable: the last failure, empty when the last request went well */
+    char store_problem[NP_ENROL_REASON_MAX]; /* readable: why the state cannot be stored; empty: it is */
     struct np_publisher publisher;           /* readable */
     int64_t checkin_ms;                      /* readable: the next check-in; NP_JOB_NEVER: none planned */
     enum np_leave_progress leave;            /* readable */
@@ -224,13 +230,17 @@ struct np_enrol {
     int64_t not_before_s, not_after_s; /* of the installed leaf; 0: none */
     struct np_backoff backoff;
     int64_t retry_ms, poll_ms, due_ms;
-    int64_t csr_hold_ms;    /* HQ wants no CSR before; addresses and check-ins do not wait for it */
-    bool poll_ordered;      /* poll_ms is HQ's Retry-After */
-    bool awaited, urgent;   /* enum np_renew_need */
-    unsigned looks;         /* in a row that brought nothing */
-    int64_t dead_ms;        /* since when HQ gives up every order for the CSR under way; 0: it does not */
-    unsigned key_failures;  /* packages in a row that were for no key of ours */
-    int64_t look_offset_ms; /* the first look's part of the fleet's spread */
+    struct np_backoff store_backoff;
+    int64_t store_ms;                   /* when a write that failed is tried again */
+    bool identity_stored, next_stored;  /* what the flash has of the state's keys */
+    uint8_t token_in_use[NP_TOKEN_LEN]; /* the newest one that is stored, or that HQ insisted on */
+    int64_t csr_hold_ms;                /* HQ wants no CSR before; addresses and check-ins do not wait for it */
+    bool poll_ordered;                  /* poll_ms is HQ's Retry-After */
+    bool awaited, urgent;               /* enum np_renew_need */
+    unsigned looks;                     /* in a row that brought nothing */
+    int64_t dead_ms;                    /* since when HQ gives up every order for the CSR under way; 0: it does not */
+    unsigned key_failures;              /* packages in a row that were for no key of ours */
+    int64_t look_offset_ms;             /* the first look's part of the fleet's spread */
     bool ask_zone;
     enum np_zone_question zone;
     int64_t zone_ms;    /* when it is asked */
@@ -263,7 +273,7 @@ int np_enrol_leaf(const struct np_state *device, struct np_x509 *out_leaf);
 /* When to step with NP_EVENT_TIMER if nothing else happens; NP_JOB_NEVER: not at all. */
 int64_t np_enrol_due(const struct np_enrol *enrol);
 
-/* The token to poll and push with. Borrowed from the state; NULL before there is an identity. */
+/* The token to poll and push with. Borrowed from the machine; NULL before there is an identity. */
 const uint8_t *np_enrol_bearer(const struct np_enrol *enrol);
 
 /* "waiting-package" and so on. Never NULL; static storage. */

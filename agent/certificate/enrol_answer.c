@@ -31,14 +31,19 @@ static void progress(struct np_enrol *e)
     e->problem[0] = 0;
 }
 
-void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
-                        struct np_enrol_action *out)
+void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event)
 {
     if (event->rc == 0) {
         e->dirty = false;
+        e->identity_stored = e->device->has_identity;
+        e->next_stored = e->device->has_next;
+        e->store_problem[0] = 0;
+        np_backoff_reset(&e->store_backoff);
+        np_enrol_use_token(e);
         return;
     }
-    np_enrol_fail(e, t, out, 0, "the state folder cannot be written: %s", np_strerror(event->rc));
+    e->store_ms = t->now_ms + np_backoff_fail(&e->store_backoff, 0, e->below, e->below_ctx);
+    snprintf(e->store_problem, sizeof e->store_problem, "the state cannot be written: %s", np_strerror(event->rc));
 }
 
 void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
@@ -85,6 +90,7 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const
     d->boot_jitter_s = answer->boot_jitter_s;
     e->csr_accepted = e->need_enrol = e->need_session = false;
     e->dirty = true;
+    np_enrol_use_token(e); /* of the row that HQ has now */
     np_enrol_read_installed(e);
     np_publisher_known(&e->publisher, answer->seq, &e->stated);
     e->has_pushed = false; /* what HQ keeps out of the zone is not known yet */
@@ -220,6 +226,7 @@ static void on_session(struct np_enrol *e, const struct np_session_answer *answe
     e->need_enrol = strcmp(answer->name, d->name) != 0; /* repeated, it tells all that belongs to the name */
     if (take_auth(d, answer->auth_token, answer->n))
         e->dirty = true;
+    np_enrol_use_token(e); /* stored or not: HQ takes no other */
     np_publisher_known(&e->publisher, answer->seq, NULL);
     e->zone = NP_ZONE_SETTLED;
     progress(e);

@@ -15,6 +15,9 @@ void np_enrol_read_installed(struct np_enrol *e);
 void np_enrol_fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
                    int64_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* From now on the newest token of the state is shown to HQ. */
+void np_enrol_use_token(struct np_enrol *e);
+
 /* HQ's poll interval, or the Retry-After that came (0: none), within bounds. */
 int64_t np_enrol_poll_pace(const struct np_enrol *e, int64_t retry_after_ms);
 
@@ -57,8 +60,7 @@ void np_enrol_leave_failed(struct np_enrol *e, const char *text);
 void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);
 
 /* NP_EVENT_STORED. */
-void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
-                        struct np_enrol_action *out);
+void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event);
 
 /* NP_EVENT_RESPONSE. */
 void np_enrol_on_response(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,

@@ -2,7 +2,7 @@
  *
  * The bytes are one self-describing file: a magic with the format's version, the length of the whole, records (16-bit
  * tag, 32-bit length, value; a tag at most once, unknown tags skipped so that a later version's file can be read), and
- * SHA-256 over everything before it. Encoder and parser are pure; agent/identity/store writes the file. The addresses'
+ * SHA-256 over everything before it. Encoder and parser are pure; agent/identity/flash writes the file. The addresses'
  * sequence number is not kept: after a boot HQ's 409 tells it. Wipe a state that goes with np_wipe. */
 #ifndef AGENT_IDENTITY_STATE_H
 #define AGENT_IDENTITY_STATE_H

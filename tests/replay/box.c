@@ -92,7 +92,7 @@ static void check_package(struct box *box, char why[NP_PACKAGE_WHY_MAX], struct 
 static void store(struct box *box, struct np_enrol_event *out_event)
 {
     bool written = false;
-    int rc = box->disk_full ? -ENOSPC : np_store_save(&box->store, &box->state, &written);
+    int rc = box->disk_full ? -ENOSPC : np_flash_save(&box->flash, &box->state, &written);
     box->writes += written;
     note(box, rc ? "store: %s" : written ? "stored%s" : "nothing new to store%s", rc ? np_strerror(rc) : "");
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
@@ -284,10 +284,10 @@ void box_look(struct box *box)
 /* As in agent/agent.c: with every generation damaged the box begins anew. */
 static void load(struct box *box)
 {
-    int rc = np_store_open(&box->store, box->folder);
+    int rc = np_flash_open(&box->flash, box->folder);
     if (rc)
         step_fail(box->step, "a state folder", "%s: %s", box->folder, np_strerror(rc));
-    rc = np_store_load(&box->store, &box->state, &box->report);
+    rc = np_flash_load(&box->flash, &box->state, &box->report);
     if (rc < 0 && rc > -1000)
         step_fail(box->step, "a state that can be read", "%s", np_strerror(rc));
     for (unsigned i = 0; i < box->report.damaged_count; i++)
@@ -322,7 +322,7 @@ void box_boot(struct box *box)
 void box_kill(struct box *box)
 {
     if (box->running)
-        np_store_close(&box->store);
+        np_flash_close(&box->flash);
     box->running = false;
     np_exchange_free(&box->exchange);
     memset(&box->state, 0, sizeof box->state);

@@ -12,7 +12,7 @@
 #include "agent/certificate/enrol.h"
 #include "agent/certificate/exchange.h"
 #include "agent/identity/clock.h"
-#include "agent/identity/store.h"
+#include "agent/identity/flash.h"
 #include "agent/network/addresses.h"
 #include "resolver/attempt.h"
 #include "resolver/message.h"
@@ -34,13 +34,12 @@ struct hq {
     int64_t seq, n;
     struct np_public_key identity, csr_key;
     bool has_identity;
-    uint8_t stored[32];      /* SHA-256 of the state that was last seen in the folder */
     uint8_t csr[NP_CSR_MAX]; /* of the newest CSR */
     size_t csr_len;
     bool csr_same;                         /* the newest CSR has the bytes of the one before */
     struct np_addresses_request addresses; /* of the request that waits */
     struct np_enrol_request enrol;         /* likewise */
-    const char *bearer;                    /* "poll", "auth", "none" or "other" */
+    const char *bearer; /* "poll", "auth", "older" (an auth token that was given before), "none" or "other" */
 };
 
 /* A question that was forwarded. */
@@ -78,8 +77,8 @@ struct box {
 
     struct np_entropy entropy;
     struct np_clock clock;
-    struct np_store store;
-    struct np_store_report report;
+    struct np_flash flash;
+    struct np_flash_report report;
     struct np_state state;
     struct np_enrol enrol;
     struct np_exchange_self self;

@@ -264,6 +264,64 @@ static void full_disk(void **state)
     wait_request(NP_REQUEST_NONCE);
 }
 
+/* With a certificate and a flash that fails: everything goes on, with the token that is stored; the write is tried
+ * again at a pace of its own. */
+static void failing_flash(void **state)
+{
+    (void)state;
+    whole_way_of(40 * DAY);
+    const uint8_t first = device.auth_token[0];
+    assert_int_equal(np_enrol_bearer(&e)[0], first);
+    store_rc = -5;
+    wait_over_checkins(NP_REQUEST_PACKAGE);
+    answer_package(2, &device.tls, false, 40);
+    assert_int_equal(installs, 2);
+    assert_int_equal(e.state, NP_ENROL_INSTALLED);
+    assert_non_null(strstr(e.store_problem, "cannot be written"));
+    assert_int_not_equal(device.auth_token[0], first);
+    assert_int_equal(np_enrol_bearer(&e)[0], first); /* the new one is not used before it is stored */
+    give_address(7);
+    wait_request(NP_REQUEST_ADDRESSES);
+    answer_addresses();
+    /* Until HQ takes no other. */
+    give_address(8);
+    wait_request(NP_REQUEST_ADDRESSES);
+    answer_problem(401, "stale-token", 0);
+    expect_request(NP_REQUEST_SESSION);
+    answer_session(2, 1);
+    assert_int_equal(np_enrol_bearer(&e)[0], device.auth_token[0]);
+    wait_request(NP_REQUEST_ADDRESSES);
+    answer_addresses();
+    store_rc = 0;
+    wait_timer();
+    assert_int_equal(e.store_problem[0], 0);
+}
+
+/* The key of a CSR that a power cut would lose is not shown to HQ. */
+static void failing_flash_and_new_key(void **state)
+{
+    (void)state;
+    whole_way();
+    give_address(2);
+    wait_over_checkins(NP_REQUEST_ADDRESSES);
+    answer_addresses();
+    store_rc = -30;
+    while (action.type != NP_ACTION_SEND)
+        wait_timer();
+    expect_request(NP_REQUEST_CHECKIN);
+    answer_checkin(NP_CHECKIN_SEND_CSR, 1, DAY);
+    assert_int_equal(keys, 2);
+    assert_int_equal(e.state, NP_ENROL_BACKOFF);
+    assert_non_null(strstr(e.reason, "cannot be written"));
+    give_address(3);
+    wait_request(NP_REQUEST_ADDRESSES);
+    answer_addresses();
+    assert_int_equal(e.state, NP_ENROL_BACKOFF);
+    store_rc = 0;
+    wait_timer();
+    expect_request(NP_REQUEST_CSR);
+}
+
 static void useless_answers(void **state)
 {
     (void)state;
@@ -305,6 +363,8 @@ int main(void)
         TEST(order_died),
         TEST(bad_package),
         TEST(full_disk),
+        TEST(failing_flash),
+        TEST(failing_flash_and_new_key),
         TEST(useless_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

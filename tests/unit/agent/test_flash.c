@@ -13,31 +13,31 @@
 
 #include <cmocka.h>
 
-#include "agent/identity/store.h"
+#include "agent/identity/flash.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "tests/support/test_ca.h"
 
 static char folder[64];
-static struct np_store store;
+static struct np_flash flash;
 static struct np_state saved, loaded;
-static struct np_store_report report;
+static struct np_flash_report report;
 
 static int setup(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/np-store-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/np-flash-XXXXXX");
     memset(&saved, 0, sizeof saved);
     saved.has_identity = true;
     saved.identity = test_ca_key(1);
-    return mkdtemp(folder) && np_store_open(&store, folder) == 0 ? 0 : -1;
+    return mkdtemp(folder) && np_flash_open(&flash, folder) == 0 ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     char path[160];
-    np_store_close(&store);
+    np_flash_close(&flash);
     for (int i = 0; i < 12; i++) {
         snprintf(path, sizeof path, "%s/generation-%d/state", folder, i);
         unlink(path);
@@ -65,7 +65,7 @@ static void save(uint8_t mark, bool expect_written)
 {
     bool written;
     saved.token[0] = mark;
-    assert_int_equal(np_store_save(&store, &saved, &written), 0);
+    assert_int_equal(np_flash_save(&flash, &saved, &written), 0);
     assert_int_equal(written, expect_written);
 }
 
@@ -87,14 +87,14 @@ static void damage(unsigned generation, long at)
 
 static void reopen(void)
 {
-    np_store_close(&store);
-    assert_int_equal(np_store_open(&store, folder), 0);
+    np_flash_close(&flash);
+    assert_int_equal(np_flash_open(&flash, folder), 0);
 }
 
 static void empty(void **state)
 {
     (void)state;
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(report.generation, 0);
     assert_false(loaded.has_identity);
 }
@@ -112,7 +112,7 @@ static void writes_only_changes(void **state)
     assert_false(exists(1));
     assert_true(exists(2) && exists(3));
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(report.generation, 3);
     assert_int_equal(loaded.token[0], 3);
     assert_int_equal(loaded.floor_s, 12345);
@@ -130,7 +130,7 @@ static void falls_back_one(void **state)
     save(2, true);
     damage(2, 40);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(report.generation, 1);
     assert_int_equal(report.damaged_count, 1);
     assert_int_equal(report.damaged[0], 2);
@@ -149,11 +149,11 @@ static void purge(void **state)
     save(1, true);
     save(2, true);
     assert_true(exists(1) && exists(2));
-    np_store_purge(&store);
+    np_flash_purge(&flash);
     assert_true(exists(2));
     assert_false(exists(1)); /* nothing of the time before to fall back to */
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(loaded.token[0], 2);
 }
 
@@ -164,7 +164,7 @@ static void cut_file(void **state)
     save(2, true);
     damage(2, -1);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(report.damage[0], NP_E_TRUNCATED);
     assert_int_equal(loaded.token[0], 1);
 }
@@ -179,7 +179,7 @@ static void unreadable_is_no_damage(void **state)
     assert_int_equal(unlink(file_of(1)), 0);
     assert_int_equal(mkdir(file_of(1), 0700), 0);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), -EISDIR);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), -EISDIR);
     assert_int_equal(report.damage[0], NP_E_CHECKSUM);
     assert_int_equal(report.damage[1], -EISDIR);
     assert_int_equal(rmdir(file_of(1)), 0);
@@ -193,7 +193,7 @@ static void half_removed_is_damage(void **state)
     damage(2, 40);
     assert_int_equal(unlink(file_of(1)), 0);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_CHECKSUM);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), NP_E_CHECKSUM);
     assert_int_equal(report.damage[1], NP_E_NOT_FOUND);
 }
 
@@ -205,7 +205,7 @@ static void later_version_is_no_damage(void **state)
     damage(2, 40);
     damage(1, 15); /* the version's byte */
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_VERSION);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), NP_E_VERSION);
     assert_int_equal(report.damage[0], NP_E_CHECKSUM);
 }
 
@@ -217,7 +217,7 @@ static void all_damaged(void **state)
     damage(1, 40);
     damage(2, 40);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), NP_E_CHECKSUM);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), NP_E_CHECKSUM);
     assert_int_equal(report.damaged_count, 2);
     assert_false(loaded.has_identity);
 }
@@ -233,7 +233,7 @@ static void power_cut_while_writing(void **state)
     snprintf(path, sizeof path, "%s/new.tmp/state", folder);
     assert_int_equal(np_file_write_atomic(path, "half", 4, 0600), 0);
     reopen();
-    assert_int_equal(np_store_load(&store, &loaded, &report), 0);
+    assert_int_equal(np_flash_load(&flash, &loaded, &report), 0);
     assert_int_equal(report.generation, 1);
     assert_int_equal(access(path, F_OK), -1);
     save(2, true);
@@ -242,9 +242,9 @@ static void power_cut_while_writing(void **state)
 static void one_agent(void **state)
 {
     (void)state;
-    struct np_store second;
-    assert_int_equal(np_store_open(&second, folder), -EAGAIN);
-    assert_int_equal(np_store_open(&second, "/dev/null/x"), -ENOTDIR);
+    struct np_flash second;
+    assert_int_equal(np_flash_open(&second, folder), -EAGAIN);
+    assert_int_equal(np_flash_open(&second, "/dev/null/x"), -ENOTDIR);
 }
 
 int main(void)
