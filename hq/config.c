@@ -1,10 +1,13 @@
 #include "hq/config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
+
+#define UNIX "unix:" /* how a Unix socket begins in `listen` */
 
 /* The keys of a CA; whose begins their explanations. */
 #define CA_KEYS(prefix, whose)                                                                                           \
@@ -70,7 +73,11 @@ const struct np_config_key *np_hq_config_keys(void)
     static const struct np_config_key keys[] = {
         {"zone", NP_CONFIG_STRING, NULL, "the DNS zone whose names devices get", NULL, 0, 0},
         {"url", NP_CONFIG_STRING, NULL, "HQ's public URL, as devices have it", NULL, 0, 0},
-        {"listen", NP_CONFIG_LIST, "0.0.0.0:443", "addresses for the devices' HTTPS", NULL, 0, 0},
+        {"listen", NP_CONFIG_LIST, "0.0.0.0:443",
+         "addresses for the devices' HTTPS; unix:PATH: plain HTTP from a proxy", NULL, 0, 0},
+        {"listen-mode", NP_CONFIG_STRING, "0660", "mode of the sockets unix:PATH, octal", NULL, 0, 0},
+        {"listen-owner", NP_CONFIG_STRING, NULL, "their owner; unset: user", NULL, 0, 0},
+        {"listen-group", NP_CONFIG_STRING, NULL, "their group (a proxy's, as www-data); unset: user's", NULL, 0, 0},
         {"tls-certificate", NP_CONFIG_STRING, NULL, "PEM chain of HQ's own TLS, leaf first", NULL, 0, 0},
         {"tls-key", NP_CONFIG_STRING, NULL, "PEM key of HQ's own TLS", NULL, 0, 0},
         {"zone-backend", NP_CONFIG_STRING, "builtin", "who serves the zone: builtin, or rfc2136 (other name servers)",
@@ -195,6 +202,31 @@ static int read_zone(const struct np_config *config, struct np_hq_config *out, c
     return 0;
 }
 
+/* A Unix socket's path. */
+static int take_socket(const char *path, struct np_hq_config *out)
+{
+    if (path[0] != '/' || strlen(path) > NP_HQ_SOCKET_MAX)
+        return NP_E_MALFORMED;
+    memcpy(out->sockets[out->socket_count++], path, strlen(path) + 1);
+    return 0;
+}
+
+static int read_socket_rights(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    const char *mode = np_config_string(config, "listen-mode");
+    int rc = 0;
+    if (strlen(mode) > 4 || mode[strspn(mode, "01234567")] || !*mode)
+        return np_config_fail(config, "listen-mode", error, "listen-mode = %s: must be octal, as 0660", mode);
+    out->socket_mode = (unsigned)strtoul(mode, NULL, 8);
+    if (out->socket_mode > 0777)
+        return np_config_fail(config, "listen-mode", error, "listen-mode = %s: must be from 0000 to 0777", mode);
+    if (np_config_string(config, "listen-owner"))
+        rc = read_text(config, "listen-owner", out->socket_owner, sizeof out->socket_owner, error);
+    if (rc == 0 && np_config_string(config, "listen-group"))
+        rc = read_text(config, "listen-group", out->socket_group, sizeof out->socket_group, error);
+    return rc;
+}
+
 static int read_listen(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
 {
     size_t count = np_config_list_count(config, "listen");
@@ -202,11 +234,17 @@ static int read_listen(const struct np_config *config, struct np_hq_config *out,
         return np_config_fail(config, "listen", error, "listen needs 1 to %d addresses", NP_HQ_LISTEN_MAX);
     for (size_t i = 0; i < count; i++) {
         const char *text = np_config_list(config, "listen", i);
-        if (np_endpoint_parse(text, 443, &out->listen[i]))
-            return np_config_fail(config, "listen", error, "listen = %s: must be ADDRESS:PORT or [ADDRESS]:PORT", text);
+        if (strncmp(text, UNIX, strlen(UNIX)) == 0) {
+            if (take_socket(text + strlen(UNIX), out))
+                return np_config_fail(config, "listen", error,
+                                      "listen = %s: must be " UNIX "/PATH, with at most %d characters of path", text,
+                                      NP_HQ_SOCKET_MAX);
+        } else if (np_endpoint_parse(text, 443, &out->listen[out->listen_count++])) {
+            return np_config_fail(config, "listen", error,
+                                  "listen = %s: must be ADDRESS:PORT, [ADDRESS]:PORT or " UNIX "/PATH", text);
+        }
     }
-    out->listen_count = count;
-    return 0;
+    return out->socket_count > 0 ? read_socket_rights(config, out, error) : 0;
 }
 
 /* The names of "NAME=ADDRESS"; what is behind the sign is the zone's. */
@@ -263,9 +301,9 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         rc = read_text(config, "database", c.database, sizeof c.database, error);
     if (rc == 0)
         rc = read_text(config, "secrets", c.secrets, sizeof c.secrets - 32, error); /* room for the files' names */
-    if (rc == 0)
+    if (rc == 0 && c.listen_count > 0)
         rc = read_text(config, "tls-certificate", c.tls_certificate, sizeof c.tls_certificate, error);
-    if (rc == 0)
+    if (rc == 0 && c.listen_count > 0)
         rc = read_text(config, "tls-key", c.tls_key, sizeof c.tls_key, error);
     if (rc)
         return rc;

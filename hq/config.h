@@ -15,19 +15,24 @@
 #define NP_HQ_LISTEN_MAX 16
 #define NP_HQ_PATH_MAX   512
 #define NP_HQ_USER_MAX   64
+#define NP_HQ_SOCKET_MAX 107 /* bytes of a Unix socket's path: struct sockaddr_un */
 
 /* The server's settings; a plain value. */
 struct np_hq_config {
     char zone[NP_NAME_MAX + 1];
-    char url[NP_URL_MAX + 1];   /* "https://host" or "https://host:port", without a final slash */
-    char host[NP_NAME_MAX + 1]; /* of url */
-    struct np_endpoint listen[NP_HQ_LISTEN_MAX];
+    char url[NP_URL_MAX + 1];                    /* "https://host" or "https://host:port", without a final slash */
+    char host[NP_NAME_MAX + 1];                  /* of url */
+    struct np_endpoint listen[NP_HQ_LISTEN_MAX]; /* TLS */
     size_t listen_count;
-    char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1]; /* each name once: what devices are told */
+    char sockets[NP_HQ_LISTEN_MAX][NP_HQ_SOCKET_MAX + 1]; /* Unix sockets for plain HTTP, from a proxy */
+    size_t socket_count;
+    unsigned socket_mode;
+    char socket_owner[NP_HQ_USER_MAX], socket_group[NP_HQ_USER_MAX]; /* empty: those of `user` */
+    char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1];           /* each name once: what devices are told */
     size_t nameserver_count;
     char database[NP_HQ_PATH_MAX];
     char secrets[NP_HQ_PATH_MAX];
-    char tls_certificate[NP_HQ_PATH_MAX];
+    char tls_certificate[NP_HQ_PATH_MAX]; /* empty, as the key, where nothing listens for TLS */
     char tls_key[NP_HQ_PATH_MAX];
     char user[NP_HQ_USER_MAX]; /* empty: none */
     bool enrol_factory_secret, enrol_open, publish_shared, publish_global;

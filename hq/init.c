@@ -97,6 +97,8 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_key(out, "url", o->url, "");
     print_list(out, "hq-address", in_zone ? o->addresses : NULL, in_zone ? o->address_count : 0, "198.51.100.10");
     print_list(out, "listen", o->listen, o->listen_count, "0.0.0.0:443");
+    fprintf(out, "# Plain HTTP from nginx or HAProxy instead (docs/operations.md):\n"
+                 "# listen = {\"unix:/run/nameplate-hq/http.sock\"}\n# listen-group = www-data\n");
     fprintf(out,
             "\n# HQ's own TLS, signed by the private CA in the secrets folder and renewed by itself. The devices get\n"
             "# %s/hq-anchors.pem.\n",

@@ -1,6 +1,8 @@
 #include "hq/server.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,14 +28,17 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define HANDSHAKE_MS     10000
-#define IDLE_MS          75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
-#define LEAF_CHECK_MS    (6 * 3600 * 1000)
-#define READY_CHECK_MS   20
-#define DESCRIPTORS      128 /* for all but the connections, each of which needs 3 */
-#define COMMITS_A_TURN   16  /* an order takes three steps; more would starve the sockets */
-#define CHAIN_FILE_MAX   65536
-#define DATABASE_RETRY_S 2
+#define HANDSHAKE_MS          10000
+#define REQUEST_MS            30000 /* a request is 8 KiB at most, and its answer takes milliseconds */
+#define IDLE_MS               75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
+#define DISPLACE_HANDSHAKE_MS 1000  /* a client with a slow line needs as much */
+#define DISPLACE_MS           5000  /* an answer takes milliseconds, and by then a device has nothing more to ask */
+#define LEAF_CHECK_MS         (6 * 3600 * 1000)
+#define READY_CHECK_MS        20
+#define DESCRIPTORS           128 /* for all but the connections, each of which needs 3 */
+#define COMMITS_A_TURN        16  /* an order takes three steps; more would starve the sockets */
+#define CHAIN_FILE_MAX        65536
+#define DATABASE_RETRY_S      2
 
 struct np_hq {
     uv_loop_t *loop;
@@ -135,6 +140,8 @@ out:
 
 static int open_tls(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
 {
+    if (hq->config.listen_count == 0)
+        return 0; /* only behind a proxy */
     int rc = np_tls_new(&hq->tls);
     if (rc)
         return fail(error, rc, "TLS: %s", np_strerror(rc));
@@ -150,7 +157,7 @@ static int open_tls(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
 static void on_leaf_timer(uv_timer_t *timer)
 {
     struct np_hq *hq = timer->data;
-    if (!np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))
+    if (!hq->tls || !np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))
         return;
     if (!hq->secrets.ca_key) {
         np_warning("HQ's own certificate (%s) is near its end: replace it and restart", hq->config.tls_certificate);
@@ -326,17 +333,43 @@ static int on_opened(void *ctx, int fd, const struct np_endpoint *client)
     return np_web_add(hq->web, fd, client);
 }
 
-static int open_door(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+/* The socket for a proxy, with the rights that let it in. uid and gid are those of `user`. */
+static int listen_socket(struct np_hq *hq, const char *path, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
+{
+    const struct np_hq_config *c = &hq->config;
+    if (c->socket_owner[0]) {
+        const struct passwd *owner = getpwnam(c->socket_owner);
+        if (!owner)
+            return fail(error, NP_E_CONFIG, "there is no user '%s' (listen-owner)", c->socket_owner);
+        uid = owner->pw_uid;
+    }
+    if (c->socket_group[0]) {
+        const struct group *group = getgrnam(c->socket_group);
+        if (!group)
+            return fail(error, NP_E_CONFIG, "there is no group '%s' (listen-group)", c->socket_group);
+        gid = group->gr_gid;
+    }
+    int rc = np_door_listen_path(hq->door, path, (mode_t)c->socket_mode, uid, gid);
+    return rc ? fail(error, rc, "cannot listen on unix:%s: %s (listen, listen-owner, listen-group)", path,
+                     np_strerror(rc))
+              : 0;
+}
+
+static int open_door(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
 {
     unsigned connections = connection_limit(&hq->config);
     struct np_web_events events = {.ctx = hq, .committed = on_committed};
     struct np_door_config config = {.connections_max = connections,
                                     .per_address_max = (unsigned)hq->config.connections_per_address,
                                     .handshake_ms = HANDSHAKE_MS,
+                                    .request_ms = REQUEST_MS,
                                     .idle_ms = IDLE_MS,
+                                    .displace_handshake_ms = DISPLACE_HANDSHAKE_MS,
+                                    .displace_ms = DISPLACE_MS,
                                     .opened = on_opened,
                                     .ctx = hq};
-    int rc = np_web_new(hq->loop, &hq->api, connections, &events, &hq->web);
+    /* MHD sees the end of a connection only in its next turn, when another may have its place already. */
+    int rc = np_web_new(hq->loop, &hq->api, connections + NP_DOOR_REFUSALS_MAX + connections / 8, &events, &hq->web);
     if (rc == 0)
         rc = np_door_new(hq->loop, hq->tls, &config, &hq->door);
     if (rc)
@@ -348,7 +381,9 @@ static int open_door(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
             return fail(error, rc, "cannot listen on %s: %s (listen)", np_endpoint_format(&hq->config.listen[i], where),
                         np_strerror(rc));
     }
-    return 0;
+    for (size_t i = 0; rc == 0 && i < hq->config.socket_count; i++)
+        rc = listen_socket(hq, hq->config.sockets[i], uid, gid, error);
+    return rc;
 }
 
 int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t gid, struct np_hq **out_hq,
@@ -381,7 +416,7 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     if (rc == 0)
         hq->api.outlook = np_issuance_outlook(hq->issuance);
     if (rc == 0)
-        rc = open_door(hq, error);
+        rc = open_door(hq, uid, gid, error);
     if (rc)
         return rc;
     rc = np_issuance_start(hq->issuance);
@@ -396,11 +431,17 @@ static void describe(const struct np_hq *hq, char *out, size_t size)
 {
     const struct np_zone_config *zone = np_zone_settings(hq->zone);
     char text[NP_ADDR_TEXT_MAX];
-    size_t used = (size_t)snprintf(out, size, "https");
+    size_t used = (size_t)snprintf(out, size, "%s", hq->config.listen_count ? "https" : "");
     for (size_t i = 0; i < hq->config.listen_count && used < size; i++) {
         struct np_endpoint local = np_door_local(hq->door, i);
         used += (size_t)snprintf(out + used, size - used, " %s", np_endpoint_format(&local, text));
     }
+    for (size_t i = 0; i < hq->config.socket_count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%sunix:%s",
+                                 i      ? " "
+                                 : used ? "; http "
+                                        : "http ",
+                                 hq->config.sockets[i]);
     if (used < size)
         used += (size_t)snprintf(out + used, size - used, zone->backend == NP_ZONE_BUILTIN ? "; dns" : "; updates to");
     const struct np_endpoint *dns = zone->backend == NP_ZONE_BUILTIN ? zone->listen : zone->update.servers;

@@ -5,7 +5,6 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,6 +168,11 @@ int np_tls_stream_handshake(struct np_tls_stream *stream)
     return result == 1 ? 1 : failure(stream, result);
 }
 
+bool np_tls_stream_resumed(const struct np_tls_stream *stream)
+{
+    return SSL_session_reused(stream->ssl) == 1;
+}
+
 long np_tls_stream_read(struct np_tls_stream *stream, void *out, size_t size)
 {
     int result = SSL_read(stream->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
@@ -213,12 +217,6 @@ int np_tls_stream_output(struct np_tls_stream *stream, size_t prefix, void **out
     *out_block = block;
     *out_len = len;
     return 0;
-}
-
-void np_tls_stream_describe(const struct np_tls_stream *stream, char *out, size_t size)
-{
-    snprintf(out, size, "%s, %s%s", SSL_get_version(stream->ssl), SSL_get_cipher_name(stream->ssl),
-             SSL_session_reused(stream->ssl) ? ", resumed" : "");
 }
 
 void np_tls_stream_free(struct np_tls_stream *stream)

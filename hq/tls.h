@@ -37,6 +37,9 @@ int np_tls_stream_feed(struct np_tls_stream *stream, const void *data, size_t le
  * alert may wait in np_tls_stream_output). */
 int np_tls_stream_handshake(struct np_tls_stream *stream);
 
+/* Was the handshake, now complete, an abbreviated one? */
+bool np_tls_stream_resumed(const struct np_tls_stream *stream);
+
 /* Decrypts. Returns the number of bytes, 0 when more ciphertext is needed, NP_E_CLOSED after the client's close_notify,
  * or NP_E_TLS. */
 long np_tls_stream_read(struct np_tls_stream *stream, void *out, size_t size);
@@ -50,9 +53,6 @@ void np_tls_stream_shutdown(struct np_tls_stream *stream);
 /* The ciphertext to be sent, malloc'd with prefix bytes of room before it (the caller's request header): 0 with
  * *out_len 0 when there is none, or -ENOMEM. */
 int np_tls_stream_output(struct np_tls_stream *stream, size_t prefix, void **out_block, size_t *out_len);
-
-/* "TLSv1.3, TLS_AES_128_GCM_SHA256, resumed", for the log at debug. */
-void np_tls_stream_describe(const struct np_tls_stream *stream, char *out, size_t size);
 
 /* Frees; NULL is fine. */
 void np_tls_stream_free(struct np_tls_stream *stream);

@@ -9,6 +9,8 @@
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
+#define NO_ADDRESS_S 600 /* until an operator may have mended the proxy */
+
 static uint32_t kernel_below(void *ctx, uint32_t bound)
 {
     (void)ctx;
@@ -145,6 +147,10 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     if (rc != NP_E_NOT_FOUND)
         return np_api_store_failed(call, rc);
     np_policy_network(&call->request->client, device.network);
+    if (message->credential.type == NP_CREDENTIAL_OPEN && call->request->client.family == AF_UNSPEC)
+        return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, NO_ADDRESS_S,
+                             "HQ was not told the connection's address, by which devices without a credential are "
+                             "counted; its operator must mend the proxy (X-Forwarded-For)");
     rc = check_blocked(call, &message->credential, thumbprint);
     if (rc == 0)
         rc = check_quota(call, &message->credential, device.network);

@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
+#include "hq/api/forwarded.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
@@ -18,6 +22,7 @@ struct np_web {
     uv_poll_t poll;
     uv_timer_t timer;
     unsigned handles; /* still to be closed */
+    bool told;        /* that the proxy does not say who asks */
     void (*done)(void *ctx);
     void *done_ctx;
 };
@@ -83,10 +88,38 @@ static void log_request(const struct np_web *web, const struct np_api_request *r
         np_debug("%s %.120s from %s: %d", request->method, request->path, client, answer->status);
 }
 
+/* MHD gives the values of a header that comes more than once in their order; the last is the proxy's. */
+static enum MHD_Result keep_last(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    const char **last = ctx;
+    (void)kind;
+    if (strcasecmp(name, "X-Forwarded-For") == 0)
+        *last = value;
+    return MHD_YES;
+}
+
+/* Who asks: the connection's other end, or who the proxy there says; AF_UNSPEC where it does not say. */
+static struct np_addr client_of(struct np_web *web, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct np_addr client = {0};
+    const char *forwarded = NULL;
+    if (!info || !info->client_addr)
+        return client;
+    if (info->client_addr->sa_family != AF_UNIX)
+        return np_endpoint_from_sockaddr(info->client_addr).addr;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, keep_last, &forwarded);
+    if (np_forwarded_client(forwarded, &client) && !web->told) {
+        np_warning("the proxy on HQ's socket does not say who asks (X-Forwarded-For): devices without a credential "
+                   "('open') are refused, and no global addresses are published");
+        web->told = true;
+    }
+    return client;
+}
+
 static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection *connection, const char *method,
                                       const char *path, const struct body *body)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     struct np_api_response answer;
     struct np_api_request request = {
         .method = method,
@@ -99,8 +132,7 @@ static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection 
         .too_large = body->discarded > 0,
         .now_us = now_us(),
     };
-    if (info && info->client_addr)
-        request.client = np_endpoint_from_sockaddr(info->client_addr).addr;
+    request.client = client_of(web, connection);
     np_api_handle(web->api, &request, &answer);
     log_request(web, &request, &answer);
     return send_response(connection, &answer);
@@ -217,6 +249,10 @@ int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client)
 {
     struct sockaddr_storage address;
     socklen_t len = np_endpoint_to_sockaddr(client, &address);
+    if (len == 0) { /* a proxy */
+        address = (struct sockaddr_storage){.ss_family = AF_UNIX};
+        len = sizeof address;
+    }
     if (MHD_add_connection(web->daemon, fd, (struct sockaddr *)&address, len) != MHD_YES)
         return NP_E_LIMIT;
     return 0; /* MHD wakes its epoll descriptor, and takes the connection up in its next turn */

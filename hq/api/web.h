@@ -32,7 +32,8 @@ struct np_web_events {
 int np_web_new(uv_loop_t *loop, struct np_api *api, unsigned connections_max, const struct np_web_events *events,
                struct np_web **out_web);
 
-/* Takes over fd, a connected, non-blocking stream socket, on success. Returns 0 or NP_E_LIMIT. */
+/* Takes over fd, a connected, non-blocking stream socket, on success. client AF_UNSPEC: a proxy's, whose
+ * X-Forwarded-For is believed (hq/api/forwarded). Returns 0 or NP_E_LIMIT. */
 int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client);
 
 /* Ends all connections and frees; done(ctx) is called from the loop. */

@@ -45,6 +45,15 @@ static void test_good(void **state)
     assert_int_equal(c.listen[0].port, 8443);
     assert_int_equal(c.listen[1].port, 443);
     assert_int_equal(c.ttl_s, 60);
+    assert_int_equal(read_text(START "database = d\nsecrets = s\nlisten = {\"unix:/run/h\"}\n", &c, error), 0);
+    assert_int_equal(c.listen_count, 0);
+    assert_int_equal(c.socket_count, 1);
+    assert_string_equal(c.sockets[0], "/run/h");
+    assert_int_equal(c.socket_mode, 0660);
+    assert_int_equal(
+        read_text(START REST "listen = {\"unix:/run/h\", \"[::1]:8443\"}\nlisten-mode = \"600\"\n", &c, error), 0);
+    assert_int_equal(c.listen[0].port, 8443);
+    assert_int_equal(c.socket_mode, 0600);
     assert_int_equal(read_text(START REST, &c, error), 0);
     assert_true(!c.enrol_open && c.enrol_factory_secret); /* open is never the default */
     assert_false(c.publish_shared);
@@ -64,6 +73,10 @@ static void test_bad(void **state)
         {"zone = devices.example\n\nurl = \"http://hq\"\n", "hq.conf:3: url = http://hq: must be"},
         {START "database = d\n", "'secrets' is missing"},
         {START REST "listen = \"nonsense\"\n", "listen = nonsense: must be ADDRESS:PORT"},
+        {START REST "listen = \"unix:http\"\n", "listen = unix:http: must be unix:/PATH"},
+        {START REST "listen = \"unix:/h\"\nlisten-mode = 0668\n", "listen-mode = 0668: must be octal"},
+        {START REST "listen = \"unix:/h\"\nlisten-mode = 4755\n", "must be from 0000 to 0777"},
+        {START "database = d\nsecrets = s\n", "'tls-certificate' is missing"},
         {START REST "nameservers = ns1\n", "nameservers = ns1: must be NAME=ADDRESS"},
         {START REST "enrol = everybody\n", "enrol = everybody: must be"},
         {START REST "ttl = 0\n", "ttl = 0: must be from 1"},
