@@ -263,11 +263,14 @@ char *np_agent_status(struct np_agent *agent)
 
 char *np_agent_leave_status(const struct np_agent *agent)
 {
-    static const char *const words[] = {"none", "under-way", "failed", "done"};
+    static const char *const words[] = {[NP_LEAVE_NONE] = "none",           [NP_LEAVE_UNDER_WAY] = "under-way",
+                                        [NP_LEAVE_FAILED] = "failed",       [NP_LEAVE_FORGETTING] = "under-way",
+                                        [NP_LEAVE_UNWRITTEN] = "unwritten", [NP_LEAVE_DONE] = "done"};
     const struct np_enrol *e = &agent->enrol;
-    json_t *object = json_pack("{s:s,s:o,s:o}", "leave", words[e->leave], "problem",
-                               text_or_null(e->leave == NP_LEAVE_FAILED ? e->leave_problem : NULL), "name",
-                               text_or_null(agent->state.name));
+    json_t *object =
+        json_pack("{s:s,s:o,s:o}", "leave", words[e->leave], "problem",
+                  text_or_null(e->leave == NP_LEAVE_FAILED || e->leave == NP_LEAVE_UNWRITTEN ? e->leave_problem : NULL),
+                  "name", text_or_null(agent->state.name));
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     json_decref(object);
     return text;

@@ -4,10 +4,10 @@
  * "status\n" gives the status as JSON (agent/cli/status.h), "metrics prometheus\n" and "metrics openmetrics\n" what can
  * be counted (resolver/base/metrics.h). "leave REASON\n" (reset, resale, compromise) begins to
  * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:
- * {"leave": "none" | "under-way" | "failed" | "done", "problem": null | "why it failed", "name": null | "the name"}.
- * Anything else gives {"error": "..."}. The connection is closed after the answer. Who
- * may connect is the file's mode and group; to begin to leave is for root and the agent's own user alone. Lifecycle:
- * np_control_new, np_control_close; the memory goes when the loop has closed the handles. */
+ * {"leave": "none" | "under-way" | "failed" | "unwritten" | "done", "problem": null | "why it failed", "name": null |
+ * "the name"}. Anything else gives {"error": "..."}. The connection is closed after the answer. Who may connect is the
+ * file's mode and group; to begin to leave is for root and the agent's own user alone. Lifecycle: np_control_new,
+ * np_control_close; the memory goes when the loop has closed the handles. */
 #ifndef AGENT_CONTROL_H
 #define AGENT_CONTROL_H
 

@@ -149,9 +149,8 @@ static void send_plain(struct np_enrol *e, const struct np_enrol_time *t, struct
     np_enrol_zone_is_due(e, t); /* that question waits for no answer of HQ */
 }
 
-/* Sends a signed request with the nonce at hand, or fetches one first. */
-static void send_signed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
-                        enum np_request request, enum np_enrol_state state, const char *reason)
+void np_enrol_send_signed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                          enum np_request request, enum np_enrol_state state, const char *reason)
 {
     if (!e->nonce[0] || t->now_ms - e->nonce_ms > NP_ENROL_NONCE_MS) {
         e->nonce[0] = 0;
@@ -227,12 +226,12 @@ static bool decide_identity(struct np_enrol *e, const struct np_enrol_time *t, s
         if (!e->usable)
             np_enrol_set_state(e, out, NP_ENROL_WAITING_ADDRESS, "no LAN interface has a usable address");
         else
-            send_signed(e, t, out, NP_REQUEST_ENROL, NP_ENROL_ENROLLING,
-                        name[0] ? "HQ does not know this device any more" : "this device has no name yet");
+            np_enrol_send_signed(e, t, out, NP_REQUEST_ENROL, NP_ENROL_ENROLLING,
+                                 name[0] ? "HQ does not know this device any more" : "this device has no name yet");
         return true;
     }
     if (e->need_session) {
-        send_signed(e, t, out, NP_REQUEST_SESSION, NP_ENROL_SESSION, "HQ did not accept the token");
+        np_enrol_send_signed(e, t, out, NP_REQUEST_SESSION, NP_ENROL_SESSION, "HQ did not accept the token");
         return true;
     }
     return false;
@@ -265,7 +264,7 @@ static void decide_certificate(struct np_enrol *e, const struct np_enrol_time *t
 {
     bool unstored = !e->csr_accepted && !e->next_stored, held = !e->csr_accepted && t->now_ms < e->csr_hold_ms;
     if (!e->csr_accepted && !held && !unstored) {
-        send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
+        np_enrol_send_signed(e, t, out, NP_REQUEST_CSR, NP_ENROL_SENDING_CSR, "a certificate is needed");
         return;
     }
     if (decide_push(e, t, out) || decide_checkin(e, t, out))
@@ -349,8 +348,7 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
     if (e->inflight != NP_REQUEST_NONE || e->checking)
         return;
     if (e->leave == NP_LEAVE_UNDER_WAY) {
-        out->leave.reason = e->leave_reason;
-        send_signed(e, t, out, NP_REQUEST_LEAVE, NP_ENROL_LEAVING, "the owner wants it");
+        np_enrol_decide_leave(e, t, out);
         return;
     }
     if (decide_local(e, t, out) || decide_identity(e, t, out))
@@ -391,6 +389,10 @@ static void on_start(struct np_enrol *e, const struct np_enrol_time *t, bool ent
     e->entropy = entropy;
     if (!e->device->device[0])
         return;
+    if (e->device->leaving == NP_LEAVING_ASKED) {
+        e->leave = NP_LEAVE_UNDER_WAY;
+        e->leave_resumed = true;
+    }
     np_enrol_plan_boot(e, t);
     /* What HQ has is not known after a boot: its 409, or the check-in, will tell the sequence number. */
     if (e->zone == NP_ZONE_SETTLED)

@@ -9,7 +9,8 @@
  *   waiting-entropy -> waiting-address -> nonce -> enrolling -> sending-csr -> waiting-package -> installed
  *                                                                              installed <-> pushing-address, fetching
  *   installed, waiting-package <-> checking-in (daily at the second HQ gave)
- *   any -> leaving (the owner gives the box up) -> starting, as a new device
+ *   any -> leaving (the owner gives the box up; stored first, and taken up again after a restart) -> starting, as a
+ *          new device
  *   any -> session (the token was not accepted) -> where it was
  *   any -> backoff (full jitter, doubling, Retry-After kept) -> where it was
  *   any -> refused (HQ does not take the credential: once a day), blocked (HQ wants no more requests: none until
@@ -196,8 +197,10 @@ enum np_zone_question {
 enum np_leave_progress {
     NP_LEAVE_NONE,
     NP_LEAVE_UNDER_WAY,
-    NP_LEAVE_FAILED, /* leave_problem says why; nothing has changed */
-    NP_LEAVE_DONE    /* the box has begun anew */
+    NP_LEAVE_FAILED,     /* leave_problem says why; nothing has changed */
+    NP_LEAVE_FORGETTING, /* the box has begun anew, which is not stored yet */
+    NP_LEAVE_UNWRITTEN,  /* likewise, and it cannot be: leave_problem says why */
+    NP_LEAVE_DONE        /* the box has begun anew */
 };
 
 /* The machine. All members are private but for state, reason and the ones marked. */
@@ -247,7 +250,7 @@ struct np_enrol {
     int64_t compare_ms; /* when it is asked next whether it still has what HQ promised; 0: not planned */
     bool comparing;     /* that question is under way */
     unsigned compared;  /* readable: answers that differed, since the start */
-    enum np_leave_reason leave_reason;
+    bool leave_resumed; /* under way since before a restart: nobody waits for its end, and failures are no end */
 };
 
 /* Begins with what was stored. device stays the caller's and must outlive the machine; local_only: addresses that HQ

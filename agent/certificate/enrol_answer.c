@@ -16,8 +16,8 @@ void np_enrol_fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_
     int64_t delay_ms = np_backoff_fail(&e->backoff, retry_after_ms, e->below, e->below_ctx);
     e->retry_ms = t->now_ms + delay_ms;
     e->ordered = retry_after_ms > 0;
-    if (e->leave == NP_LEAVE_UNDER_WAY)
-        np_enrol_leave_failed(e, e->problem); /* whoever waits for it is told now, and decides */
+    if (e->leave == NP_LEAVE_UNDER_WAY && !e->leave_resumed)
+        np_enrol_leave_failed(e, true, e->problem); /* whoever waits for it is told now, and decides */
     np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%.200s; next try in %lld.%lld s", e->problem,
                        (long long)(delay_ms / 1000), (long long)(delay_ms % 1000 / 100));
 }
@@ -40,10 +40,18 @@ void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const
         e->store_problem[0] = 0;
         np_backoff_reset(&e->store_backoff);
         np_enrol_use_token(e);
+        if (e->leave == NP_LEAVE_FORGETTING || e->leave == NP_LEAVE_UNWRITTEN)
+            e->leave = NP_LEAVE_DONE;
         return;
     }
     e->store_ms = t->now_ms + np_backoff_fail(&e->store_backoff, 0, e->below, e->below_ctx);
     snprintf(e->store_problem, sizeof e->store_problem, "the state cannot be written: %s", np_strerror(event->rc));
+    if (e->leave == NP_LEAVE_UNDER_WAY && !e->leave_resumed) {
+        np_enrol_leave_failed(e, false, e->store_problem); /* a wish that a power cut could lose is not begun */
+    } else if (e->leave == NP_LEAVE_FORGETTING) {
+        e->leave = NP_LEAVE_UNWRITTEN;
+        memcpy(e->leave_problem, e->store_problem, sizeof e->leave_problem);
+    }
 }
 
 void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
@@ -279,8 +287,9 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
              r->problem.type, r->problem.detail[0] ? ": " : "", r->problem.detail);
     snprintf(e->problem, sizeof e->problem, "%s", text);
     bool bearer = request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES || request == NP_REQUEST_CHECKIN;
-    if (request == NP_REQUEST_LEAVE && (is(r, "retired") || is(r, "unknown-device"))) {
-        np_enrol_forget(e, t, out); /* HQ has nothing of this device any more */
+    if ((request == NP_REQUEST_LEAVE && (is(r, "retired") || is(r, "unknown-device"))) ||
+        (is(r, "retired") && e->device->leaving != NP_LEAVING_NOT)) {
+        np_enrol_forget(e, t, out); /* HQ has nothing of this device any more, as its owner wanted */
         return;
     }
     if (request == NP_REQUEST_ADDRESSES) {
@@ -296,7 +305,7 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
     } else if (is(r, "blocked") || is(r, "retired")) {
         e->blocked = true;
         if (request == NP_REQUEST_LEAVE)
-            np_enrol_leave_failed(e, text);
+            np_enrol_leave_failed(e, false, text);
         np_enrol_set_state(e, out, NP_ENROL_BLOCKED, "%s", text);
     } else if (is(r, "bad-credential") || is(r, "credential-unsupported")) {
         on_refused(e, t, out, text);

@@ -53,8 +53,15 @@ void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const s
 void np_enrol_on_leave(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
                        struct np_enrol_action *out);
 
-/* The wish to leave has failed; text says why. */
-void np_enrol_leave_failed(struct np_enrol *e, const char *text);
+/* The wish to leave has failed; text says why. unsure: HQ may have heard it all the same. */
+void np_enrol_leave_failed(struct np_enrol *e, bool unsure, const char *text);
+
+/* A wish to leave is under way: it is stored, then told to HQ. */
+void np_enrol_decide_leave(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);
+
+/* Sends a signed request with the nonce at hand, or fetches one first. */
+void np_enrol_send_signed(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out,
+                          enum np_request request, enum np_enrol_state state, const char *reason);
 
 /* HQ has let the device go, or need not be told: everything but the addresses and the clock's floor is forgotten. */
 void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);

@@ -181,9 +181,11 @@ void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const s
         np_publisher_known(&e->publisher, 0, np_renew_same_addresses(event->addresses, &e->wanted) ? &e->wanted : NULL);
 }
 
-void np_enrol_leave_failed(struct np_enrol *e, const char *text)
+void np_enrol_leave_failed(struct np_enrol *e, bool unsure, const char *text)
 {
     e->leave = NP_LEAVE_FAILED;
+    e->device->leaving = unsure ? NP_LEAVING_UNSURE : NP_LEAVING_NOT;
+    e->dirty = true;
     snprintf(e->leave_problem, sizeof e->leave_problem, "%s", text);
 }
 
@@ -196,12 +198,31 @@ void np_enrol_on_leave(struct np_enrol *e, const struct np_enrol_time *t, const 
     } else if (e->ordered && t->now_ms < e->retry_ms) {
         snprintf(text, sizeof text, "HQ asked this box to wait %lld s more",
                  (long long)((e->retry_ms - t->now_ms + 999) / 1000));
-        np_enrol_leave_failed(e, text);
+        e->leave = NP_LEAVE_FAILED;
+        snprintf(e->leave_problem, sizeof e->leave_problem, "%s", text);
     } else {
         e->leave = NP_LEAVE_UNDER_WAY;
-        e->leave_reason = event->leave;
+        e->leave_resumed = false;
         e->leave_problem[0] = 0;
-        e->retry_ms = 0;
+        e->device->leaving = NP_LEAVING_ASKED;
+        e->device->leave_reason = event->leave;
+        e->dirty = true;
+        e->retry_ms = e->store_ms = 0;
+    }
+}
+
+void np_enrol_decide_leave(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out)
+{
+    int64_t from_ms = e->dirty ? e->store_ms : e->leave_resumed ? e->retry_ms : 0;
+    if (t->now_ms < from_ms) {
+        e->due_ms = from_ms;
+    } else if (e->dirty) {
+        out->type = NP_ACTION_STORE;
+    } else if (e->entropy && e->network) {
+        out->leave.reason = e->device->leave_reason;
+        np_enrol_send_signed(e, t, out, NP_REQUEST_LEAVE, NP_ENROL_LEAVING, "the owner wants it");
+    } else if (!e->entropy) {
+        e->due_ms = t->now_ms + NP_ENROL_ENTROPY_MS;
     }
 }
 
@@ -224,7 +245,7 @@ void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct n
     e->ask_zone = ask_zone;
     e->last_contact_ms = contact_ms;
     e->wanted = wanted;
-    e->leave = NP_LEAVE_DONE;
+    e->leave = NP_LEAVE_FORGETTING;
     if (network && !e->local_only)
         np_publisher_want(&e->publisher, &e->wanted, t->now_ms);
     np_enrol_set_state(e, out, NP_ENROL_STARTING, "the box has left HQ and begins anew");

@@ -89,6 +89,16 @@ static int failed(const char *problem)
     return NP_EXIT_FAILURE;
 }
 
+static int unwritten(const char *problem)
+{
+    fprintf(
+        stderr,
+        "nameplate reset: this box begins anew, but %s\nThe old keys stay on the flash until it can be written, and "
+        "come back if the box is switched off before; `nameplate status` shows the problem while it lasts.\n",
+        problem);
+    return NP_EXIT_FAILURE;
+}
+
 static int leave(const char *path, const struct wish *wish)
 {
     static const struct timespec pause = {.tv_nsec = 200000000};
@@ -106,6 +116,8 @@ static int leave(const char *path, const struct wish *wish)
                                  : "HQ has let this box go; it begins anew.");
                 puts("`nameplate status` shows its new name.");
                 code = NP_EXIT_OK;
+            } else if (state && strcmp(state, "unwritten") == 0) {
+                code = unwritten(problem ? problem : "its state cannot be written");
             } else {
                 code = failed(problem ? problem : "the agent was started again meanwhile");
             }

@@ -29,6 +29,7 @@ enum tag {
     TAG_TLS,
     TAG_CHAIN,
     TAG_ETAG,
+    TAG_LEAVING, /* enum np_leaving, enum np_leave_reason */
     TAG_COUNT
 };
 
@@ -104,6 +105,8 @@ int np_state_encode(const struct np_state *state, uint8_t *out, size_t size, siz
         np_write_u64(&w, (uint64_t)state->n);
         np_write_bytes(&w, state->auth_token, NP_TOKEN_LEN);
     }
+    if (state->leaving != NP_LEAVING_NOT)
+        write_record(&w, TAG_LEAVING, (uint8_t[2]){(uint8_t)state->leaving, (uint8_t)state->leave_reason}, 2);
     if (state->has_next)
         write_key(&w, TAG_NEXT, &state->next);
     if (state->has_chain) {
@@ -193,6 +196,17 @@ static void read_times(struct np_reader *r, struct np_state *state)
     state->boot_jitter_s = read_number(r);
 }
 
+static void read_leaving(struct np_reader *r, struct np_state *state)
+{
+    unsigned leaving = np_read_u8(r), reason = np_read_u8(r);
+    if (leaving == NP_LEAVING_NOT || leaving > NP_LEAVING_UNSURE || reason > NP_LEAVE_COMPROMISE) {
+        np_reader_fail(r, NP_E_MALFORMED);
+        return;
+    }
+    state->leaving = (enum np_leaving)leaving;
+    state->leave_reason = (enum np_leave_reason)reason;
+}
+
 static void read_record(struct np_reader *r, unsigned tag, struct np_state *state)
 {
     switch (tag) {
@@ -241,6 +255,9 @@ static void read_record(struct np_reader *r, unsigned tag, struct np_state *stat
         return;
     case TAG_ETAG:
         read_text(r, state->etag, sizeof state->etag);
+        return;
+    case TAG_LEAVING:
+        read_leaving(r, state);
         return;
     default:
         np_read_skip(r, np_reader_left(r)); /* of a later version */

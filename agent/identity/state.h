@@ -17,6 +17,14 @@
 #define NP_STATE_BYTES_MAX 65536 /* chain 20000, names and grant under 8 KiB: three times what there can be */
 #define NP_ETAG_MAX        72    /* characters; a longer ETag is not kept and If-None-Match not sent */
 
+/* How far a wish to leave HQ has come. It is stored before HQ is told, so that a power cut leaves no box that HQ has
+ * let go and that does not know it. */
+enum np_leaving {
+    NP_LEAVING_NOT,
+    NP_LEAVING_ASKED, /* the owner wants it, and nobody was told that it failed: it goes on after a restart */
+    NP_LEAVING_UNSURE /* the owner was told that it failed, but HQ may have heard: only HQ's `retired` brings it on */
+};
+
 /* The device. Zero-initialised it is a box that has never been switched on. */
 struct np_state {
     uint64_t generation; /* of the file it came from; set by the store */
@@ -35,6 +43,9 @@ struct np_state {
     char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1];
     size_t nameserver_count;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
+
+    enum np_leaving leaving;
+    enum np_leave_reason leave_reason; /* of leaving */
 
     bool has_auth; /* HQ's auth token n, stored before its first use */
     uint8_t auth_token[NP_TOKEN_LEN];

@@ -606,6 +606,82 @@ static void moving_ends_the_waiting(void **state)
     assert_true(np_enrol_due(&e) - now_ms <= 250);
 }
 
+/* The power is cut: what was stored is all that is left. The nonces were not. */
+static void restart(void)
+{
+    boot(false);
+    give_address(1);
+}
+
+/* Before HQ has heard it, or after: the wish is on the flash, and goes on by itself. */
+static void leave_and_power_cut(void **state)
+{
+    (void)state;
+    for (int heard = 0; heard < 2; heard++) {
+        setup(NULL);
+        whole_way();
+        leave(false);
+        assert_int_equal(device.leaving, NP_LEAVING_ASKED);
+        assert_int_equal(stores, 4); /* identity, name, certificate, and its own, before anything is sent */
+        restart();
+        expect_request(NP_REQUEST_NONCE);
+        answer_nonce();
+        expect_request(NP_REQUEST_LEAVE);
+        assert_int_equal(action.leave.reason, NP_LEAVE_RESALE);
+        fail_request(); /* nobody waits: it is tried again */
+        assert_int_equal(e.leave, NP_LEAVE_UNDER_WAY);
+        wait_request(NP_REQUEST_NONCE);
+        answer_nonce();
+        clear();
+        if (heard)
+            answer_problem(410, "retired", 0);
+        else
+            answer(204);
+        expect_new_device();
+    }
+}
+
+/* The owner was told that it failed; HQ had heard it. */
+static void leave_answer_lost(void **state)
+{
+    (void)state;
+    whole_way();
+    leave(false);
+    expect_request(NP_REQUEST_LEAVE);
+    fail_request();
+    assert_int_equal(e.leave, NP_LEAVE_FAILED);
+    assert_int_equal(device.leaving, NP_LEAVING_UNSURE);
+    restart(); /* not taken up again: the owner decides */
+    while (action.type != NP_ACTION_SEND)
+        wait_timer();
+    answer_problem(410, "retired", 0); /* whatever it asks */
+    expect_new_device();
+}
+
+/* A wish that the flash cannot keep is not begun; a box that has left says what it could not store. */
+static void leave_and_full_flash(void **state)
+{
+    (void)state;
+    whole_way();
+    store_rc = -28;
+    leave(false);
+    assert_int_equal(e.leave, NP_LEAVE_FAILED);
+    assert_non_null(strstr(e.leave_problem, "cannot be written"));
+    assert_int_equal(device.leaving, NP_LEAVING_NOT);
+    store_rc = 0;
+    leave(false);
+    expect_request(NP_REQUEST_LEAVE);
+    store_rc = -28;
+    clear();
+    answer(204);
+    assert_int_equal(forgotten, 1);
+    assert_int_equal(e.leave, NP_LEAVE_UNWRITTEN);
+    assert_int_not_equal(action.type, NP_ACTION_SEND); /* the new identity is not stored either */
+    store_rc = 0;
+    wait_timer();
+    assert_int_equal(e.leave, NP_LEAVE_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +710,9 @@ int main(void)
         TEST(leaves_again),
         TEST(leave_fails),
         TEST(leave_while_asking),
+        TEST(leave_and_power_cut),
+        TEST(leave_answer_lost),
+        TEST(leave_and_full_flash),
         TEST(lost_key),
         TEST(moving_ends_the_waiting),
     };

@@ -21,6 +21,8 @@ static void fill(struct np_state *s)
     memset(s, 0, sizeof *s);
     s->floor_s = 1795320000;
     s->has_identity = s->has_auth = s->has_next = s->has_chain = true;
+    s->leaving = NP_LEAVING_UNSURE;
+    s->leave_reason = NP_LEAVE_COMPROMISE;
     s->identity = test_ca_key(1);
     s->next = test_ca_key(2);
     s->tls = test_ca_key(3);
