@@ -17,6 +17,7 @@ void np_ca_init(struct np_ca *ca, struct np_issuance *issuance, size_t index)
 {
     const struct np_ca_config *config = &issuance->config.cas[index];
     *ca = (struct np_ca){.issuance = issuance, .index = index, .config = config};
+    np_ari_poller_init(&ca->windows, issuance->loop, issuance->store, config->directory, index == 0);
     ca->meter = (struct np_meter){.store = issuance->store, .ca = config->directory, .limits = &config->limits};
 }
 
@@ -71,6 +72,7 @@ static void on_account(void *ctx, const char *url)
     np_ca_note(&ca->health, NP_CA_ACCOUNT, true, 0);
     bind_caa(ca, url);
     np_revoker_wake(&ca->issuance->revoker);
+    np_ari_poller_wake(&ca->windows, 0);
     if (!ca->adopt.running && !ca->adopt.finished)
         np_adopt_start(&ca->adopt, ca->acme, on_adopted, ca);
     np_issuance_fill(ca->issuance);
@@ -122,6 +124,7 @@ int np_ca_start(struct np_ca *ca)
     if (rc || !leftovers.begun)
         np_adopt_skip(&ca->adopt);
     np_acme_start(ca->acme);
+    np_ari_poller_start(&ca->windows, ca->acme);
     return 0;
 }
 

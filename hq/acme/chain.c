@@ -128,10 +128,19 @@ int np_chain_check(const char *pem, size_t len, const uint8_t *csr, size_t csr_l
     return rc;
 }
 
-int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, size_t *out_len)
+/* The leaf of a chain, for X509_free; NULL where there is none. */
+static X509 *read_leaf(const char *pem, size_t len)
 {
     BIO *bio = len <= NP_CHAIN_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
     X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+    ERR_clear_error();
+    return leaf;
+}
+
+int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, size_t *out_len)
+{
+    X509 *leaf = read_leaf(pem, len);
     int needed = leaf ? i2d_X509(leaf, NULL) : 0, rc = NP_E_MALFORMED;
     if (needed > 0 && (size_t)needed > size)
         rc = NP_E_LIMIT;
@@ -141,7 +150,34 @@ int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, si
         rc = 0;
     }
     X509_free(leaf);
-    BIO_free(bio);
-    ERR_clear_error();
+    return rc;
+}
+
+/* A serial number's DER content: positive numbers have a zero byte before a high bit. Returns its length or 0. */
+static size_t serial_content(const ASN1_INTEGER *serial, uint8_t out[NP_CHAIN_SERIAL_MAX])
+{
+    const uint8_t *bytes = ASN1_STRING_get0_data(serial);
+    size_t len = (size_t)ASN1_STRING_length(serial), zero = len > 0 && bytes[0] & 0x80;
+    if (len == 0 || len + zero > NP_CHAIN_SERIAL_MAX || ASN1_STRING_type(serial) != V_ASN1_INTEGER)
+        return 0;
+    out[0] = 0;
+    memcpy(out + zero, bytes, len);
+    return len + zero;
+}
+
+int np_chain_ari_id(const char *pem, size_t len, char out_id[NP_CHAIN_ARI_ID_SIZE])
+{
+    uint8_t serial[NP_CHAIN_SERIAL_MAX];
+    X509 *leaf = read_leaf(pem, len);
+    const ASN1_OCTET_STRING *issuer = leaf ? X509_get0_authority_key_id(leaf) : NULL;
+    size_t serial_len = leaf ? serial_content(X509_get0_serialNumber(leaf), serial) : 0;
+    size_t issuer_len = issuer ? (size_t)ASN1_STRING_length(issuer) : 0;
+    int rc = issuer_len == 0 || serial_len == 0 ? NP_E_MALFORMED : issuer_len > NP_CHAIN_KEY_ID_MAX ? NP_E_LIMIT : 0;
+    if (rc == 0) {
+        size_t n = np_base64url_encode(ASN1_STRING_get0_data(issuer), issuer_len, out_id);
+        out_id[n++] = '.';
+        np_base64url_encode(serial, serial_len, out_id + n);
+    }
+    X509_free(leaf);
     return rc;
 }

@@ -40,6 +40,12 @@ struct post {
     void *ctx;
 };
 
+/* An unsigned request; done NULL: free. */
+struct get {
+    np_acme_reply_fn *done;
+    void *ctx;
+};
+
 struct np_acme {
     uv_loop_t *loop;
     struct np_ca_config config;
@@ -59,6 +65,7 @@ struct np_acme {
     struct post *waiting, **waiting_end; /* for a nonce, the account or a free connection; the oldest first */
     struct post *sent;
     size_t waiting_count, sent_count;
+    struct get gets[NP_ACME_GETS_MAX];
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -465,6 +472,31 @@ int np_acme_post(struct np_acme *acme, const char *url, const char *accept, cons
     wait_last(post);
     pump(acme);
     return 0;
+}
+
+static void on_got(void *ctx, const struct np_http_response *response)
+{
+    struct get *get = ctx;
+    np_acme_reply_fn *done = get->done;
+    struct np_acme_reply reply = make_reply(response);
+    reply.network_ms = response->took_ms;
+    reply.requests = 1;
+    get->done = NULL; /* the callback may want the place */
+    done(get->ctx, &reply);
+}
+
+int np_acme_get(struct np_acme *acme, const char *url, np_acme_reply_fn *done, void *ctx)
+{
+    for (size_t i = 0; i < NP_ACME_GETS_MAX; i++) {
+        struct get *get = &acme->gets[i];
+        if (get->done)
+            continue;
+        int rc = np_http_send(acme->http, NP_HTTP_GET, url, MEDIA_JSON, NULL, on_got, get);
+        if (rc == 0)
+            *get = (struct get){.done = done, .ctx = ctx};
+        return rc;
+    }
+    return NP_E_LIMIT;
 }
 
 const char *np_acme_orders_url(const struct np_acme *acme)

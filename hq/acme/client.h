@@ -22,6 +22,7 @@
 #define NP_ACME_NONCE_TRIES  10   /* Pebble refuses 5 % of the good nonces by default, to test clients */
 #define NP_ACME_NONCES_MAX   64   /* kept for later requests */
 #define NP_ACME_WAITING_MAX  1024 /* requests that wait for their turn: far above the orders in flight */
+#define NP_ACME_GETS_MAX     4    /* unsigned requests at once */
 #define NP_ACME_RETRY_MIN_MS 500
 #define NP_ACME_RETRY_MAX_MS (5 * 60 * 1000)
 
@@ -64,6 +65,11 @@ void np_acme_start(struct np_acme *acme);
  * Returns 0, NP_E_LIMIT or -ENOMEM; then, and only then, done is called later. */
 int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
                  void *ctx);
+
+/* GETs url without a signature (renewal information, RFC 9773); at most NP_ACME_GETS_MAX at once, beside the signed
+ * requests. The reply has no account's trouble: it is told as it came. Returns 0, NP_E_LIMIT or -ENOMEM; then, and only
+ * then, done is called later. */
+int np_acme_get(struct np_acme *acme, const char *url, np_acme_reply_fn *done, void *ctx);
 
 /* Is the account known, so that requests are sent? */
 bool np_acme_is_ready(const struct np_acme *acme);

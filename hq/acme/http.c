@@ -305,7 +305,8 @@ int np_http_new(uv_loop_t *loop, const char *anchors, struct np_http **out_http)
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, curl_wants_timer);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)NP_HTTP_CONNECTIONS_MAX);
+    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      (long)(NP_HTTP_CONNECTIONS_MAX + NP_HTTP_CONNECTIONS_SPARE));
     uv_timer_init(loop, &http->timer);
     http->timer.data = http;
     http->handles = 1;

@@ -17,7 +17,8 @@
 
 #define NP_HTTP_CONNECT_TIMEOUT_MS 10000
 #define NP_HTTP_TIMEOUT_MS         60000 /* of a whole request: Boulder may take 30 s under load */
-#define NP_HTTP_CONNECTIONS_MAX    16    /* to the CA at once */
+#define NP_HTTP_CONNECTIONS_MAX    16    /* to the CA at once for signed requests, */
+#define NP_HTTP_CONNECTIONS_SPARE  4     /* and for others */
 #define NP_HTTP_WHY_MAX            160   /* characters of libcurl's reason */
 
 struct np_http;

@@ -61,7 +61,7 @@ int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, st
     uv_timer_init(loop, &issuance->timer);
     issuance->timer.data = issuance;
     np_revoker_init(&issuance->revoker, loop, store, revoking_account, issuance);
-    issuance->open_handles = 2;
+    issuance->open_handles = 2 + (unsigned)issuance->ca_count;
     *out_issuance = issuance;
     return 0;
 }
@@ -126,6 +126,7 @@ void np_issuance_close(struct np_issuance *issuance, void (*done)(void *ctx), vo
         np_job_end(job);
     }
     for (size_t i = 0; i < issuance->ca_count; i++) {
+        np_ari_poller_close(&issuance->cas[i].windows, issuance, on_timer_closed);
         if (!issuance->cas[i].acme)
             continue;
         issuance->open_handles++;

@@ -4,6 +4,7 @@
 #define HQ_ACME_ISSUANCE_PRIVATE_H
 
 #include "hq/acme/adopt.h"
+#include "hq/acme/ari_poll.h"
 #include "hq/acme/client.h"
 #include "hq/acme/health.h"
 #include "hq/acme/issuance.h"
@@ -36,6 +37,7 @@ struct np_ca {
     struct np_acme *acme;
     struct np_adopt adopt;
     struct np_meter meter;
+    struct np_ari_poller windows;
     struct np_ca_health health;
     bool down; /* as it was last told to the log */
     size_t job_count;
@@ -48,6 +50,7 @@ struct np_job {
     struct np_job *next, **link;
     struct np_order_run run;
     struct np_order_action action; /* being waited for or done */
+    unsigned carried;              /* by the last newOrder: np_order_extra bits */
     struct np_package *package;    /* a good chain that is not stored yet */
     struct np_store_waiter committed;
     uv_timer_t timer;

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "hq/acme/ari.h"
 #include "hq/acme/chain.h"
 #include "hq/acme/issuance_private.h"
 #include "hq/acme/renewal.h"
@@ -188,6 +189,20 @@ static void note_refusal(struct np_job *job, const struct np_acme_reply *reply)
     np_issuance_look_ahead(job->issuance);
 }
 
+/* A newOrder was refused: perhaps for what it carried beside the names. Then once more without that. */
+static bool leave_out(struct np_job *job, enum np_order_failure failure, const struct np_acme_reply *reply,
+                      const char *why)
+{
+    unsigned without = np_order_refused_extra(failure, job->carried, &reply->problem);
+    if (!without)
+        return false;
+    np_notice("acme: %s: newOrder again without %s: %s", title(job),
+              without & NP_ORDER_REPLACES ? "'replaces'" : "its profile", why);
+    np_job_feed(job, &(struct np_order_event){
+                         .type = NP_ORDER_FAILED, .failure = NP_ORDER_FAILURE_BARE, .without = without, .why = why});
+    return true;
+}
+
 static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
 {
     enum np_order_failure failure = np_order_failure_of(job->action.what, reply->rc, reply->status, &reply->problem);
@@ -200,6 +215,8 @@ static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
     note_health(job, reply->rc == NP_E_ACME && reply->status < 500);
     note_refusal(job, reply);
     if (failure == NP_ORDER_FAILURE_RETRY && np_ca_has_better(job->ca) && np_job_leave(job))
+        return;
+    if (job->action.what == NP_ORDER_DO_NEW_ORDER && leave_out(job, failure, reply, why))
         return;
     np_job_fail(job, failure, why, reply->retry_after_ms);
 }
@@ -239,12 +256,40 @@ static void on_reply(void *ctx, const struct np_acme_reply *reply)
 
 /* ---- Actions ---- */
 
-static int identifiers_json(const struct np_order *order, char **out_json)
+/* The identifier by which the CA knows the certificate that the order is to replace; empty: it does not suggest
+ * windows, or another one has made the certificate. */
+static int replaced_id(const struct np_job *job, char out_id[NP_CHAIN_ARI_ID_SIZE])
 {
+    const struct np_order *order = &job->run.order;
+    out_id[0] = 0;
+    if (order->renews == 0 || !np_acme_directory(job->ca->acme)->renewal_info[0])
+        return 0;
+    struct np_package *package = calloc(1, sizeof *package);
+    int rc = package ? np_store_package_get(job->issuance->store, order->device, order->renews, package) : -ENOMEM;
+    if (rc == 0 && np_ca_find(job->issuance, package->ca) == job->ca &&
+        np_chain_ari_id(package->chain, strlen(package->chain), out_id))
+        out_id[0] = 0; /* a leaf without an authority key identifier */
+    free(package);
+    return rc == NP_E_NOT_FOUND ? 0 : rc;
+}
+
+/* The body of newOrder. */
+static int order_json(struct np_job *job, char **out_json)
+{
+    const struct np_order *order = &job->run.order;
+    char replaces[NP_CHAIN_ARI_ID_SIZE];
+    int rc = replaced_id(job, replaces);
+    if (rc)
+        return rc;
     json_t *list = json_array();
     for (size_t i = 0; i < order->authorization_count; i++)
         json_array_append_new(list, json_pack("{s:s,s:s}", "type", "dns", "value", order->authorizations[i].name));
-    return np_json_dump_take(json_pack("{s:o}", "identifiers", list), out_json);
+    json_t *object = json_pack("{s:o}", "identifiers", list);
+    job->carried = 0;
+    if (replaces[0] && !(job->run.without & NP_ORDER_REPLACES) &&
+        json_object_set_new(object, "replaces", json_string(replaces)) == 0)
+        job->carried |= NP_ORDER_REPLACES;
+    return np_json_dump_take(object, out_json);
 }
 
 static int csr_json(const struct np_order *order, char **out_json)
@@ -262,7 +307,7 @@ static int new_order(struct np_job *job)
             job, &(struct np_order_event){.type = NP_ORDER_GOT_ORDER, .order = &found.order, .order_url = found.url});
         return 0;
     }
-    int rc = identifiers_json(&job->run.order, &payload);
+    int rc = order_json(job, &payload);
     if (rc)
         return rc;
     rc = np_acme_post(job->ca->acme, NULL, NULL, payload, on_reply, job);
@@ -371,6 +416,7 @@ static void on_committed(void *ctx, int rc)
     }
     if (job->package) {
         log_times(job);
+        np_ari_poller_wake(&job->ca->windows, job->package->ask_ms);
         if (!job->resumed)
             np_outlook_note(&job->issuance->outlook, loop_ms(job) - job->begun_ms);
         free(job->package);
@@ -389,6 +435,8 @@ static int write_order(struct np_job *job)
     job->package->created_ms = np_issuance_now_ms();
     np_renewal_window_of_life(job->package->not_before_s, job->package->not_after_s, &window);
     job->package->renew_ms = np_renewal_point(&window, job->run.order.device);
+    job->package->ask_ms =
+        np_ari_first_ms(job->package->not_before_s, job->package->not_after_s, job->run.order.device);
     return np_store_package_add(issuance->store, &job->run.order, job->package, &n);
 }
 

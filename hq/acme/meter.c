@@ -80,6 +80,16 @@ int np_meter_shared(const struct np_meter *meter, enum np_order_priority priorit
     return 0;
 }
 
+/* Is it now the time that the CA has suggested for the certificate's renewal? Such an order carries `replaces`. */
+static int is_in_window(const struct np_meter *meter, const struct np_order *order, int64_t now_ms, bool *out_inside)
+{
+    struct np_renewal renewal;
+    int rc = np_store_renewal_get(meter->store, order->device, &renewal);
+    *out_inside = rc == 0 && renewal.n == order->renews && renewal.window_from_ms > 0 &&
+                  now_ms >= renewal.window_from_ms && now_ms < renewal.window_until_ms;
+    return rc == NP_E_NOT_FOUND ? 0 : rc;
+}
+
 static int exemption_of(const struct np_meter *meter, const struct np_order *order, int64_t now_ms,
                         enum np_exemption *out_exemption)
 {
@@ -89,9 +99,14 @@ static int exemption_of(const struct np_meter *meter, const struct np_order *ord
         return 0;
     origin = calloc(1, sizeof *origin);
     int rc = origin ? np_store_package_origin(meter->store, order->device, order->renews, origin) : -ENOMEM;
-    if (rc == 0 && now_ms - origin->created_ms < NP_LIMIT_RENEWAL_MS &&
-        (!origin->ca[0] || strcmp(origin->ca, meter->ca) == 0))
-        *out_exemption = NP_EXEMPT_RENEWAL;
+    if (rc == 0 && (!origin->ca[0] || strcmp(origin->ca, meter->ca) == 0)) {
+        bool inside = false;
+        rc = is_in_window(meter, order, now_ms, &inside);
+        if (inside)
+            *out_exemption = NP_EXEMPT_ARI;
+        else if (now_ms - origin->created_ms < NP_LIMIT_RENEWAL_MS)
+            *out_exemption = NP_EXEMPT_RENEWAL;
+    }
     free(origin);
     return rc == NP_E_NOT_FOUND ? 0 : rc;
 }

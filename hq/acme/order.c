@@ -358,6 +358,10 @@ static void on_failed(struct step *s, const struct np_order_event *event)
     case NP_ORDER_FAILURE_MOVE:
         move(s, event->why);
         return;
+    case NP_ORDER_FAILURE_BARE:
+        run->without |= event->without;
+        act(s, NP_ORDER_DO_NEW_ORDER);
+        return;
     case NP_ORDER_FAILURE_DEAD:
         give_up(s, event->why);
         return;
@@ -457,4 +461,13 @@ enum np_order_failure np_order_failure_of(enum np_order_do what, int rc, int sta
     if (what == NP_ORDER_DO_CHALLENGE || (what == NP_ORDER_DO_FINALIZE && strcmp(problem->type, "orderNotReady") == 0))
         return NP_ORDER_FAILURE_LOOK;
     return NP_ORDER_FAILURE_RESTART;
+}
+
+unsigned np_order_refused_extra(enum np_order_failure failure, unsigned carried, const struct np_acme_problem *problem)
+{
+    if (failure != NP_ORDER_FAILURE_RESTART)
+        return 0;
+    if (strcmp(problem->type, "invalidProfile") == 0)
+        return carried & NP_ORDER_PROFILE;
+    return carried & NP_ORDER_REPLACES;
 }

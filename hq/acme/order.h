@@ -63,7 +63,14 @@ enum np_order_failure {
     NP_ORDER_FAILURE_LOOK,    /* the CA thinks the step is out of turn: look where the order stands */
     NP_ORDER_FAILURE_RESTART, /* this order is lost: a new one, with backoff */
     NP_ORDER_FAILURE_MOVE,    /* this CA is down: a new one, at once, at another */
+    NP_ORDER_FAILURE_BARE,    /* newOrder again, at once, without what the CA would not have */
     NP_ORDER_FAILURE_DEAD     /* no order for this CSR will ever do */
+};
+
+/* What newOrder may carry beside the names. */
+enum np_order_extra {
+    NP_ORDER_REPLACES = 1, /* the certificate that is to be replaced (RFC 9773 section 5) */
+    NP_ORDER_PROFILE = 2   /* the profile (draft-ietf-acme-profiles) */
 };
 
 /* An event with what belongs to its type. Pointers are borrowed for the step. */
@@ -75,6 +82,7 @@ struct np_order_event {
     const struct np_acme_authorization *authz;
     const char *txt; /* GOT_AUTHZ with a pending dns-01 challenge: its TXT value */
     enum np_order_failure failure;
+    unsigned without;       /* of FAILURE_BARE: the np_order_extra that is to be left out */
     const char *why;        /* FAILED: for the order's error member */
     int64_t retry_after_ms; /* GOT_ORDER, FAILED: 0 none */
 };
@@ -90,6 +98,7 @@ struct np_order_run {
     size_t last_index;
     unsigned retries;         /* of the action under way */
     unsigned looks;           /* how often the CA called a step out of turn */
+    unsigned without;         /* np_order_extra bits that the CA would not have */
     int64_t waiting_since_ms; /* since when the CA is being waited for; 0: it is not */
 };
 
@@ -114,6 +123,11 @@ void np_order_forget(struct np_order *order);
 /* Judges a failed request by what was being done: rc, HTTP status and problem as in np_acme_reply. */
 enum np_order_failure np_order_failure_of(enum np_order_do what, int rc, int status,
                                           const struct np_acme_problem *problem);
+
+/* A newOrder that carried np_order_extra bits was refused (failure, as judged above): which of them to leave out, 0:
+ * the refusal is not about them. With alreadyReplaced (RFC 9773 section 5), and with any other problem of the request
+ * itself, that is `replaces`; with invalidProfile the profile. */
+unsigned np_order_refused_extra(enum np_order_failure failure, unsigned carried, const struct np_acme_problem *problem);
 
 /* Is the CA's order for exactly the names of ours? */
 bool np_order_matches(const struct np_order *order, const struct np_acme_order *theirs);

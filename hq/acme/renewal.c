@@ -26,6 +26,14 @@ bool np_renewal_is_urgent(int64_t not_before_s, int64_t not_after_s, int64_t now
     return now_ms >= not_after_s * 1000 - (not_after_s - not_before_s) * 250;
 }
 
+bool np_renewal_is_recalled(const struct np_renewal_window *window, int64_t not_before_s, int64_t not_after_s,
+                            int64_t now_ms)
+{
+    struct np_renewal_window own;
+    np_renewal_window_of_life(not_before_s, not_after_s, &own);
+    return window->until_ms != 0 && window->until_ms <= now_ms && window->until_ms < own.from_ms;
+}
+
 int64_t np_renewal_absent_s(int64_t last_seen_s, int64_t now_s, const struct np_store_outage *outages, size_t count)
 {
     int64_t absent_s = now_s - last_seen_s;
@@ -59,7 +67,8 @@ static int64_t pause_ms(const struct np_renewal_facts *facts, int64_t attempts)
 
 void np_renewal_decide(const struct np_renewal_facts *facts, struct np_renewal_action *out_action)
 {
-    bool urgent = np_renewal_is_urgent(facts->not_before_s, facts->not_after_s, facts->now_ms);
+    bool urgent = np_renewal_is_urgent(facts->not_before_s, facts->not_after_s, facts->now_ms) ||
+                  np_renewal_is_recalled(&facts->window, facts->not_before_s, facts->not_after_s, facts->now_ms);
     struct np_renewal_action action = {.priority = facts->credential == NP_CREDENTIAL_OPEN ? NP_PRIORITY_OPEN
                                                    : urgent                                ? NP_PRIORITY_URGENT
                                                                                            : NP_PRIORITY_ROUTINE};

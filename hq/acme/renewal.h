@@ -28,7 +28,7 @@ struct np_renewal_window {
 };
 
 /* The window that follows from the certificate's life alone: around two thirds, 4 % of it wide. Where the CA says a
- * window of its own (ARI, RFC 9773), that one takes this one's place and nothing else changes. */
+ * window of its own (acme/ari.h), that one takes this one's place. */
 void np_renewal_window_of_life(int64_t not_before_s, int64_t not_after_s, struct np_renewal_window *out_window);
 
 /* The device's own point in the window: hashed from its id, so that renewals spread and stay where they are. */
@@ -36,6 +36,11 @@ int64_t np_renewal_point(const struct np_renewal_window *window, const char *dev
 
 /* Is a quarter of the life or less left? */
 bool np_renewal_is_urgent(int64_t not_before_s, int64_t not_after_s, int64_t now_ms);
+
+/* Has the CA moved the window (zero: there is none) into the past, before the time that the life itself gives? So it
+ * says that it is about to revoke, and the certificate is urgent. */
+bool np_renewal_is_recalled(const struct np_renewal_window *window, int64_t not_before_s, int64_t not_after_s,
+                            int64_t now_ms);
 
 /* For how long a device has been silent at now_s, less the time in which HQ itself was away. Outages may be in any
  * order but do not overlap. */
@@ -48,7 +53,8 @@ struct np_renewal_facts {
     int64_t absent_s;          /* np_renewal_absent_s */
     enum np_order_state order; /* of the newest order */
     int64_t not_before_s, not_after_s;
-    int64_t attempts; /* orders made since the last package */
+    int64_t attempts;                /* orders made since the last package */
+    struct np_renewal_window window; /* of the CA (acme/ari.h); zero: it has not said one */
     int64_t now_ms;
 };
 

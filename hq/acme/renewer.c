@@ -75,6 +75,7 @@ static int look(struct np_renewer *renewer, struct np_renewal *renewal, int64_t 
         .not_before_s = renewal->not_before_s,
         .not_after_s = renewal->not_after_s,
         .attempts = renewal->attempts,
+        .window = {renewal->window_from_ms, renewal->window_until_ms},
         .now_ms = now_ms};
     np_renewal_decide(&facts, &action);
     if (action.what == NP_RENEWAL_ORDER) {

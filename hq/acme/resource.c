@@ -117,6 +117,27 @@ static void get_caa_identities(json_t *list, struct np_acme_directory *directory
     }
 }
 
+/* {name: explanation, ...}; a name that we could not send back is left out. */
+static void get_profiles(json_t *object, struct np_acme_directory *directory)
+{
+    const char *name;
+    json_t *text;
+    json_object_foreach(object, name, text)
+    {
+        if (directory->profile_count < NP_ACME_PROFILES_MAX && np_is_token(name, NP_ACME_PROFILE_LEN))
+            snprintf(directory->profiles[directory->profile_count++], sizeof directory->profiles[0], "%s", name);
+    }
+}
+
+bool np_acme_offers_profile(const struct np_acme_directory *directory, const char *profile)
+{
+    for (size_t i = 0; i < directory->profile_count; i++) {
+        if (strcmp(directory->profiles[i], profile) == 0)
+            return true;
+    }
+    return false;
+}
+
 int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directory *out)
 {
     struct np_acme_directory directory = {0};
@@ -127,11 +148,13 @@ int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directo
     get_url(&in, "newNonce", directory.new_nonce);
     get_url(&in, "newAccount", directory.new_account);
     get_url(&in, "newOrder", directory.new_order);
-    if (json_object_get(object, "revokeCert"))
-        get_url(&in, "revokeCert", directory.revoke_certificate);
+    get_url_optional(&in, "revokeCert", directory.revoke_certificate);
+    get_url_optional(&in, "keyChange", directory.key_change);
+    get_url_optional(&in, "renewalInfo", directory.renewal_info);
     json_t *meta = json_object_get(object, "meta");
     directory.eab_required = json_is_true(json_object_get(meta, "externalAccountRequired"));
     get_caa_identities(json_object_get(meta, "caaIdentities"), &directory);
+    get_profiles(json_object_get(meta, "profiles"), &directory);
     json_decref(object);
     if (in.rc == 0)
         *out = directory;

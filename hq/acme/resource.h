@@ -14,10 +14,12 @@
 #define NP_ACME_BODY_MAX  (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
 #define NP_ACME_TOKEN_MAX 128         /* characters of a challenge token: CAs use 43 */
 #define NP_ACME_DETAIL_MAX                                                                                             \
-    320                      /* characters of a problem's detail that are kept: Boulder's name a limit at their end    \
-                              */
-#define NP_ACME_CAA_MAX  8   /* domains of the CA in CAA records that are kept */
-#define NP_ACME_LIST_MAX 256 /* orders of an account's list that are looked at after a crash */
+    320                         /* characters of a problem's detail that are kept: Boulder's name a limit at their end \
+                                 */
+#define NP_ACME_CAA_MAX      8  /* domains of the CA in CAA records that are kept */
+#define NP_ACME_PROFILES_MAX 16 /* profiles that are kept: Let's Encrypt has 4 */
+#define NP_ACME_PROFILE_LEN  64 /* characters of a profile's name */
+#define NP_ACME_LIST_MAX     256 /* orders of an account's list that are looked at after a crash */
 
 /* A problem document, or the error member of an order or a challenge. */
 struct np_acme_problem {
@@ -32,7 +34,11 @@ struct np_acme_directory {
     char new_account[NP_URL_MAX + 1];
     char new_order[NP_URL_MAX + 1];
     char revoke_certificate[NP_URL_MAX + 1]; /* empty: the CA revokes nothing */
+    char key_change[NP_URL_MAX + 1];         /* empty: accounts keep their key */
+    char renewal_info[NP_URL_MAX + 1];       /* empty: the CA suggests no renewal windows (RFC 9773) */
     bool eab_required;
+    char profiles[NP_ACME_PROFILES_MAX][NP_ACME_PROFILE_LEN + 1]; /* the kinds of certificates on offer, by name */
+    size_t profile_count;
     char caa_identities[NP_ACME_CAA_MAX][NP_NAME_MAX + 1]; /* the domains that CAA names the CA by; lower case */
     size_t caa_identity_count;
 };
@@ -97,6 +103,9 @@ int np_acme_list_parse(const char *json, size_t len, struct np_acme_list *out);
 
 /* Parses a problem document. Never fails: a body that is none gives type "other" and an empty detail. */
 void np_acme_problem_parse(const char *body, size_t len, struct np_acme_problem *out);
+
+/* Does the directory offer the profile of that name (draft-ietf-acme-profiles)? */
+bool np_acme_offers_profile(const struct np_acme_directory *directory, const char *profile);
 
 /* Is text a URL as this client follows them: "https://", printable, no quotes, not too long? */
 bool np_acme_is_url(const char *text);

@@ -26,6 +26,7 @@ int np_api_renew(struct np_api_call *call, const struct np_device *device, struc
                                          .not_before_s = renewal.not_before_s,
                                          .not_after_s = renewal.not_after_s,
                                          .attempts = renewal.attempts,
+                                         .window = {renewal.window_from_ms, renewal.window_until_ms},
                                          .now_ms = np_api_now_ms(call)};
         np_renewal_decide(&facts, &action);
         if (action.what == NP_RENEWAL_ORDER)

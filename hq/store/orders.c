@@ -277,7 +277,7 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
     if (rc == 0)
         rc = insert_package(store, order, package, n);
     if (rc == 0)
-        rc = np_sql_package_follow(store, order->device, n, package);
+        rc = np_sql_package_follow(store, order, n, package);
     rc = np_sql_end(store, rc);
     if (rc == 0)
         *out_n = n;

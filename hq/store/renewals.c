@@ -4,11 +4,9 @@
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
-#define RENEWAL_COLUMNS "device, n, not_before_s, not_after_s, point_ms, due_ms, attempts"
-
 /* ---- Renewals ---- */
 
-static void read_renewal(struct np_sql *q, struct np_renewal *r)
+void np_sql_get_renewal(struct np_sql *q, struct np_renewal *r)
 {
     *r = (struct np_renewal){0};
     np_sql_get_text(q, r->device, sizeof r->device);
@@ -18,18 +16,25 @@ static void read_renewal(struct np_sql *q, struct np_renewal *r)
     r->point_ms = np_sql_get_int(q);
     r->due_ms = np_sql_get_int(q);
     r->attempts = np_sql_get_int(q);
+    r->early = np_sql_get_int(q);
+    r->ask_ms = np_sql_get_int(q);
+    r->failures = np_sql_get_int(q);
+    r->window_from_ms = np_sql_get_int(q);
+    r->window_until_ms = np_sql_get_int(q);
+    np_sql_get_text(q, r->ca, sizeof r->ca);
 }
 
 int np_store_renewals_due(struct np_store *store, int64_t now_ms, size_t limit, np_store_renewal_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT " RENEWAL_COLUMNS " FROM renewal WHERE due_ms <= ? ORDER BY due_ms LIMIT ?";
+    static const char text[] =
+        "SELECT " NP_SQL_RENEWAL_COLUMNS " FROM renewal WHERE due_ms <= ? ORDER BY due_ms LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     int stopped = 0;
     np_sql_int(&q, now_ms);
     np_sql_int(&q, (int64_t)limit);
     while (!stopped && np_sql_next(&q)) {
         struct np_renewal renewal;
-        read_renewal(&q, &renewal);
+        np_sql_get_renewal(&q, &renewal);
         if (!q.rc)
             stopped = each(ctx, &renewal);
     }
@@ -50,13 +55,13 @@ int np_store_renewals_next(struct np_store *store, int64_t *out_ms)
 
 int np_store_renewal_get(struct np_store *store, const char *device, struct np_renewal *out_renewal)
 {
-    static const char text[] = "SELECT " RENEWAL_COLUMNS " FROM renewal WHERE device = ?";
+    static const char text[] = "SELECT " NP_SQL_RENEWAL_COLUMNS " FROM renewal WHERE device = ?";
     struct np_renewal renewal;
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     bool found = np_sql_next(&q);
     if (found)
-        read_renewal(&q, &renewal);
+        np_sql_get_renewal(&q, &renewal);
     int rc = np_sql_finish(&q);
     if (rc)
         return rc;
@@ -83,13 +88,18 @@ int np_store_renewal_update(struct np_store *store, const struct np_renewal *ren
     return np_sql_end(store, rc);
 }
 
-static int plan_renewal(struct np_store *store, const char *device, int64_t n, const struct np_package *p)
+static int plan_renewal(struct np_store *store, const char *device, int64_t n, const char *ca,
+                        const struct np_package *p)
 {
+    /* A renewal before half of the last certificate's life was over is counted: see hq/acme/ari.h. */
     static const char text[] =
-        "INSERT INTO renewal(" RENEWAL_COLUMNS
-        ") VALUES(?,?,?,?,?,?,0) ON CONFLICT(device) DO UPDATE SET n = excluded.n,"
-        " not_before_s = excluded.not_before_s, not_after_s = excluded.not_after_s, point_ms = excluded.point_ms,"
-        " due_ms = excluded.due_ms, attempts = excluded.attempts";
+        "INSERT INTO renewal(device, n, not_before_s, not_after_s, point_ms, due_ms, attempts, early, ask_ms, failures,"
+        " window_from_ms, window_until_ms, ca) VALUES(?,?,?,?,?,?,0,0,?,0,0,0,?)"
+        " ON CONFLICT(device) DO UPDATE SET n = excluded.n, not_before_s = excluded.not_before_s,"
+        " not_after_s = excluded.not_after_s, point_ms = excluded.point_ms, due_ms = excluded.due_ms, attempts = 0,"
+        " early = CASE WHEN excluded.not_before_s * 2 < renewal.not_before_s + renewal.not_after_s"
+        " THEN renewal.early + 1 WHEN renewal.early > 0 THEN renewal.early - 1 ELSE 0 END,"
+        " ask_ms = excluded.ask_ms, failures = 0, window_from_ms = 0, window_until_ms = 0, ca = excluded.ca";
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, device);
     np_sql_int(&q, n);
@@ -97,6 +107,8 @@ static int plan_renewal(struct np_store *store, const char *device, int64_t n, c
     np_sql_int(&q, p->not_after_s);
     np_sql_int(&q, p->renew_ms);
     np_sql_int(&q, p->renew_ms);
+    np_sql_int(&q, p->ask_ms);
+    np_sql_text(&q, ca);
     int rc = np_sql_run(&q);
     if (rc == 0)
         store->pending |= NP_STORE_RENEWALS_CHANGED;
@@ -121,17 +133,18 @@ static int revoke_late(struct np_store *store, const char *device, int64_t n, in
     return rc;
 }
 
-int np_sql_package_follow(struct np_store *store, const char *device, int64_t n, const struct np_package *package)
+int np_sql_package_follow(struct np_store *store, const struct np_order *order, int64_t n,
+                          const struct np_package *package)
 {
     static const char text[] = "SELECT state FROM device WHERE id = ?";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_text(&q, device);
+    np_sql_text(&q, order->device);
     int64_t state = np_sql_next(&q) ? np_sql_get_int(&q) : NP_DEVICE_ACTIVE;
     int rc = np_sql_finish(&q);
     if (rc)
         return rc;
-    return state == NP_DEVICE_RETIRED ? revoke_late(store, device, n, package->created_ms)
-                                      : plan_renewal(store, device, n, package);
+    return state == NP_DEVICE_RETIRED ? revoke_late(store, order->device, n, package->created_ms)
+                                      : plan_renewal(store, order->device, n, order->ca, package);
 }
 
 /* ---- Outages ---- */

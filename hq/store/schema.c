@@ -84,7 +84,19 @@ static const char schema_5[] = "ALTER TABLE orders ADD COLUMN ca TEXT NOT NULL D
                                " ca TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL, full_ms INTEGER NOT NULL,"
                                " PRIMARY KEY(ca, kind, key)) STRICT, WITHOUT ROWID;";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5};
+/* Renewal windows of the CAs (ARI). */
+static const char schema_6[] =
+    "ALTER TABLE renewal ADD COLUMN early INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE renewal ADD COLUMN ask_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE renewal ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE renewal ADD COLUMN window_from_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE renewal ADD COLUMN window_until_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE renewal ADD COLUMN ca TEXT NOT NULL DEFAULT '';"
+    "UPDATE renewal SET ca = coalesce((SELECT p.ca FROM package p WHERE p.device = renewal.device AND p.n = renewal.n),"
+    " '');"
+    "CREATE INDEX renewal_ask ON renewal(ca, ask_ms);";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5, schema_6};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

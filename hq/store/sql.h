@@ -130,7 +130,16 @@ int np_sql_order_names(struct np_store *store, struct np_order *order);
 
 /* What belongs to a package that is being stored (hq/store/renewals.c): its renewal, or its revocation where the device
  * has left. Inside np_sql_begin and np_sql_end. */
-int np_sql_package_follow(struct np_store *store, const char *device, int64_t n, const struct np_package *package);
+int np_sql_package_follow(struct np_store *store, const struct np_order *order, int64_t n,
+                          const struct np_package *package);
+
+/* A renewal's columns, in the order of np_sql_get_renewal. */
+#define NP_SQL_RENEWAL_COLUMNS                                                                                         \
+    "device, n, not_before_s, not_after_s, point_ms, due_ms, attempts, early, ask_ms, failures, window_from_ms, "      \
+    "window_until_ms, ca"
+
+/* The next columns as a renewal (hq/store/renewals.c). */
+void np_sql_get_renewal(struct np_sql *q, struct np_renewal *out_renewal);
 
 /* Addresses as one text, "192.168.1.10 fd00::1", and back. Text has NP_SQL_ADDRESSES_MAX bytes. */
 #define NP_SQL_ADDRESSES_MAX ((NP_WIRE_V4_MAX + NP_WIRE_V6_MAX) * NP_ADDR_TEXT_MAX)

@@ -26,7 +26,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      5    /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      6    /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -332,6 +332,7 @@ struct np_package {
     int64_t not_before_s, not_after_s;
     int64_t created_ms;
     int64_t renew_ms; /* np_store_package_add only: when to look after its renewal */
+    int64_t ask_ms;   /* np_store_package_add only: when to ask the CA for its renewal window */
 };
 
 /* Stores the order's result in one step: the package with the next n, the device's auth_n, the order as issued (its
@@ -376,6 +377,11 @@ struct np_renewal {
     int64_t point_ms; /* where in the certificate's life it is to be renewed */
     int64_t due_ms;   /* the next look */
     int64_t attempts; /* orders made since the package was stored */
+    int64_t early;    /* renewals that came before half of a certificate's life was over, less those that did not */
+    int64_t ask_ms;   /* the next question to the CA about its renewal window */
+    int64_t failures; /* such questions in a row that came to nothing */
+    int64_t window_from_ms, window_until_ms; /* what the CA has said; 0: nothing yet */
+    char ca[NP_URL_MAX + 1];                 /* the CA's directory; empty: before there was more than one */
 };
 
 /* Return other than 0 to stop; np_store_renewals_due then returns that number. */
@@ -393,6 +399,23 @@ int np_store_renewal_get(struct np_store *store, const char *device, struct np_r
 
 /* Writes due_ms and attempts, unless another package came meanwhile. Returns 0 or a database error. */
 int np_store_renewal_update(struct np_store *store, const struct np_renewal *renewal);
+
+/* Rows of a CA (its directory) with ask_ms at or before now_ms, the earliest first, at most limit (by an index). The
+ * callback must not write. Returns 0, what a callback returned, or a database error. */
+int np_store_renewals_to_ask(struct np_store *store, const char *ca, int64_t now_ms, size_t limit,
+                             np_store_renewal_fn *each, void *ctx);
+
+/* When the next of them is due; INT64_MAX: none. Returns 0 or a database error. */
+int np_store_renewals_next_ask(struct np_store *store, const char *ca, int64_t *out_ms);
+
+/* Moves a row's ask_ms to until_ms, unless another HQ has been faster: the question is ours until then. Returns 0,
+ * NP_E_CONFLICT, or a database error. */
+int np_store_renewal_claim(struct np_store *store, const struct np_renewal *renewal, int64_t until_ms);
+
+/* Writes what came of a question: ask_ms, failures and the window, and point_ms and due_ms of after in the place of
+ * before's. Returns 0, NP_E_CONFLICT where the row is not as before says (a look, another package), or a database
+ * error. */
+int np_store_renewal_answer(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after);
 
 /* A time in which HQ was away. */
 struct np_store_outage {

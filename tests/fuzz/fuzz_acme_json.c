@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hq/acme/ari.h"
 #include "hq/acme/resource.h"
 #include "resolver/base/text.h"
 
@@ -27,6 +28,10 @@ static void check_directory(const struct np_acme_directory *directory)
     must(directory->caa_identity_count <= NP_ACME_CAA_MAX);
     for (size_t i = 0; i < directory->caa_identity_count; i++)
         must(np_is_hostname(directory->caa_identities[i]));
+    must(directory->profile_count <= NP_ACME_PROFILES_MAX);
+    for (size_t i = 0; i < directory->profile_count; i++)
+        must(np_is_token(directory->profiles[i], NP_ACME_PROFILE_LEN));
+    must(!directory->renewal_info[0] || np_acme_is_url(directory->renewal_info));
 }
 
 static void check_order(const char *json, size_t len)
@@ -77,6 +82,15 @@ static void check_header(const char *text, size_t len)
     (void)np_acme_is_nonce(value);
 }
 
+static void check_ari(const char *json, size_t len)
+{
+    struct np_ari_info info;
+    if (np_ari_parse(json, len, &info))
+        return;
+    must(info.window.from_ms < info.window.until_ms);
+    must(!info.explanation[0] || np_acme_is_url(info.explanation));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct np_acme_directory directory;
@@ -86,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const char *json = (const char *)data + 1;
     size_t len = size - 1;
-    switch (data[0] % 7) {
+    switch (data[0] % 8) {
     case 0:
         check_order(json, len);
         break;
@@ -107,6 +121,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 5:
         np_acme_problem_parse(json, len, &problem);
         check_problem(&problem);
+        break;
+    case 6:
+        check_ari(json, len);
         break;
     default:
         check_header(json, len);

@@ -94,6 +94,8 @@ static void test_directory(void **state)
     assert_int_equal(np_acme_directory_parse(DIRECTORY, strlen(DIRECTORY), &directory), 0);
     assert_string_equal(directory.new_order, "https://ca.example/o");
     assert_string_equal(directory.revoke_certificate, "");
+    assert_string_equal(directory.renewal_info, "");
+    assert_int_equal(directory.profile_count, 0);
     assert_true(directory.eab_required);
     assert_int_equal(directory.caa_identity_count, 2);
     assert_string_equal(directory.caa_identities[0], "ca.example");
@@ -106,6 +108,27 @@ static void test_directory(void **state)
     snprintf(many + used, sizeof many - used, "]}}");
     assert_int_equal(np_acme_directory_parse(many, strlen(many), &directory), 0);
     assert_int_equal(directory.caa_identity_count, NP_ACME_CAA_MAX);
+}
+
+static void test_directory_of_a_richer_ca(void **state)
+{
+    static const char text[] =
+        "{\"newNonce\":\"https://ca.example/n\",\"newAccount\":\"https://ca.example/a\","
+        "\"newOrder\":\"https://ca.example/o\",\"keyChange\":\"https://ca.example/k\","
+        "\"renewalInfo\":\"https://ca.example/r\",\"meta\":{\"profiles\":{\"classic\":\"https://ca.example/p\","
+        "\"not one\":\"\",\"tlsserver\":7}}}";
+    struct np_acme_directory directory;
+    char other[sizeof text + 16];
+    (void)state;
+    assert_int_equal(np_acme_directory_parse(text, strlen(text), &directory), 0);
+    assert_string_equal(directory.key_change, "https://ca.example/k");
+    assert_string_equal(directory.renewal_info, "https://ca.example/r");
+    assert_int_equal(directory.profile_count, 2);
+    assert_true(np_acme_offers_profile(&directory, "classic") && np_acme_offers_profile(&directory, "tlsserver"));
+    assert_false(np_acme_offers_profile(&directory, "tls") || np_acme_offers_profile(&directory, ""));
+    const char *at = strstr(text, "https://ca.example/r");
+    snprintf(other, sizeof other, "%.*shttp%s", (int)(at - text), text, at + 5);
+    assert_int_equal(np_acme_directory_parse(other, strlen(other), &directory), NP_E_MALFORMED);
 }
 
 static void test_authorization(void **state)
@@ -220,6 +243,34 @@ static void test_failure_judgement(void **state)
         struct np_acme_problem problem = {.status = cases[i].status};
         snprintf(problem.type, sizeof problem.type, "%s", cases[i].type);
         assert_int_equal(np_order_failure_of(cases[i].what, cases[i].rc, cases[i].status, &problem), cases[i].failure);
+    }
+}
+
+/* What newOrder carried beside the names, and what a refusal says about it. */
+static void test_refused_extras(void **state)
+{
+    static const unsigned both = NP_ORDER_REPLACES | NP_ORDER_PROFILE;
+    static const struct {
+        int status;
+        const char *type;
+        unsigned carried, without;
+    } cases[] = {
+        {409, "alreadyReplaced", both, NP_ORDER_REPLACES},
+        {409, "alreadyReplaced", NP_ORDER_PROFILE, 0},
+        {404, "malformed", NP_ORDER_REPLACES, NP_ORDER_REPLACES},
+        {400, "invalidProfile", both, NP_ORDER_PROFILE},
+        {400, "invalidProfile", NP_ORDER_REPLACES, 0},
+        {429, "rateLimited", both, 0},
+        {500, "serverInternal", both, 0},
+        {400, "rejectedIdentifier", both, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct np_acme_problem problem = {.status = cases[i].status};
+        snprintf(problem.type, sizeof problem.type, "%s", cases[i].type);
+        enum np_order_failure failure =
+            np_order_failure_of(NP_ORDER_DO_NEW_ORDER, NP_E_ACME, cases[i].status, &problem);
+        assert_int_equal(np_order_refused_extra(failure, cases[i].carried, &problem), cases[i].without);
     }
 }
 
@@ -400,20 +451,56 @@ static void test_chain(void **state)
     EVP_PKEY_free(ca);
 }
 
+/* The example of RFC 9773 section 4.1, and what is none. */
+static void test_ari_id(void **state)
+{
+    static const uint8_t key_id[] = {0x69, 0x88, 0x5B, 0x6B, 0x87, 0x46, 0x40, 0x41, 0xE1, 0xB3,
+                                     0x7B, 0x84, 0x7B, 0xA0, 0xAE, 0x2C, 0xDE, 0x01, 0xC8, 0xD4};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    char id[NP_CHAIN_ARI_ID_SIZE], *pem;
+    BIO *bio = BIO_new(BIO_s_mem());
+    (void)state;
+    X509 *bare = certificate(key, "leaf", NULL, key, "ca", 0, 86400);
+    PEM_write_bio_X509(bio, bare);
+    size_t len = (size_t)BIO_get_mem_data(bio, &pem);
+    assert_int_equal(np_chain_ari_id(pem, len, id), NP_E_MALFORMED); /* no authority key identifier */
+    BIO_free(bio);
+    AUTHORITY_KEYID *authority = AUTHORITY_KEYID_new();
+    authority->keyid = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(authority->keyid, key_id, sizeof key_id);
+    X509_add1_ext_i2d(bare, NID_authority_key_identifier, authority, 0, X509V3_ADD_REPLACE);
+    ASN1_INTEGER_set_uint64(X509_get_serialNumber(bare), 0x87654321);
+    X509_sign(bare, key, EVP_sha256());
+    bio = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(bio, bare);
+    len = (size_t)BIO_get_mem_data(bio, &pem);
+    assert_int_equal(np_chain_ari_id(pem, len, id), 0);
+    assert_string_equal(id, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
+    assert_int_equal(np_chain_ari_id(pem, len / 2, id), NP_E_MALFORMED);
+    assert_int_equal(np_chain_ari_id("", 0, id), NP_E_MALFORMED);
+    AUTHORITY_KEYID_free(authority);
+    X509_free(bare);
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_bad_orders),
         cmocka_unit_test(test_directory),
+        cmocka_unit_test(test_directory_of_a_richer_ca),
         cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_problem),
         cmocka_unit_test(test_failure_judgement),
+        cmocka_unit_test(test_refused_extras),
         cmocka_unit_test(test_list_keeps_the_newest),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_jws),
         cmocka_unit_test(test_key_file),
         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_ari_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

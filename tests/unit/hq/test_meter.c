@@ -183,6 +183,40 @@ static void test_renewal(void **state)
     assert_int_equal(renewal.paid, 7);
 }
 
+/* Inside the window that the CA has suggested nothing counts; before and after it, it is a renewal like others. */
+static void test_renewal_in_the_window(void **state)
+{
+    struct fixture *f = *state;
+    struct np_order first = make_order("a"), renewal;
+    struct np_renewal row;
+    snprintf(first.ca, sizeof first.ca, "%s", CA);
+    store_package(f, &first, NOW_MS);
+    assert_int_equal(np_store_renewal_get(f->store, first.device, &row), 0);
+    struct np_renewal suggested = row;
+    suggested.window_from_ms = NOW_MS + 10 * HOUR;
+    suggested.window_until_ms = NOW_MS + 20 * HOUR;
+    assert_int_equal(np_store_renewal_answer(f->store, &row, &suggested), 0);
+    static const struct {
+        int64_t at, renews, paid;
+    } rows[] = {{9, 1, 1 << NP_LIMIT_NAMES},
+                {10, 1, 0},
+                {19, 1, 0},
+                {20, 1, 1 << NP_LIMIT_NAMES},
+                {15, 0, 7}, /* another certificate for the device */
+                {15, 2, 7}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        renewal = make_order("a");
+        renewal.renews = rows[i].renews;
+        pay(&f->meter, &renewal, NOW_MS + rows[i].at * HOUR);
+        assert_int_equal(renewal.paid, rows[i].paid);
+    }
+    struct np_meter other = {.store = f->store, .ca = "https://other.example/dir", .limits = &f->limits};
+    renewal = make_order("a");
+    renewal.renews = 1;
+    pay(&other, &renewal, NOW_MS + 15 * HOUR);
+    assert_int_equal(renewal.paid, 7);
+}
+
 /* Two HQs on one database: who read first and writes last is told, and nothing is counted twice. */
 static void test_two_hqs(void **state)
 {
@@ -281,8 +315,13 @@ int main(void)
 {
 #define METER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        METER_TEST(test_pay_and_give_back), METER_TEST(test_waits),   METER_TEST(test_names_key),
-        METER_TEST(test_renewal),           METER_TEST(test_two_hqs), METER_TEST(test_over_a_restart),
+        METER_TEST(test_pay_and_give_back),
+        METER_TEST(test_waits),
+        METER_TEST(test_names_key),
+        METER_TEST(test_renewal),
+        METER_TEST(test_renewal_in_the_window),
+        METER_TEST(test_two_hqs),
+        METER_TEST(test_over_a_restart),
         METER_TEST(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -487,6 +487,26 @@ static void test_failures(void **state)
     assert_int_equal(action.what, NP_ORDER_DO_RELEASE);
 }
 
+/* The CA does not want what newOrder carried: once more at once, on the same order; nothing to write for it. */
+static void test_bare(void **state)
+{
+    struct np_order_run run = make_run(NP_ORDER_QUEUED, 1);
+    struct np_order_event begin = {.type = NP_ORDER_BEGIN}, refused = failed(NP_ORDER_FAILURE_BARE, 0);
+    struct np_order_action action;
+    (void)state;
+    step(&run, &begin, NOW_MS, &action);
+    refused.without = NP_ORDER_REPLACES;
+    step(&run, &refused, NOW_MS, &action);
+    assert_int_equal(action.what, NP_ORDER_DO_NEW_ORDER);
+    assert_int_equal(action.delay_ms, 0);
+    assert_false(action.store);
+    refused.without = NP_ORDER_PROFILE;
+    step(&run, &refused, NOW_MS, &action);
+    assert_int_equal(run.without, NP_ORDER_REPLACES | NP_ORDER_PROFILE);
+    assert_int_equal(run.order.attempts, 0);
+    assert_int_equal(run.order.state, NP_ORDER_QUEUED);
+}
+
 static void test_backoff_grows(void **state)
 {
     struct np_order_action action;
@@ -582,6 +602,7 @@ int main(void)
         cmocka_unit_test(test_foreign_authorizations_are_refused),
         cmocka_unit_test(test_authorization_outcomes),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_bare),
         cmocka_unit_test(test_backoff_grows),
         cmocka_unit_test(test_looking_ends),
         cmocka_unit_test(test_polling_pace),

@@ -3,6 +3,7 @@
 #include "tests/unit/hq/box.h"
 
 #define NOW_S (NOW_US / 1000000)
+#define CA    "https://ca.example/dir"
 
 /* A device with one package that is to be renewed at renew_s. */
 static struct np_order add(struct fixture *f, unsigned n, int64_t renew_s, int64_t not_after_s)
@@ -17,6 +18,7 @@ static struct np_order add(struct fixture *f, unsigned n, int64_t renew_s, int64
     d.published.v4_count = 1;
     assert_int_equal(np_addr_parse("10.0.0.1", &d.published.v4[0]), 0);
     snprintf(o.id, sizeof o.id, "order-%u", n);
+    snprintf(o.ca, sizeof o.ca, "%s", CA);
     memcpy(o.device, d.id, sizeof o.device);
     memcpy(o.authorizations[0].name, d.name, sizeof d.name);
     o.key[0] = (uint8_t)(0x80 + n);
@@ -26,6 +28,7 @@ static struct np_order add(struct fixture *f, unsigned n, int64_t renew_s, int64
                                    .not_before_s = NOW_S,
                                    .not_after_s = not_after_s,
                                    .renew_ms = renew_s * 1000,
+                                   .ask_ms = NOW_S * 1000 + n,
                                    .created_ms = NOW_S * 1000};
     assert_int_equal(np_store_package_add(f->store, &o, package, &number), 0);
     free(package);
@@ -82,6 +85,86 @@ static void test_due_in_order(void **state)
     assert_int_equal(renewal.due_ms, (NOW_S + 900) * 1000);
     assert_int_equal(renewal.attempts, 3);
     assert_int_equal(renewal.point_ms, (NOW_S + 100) * 1000);
+}
+
+static struct np_renewal renewal_of(struct fixture *f, const char *device)
+{
+    struct np_renewal renewal = {.n = 0};
+    assert_int_equal(np_store_renewal_get(f->store, device, &renewal), 0);
+    return renewal;
+}
+
+/* Questions about windows: in their order, by CA, claimed by one HQ alone, and answered only while the row is as it
+ * was. */
+static void test_questions(void **state)
+{
+    struct fixture *f = *state;
+    int64_t next = 0;
+    for (unsigned n = 1; n <= 3; n++)
+        add(f, n, NOW_S + 600, NOW_S + 1000);
+    struct np_renewal first = renewal_of(f, "device-1");
+    assert_string_equal(first.ca, CA);
+    assert_int_equal(first.ask_ms, NOW_S * 1000 + 1);
+    assert_int_equal(np_store_renewal_claim(f->store, &first, NOW_S * 1000 + 5), 0);
+    assert_int_equal(np_store_renewal_claim(f->store, &first, NOW_S * 1000 + 5), NP_E_CONFLICT);
+    struct seen seen = {.count = 0};
+    assert_int_equal(np_store_renewals_to_ask(f->store, CA, NOW_S * 1000 + 4, 10, collect, &seen), 0);
+    assert_string_equal(seen.text, "2 3");
+    seen = (struct seen){.count = 0};
+    assert_int_equal(np_store_renewals_to_ask(f->store, CA, NOW_S * 1000 + 5, 2, collect, &seen), 0);
+    assert_string_equal(seen.text, "2 3");
+    assert_int_equal(np_store_renewals_to_ask(f->store, "", NOW_S * 1000 + 5, 10, collect, &seen), 0);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(np_store_renewals_next_ask(f->store, CA, &next), 0);
+    assert_int_equal(next, NOW_S * 1000 + 2);
+    assert_int_equal(np_store_renewals_next_ask(f->store, "", &next), 0);
+    assert_true(next == INT64_MAX);
+
+    struct np_renewal before = renewal_of(f, "device-1"), after = before;
+    after.ask_ms = NOW_S * 1000 + 900;
+    after.failures = 2;
+    after.window_from_ms = 7;
+    after.window_until_ms = 9;
+    after.point_ms = 8;
+    after.due_ms = 10;
+    assert_int_equal(np_store_renewal_answer(f->store, &before, &after), 0);
+    struct np_renewal read = renewal_of(f, "device-1");
+    assert_memory_equal(&read, &after, sizeof read);
+    /* A look has moved the due time meanwhile: the answer does not undo it. */
+    assert_int_equal(np_store_renewal_answer(f->store, &before, &after), NP_E_CONFLICT);
+    after.attempts = 1;
+    assert_int_equal(np_store_renewal_update(f->store, &after), 0);
+    after.attempts = 0;
+    assert_int_equal(np_store_renewal_answer(f->store, &after, &before), NP_E_CONFLICT);
+}
+
+/* A new certificate begins without a window; how many came early in a row is carried on. */
+static void test_early_renewals(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        int64_t at_s, early; /* each lives for 1000 s */
+    } rows[] = {{400, 1}, {890, 2}, {1390, 1}, {1800, 2}};
+    struct np_order order = add(f, 1, NOW_S + 600, NOW_S + 1000);
+    struct np_package *package = calloc(1, sizeof *package);
+    int64_t n;
+    assert_non_null(package);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct np_renewal before = renewal_of(f, "device-1"), after = before;
+        after.window_from_ms = after.window_until_ms = after.failures = 5;
+        assert_int_equal(np_store_renewal_answer(f->store, &before, &after), 0);
+        *package = (struct np_package){.chain = "c",
+                                       .not_before_s = NOW_S + rows[i].at_s,
+                                       .not_after_s = NOW_S + rows[i].at_s + 1000,
+                                       .renew_ms = 3,
+                                       .ask_ms = 4};
+        assert_int_equal(np_store_package_add(f->store, &order, package, &n), 0);
+        before = renewal_of(f, "device-1");
+        assert_int_equal(before.early, rows[i].early);
+        assert_int_equal(before.window_from_ms + before.window_until_ms + before.failures + before.attempts, 0);
+        assert_int_equal(before.ask_ms, 4);
+    }
+    free(package);
 }
 
 static void test_outages(void **state)
@@ -253,8 +336,9 @@ int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        STORE_TEST(test_due_in_order),         STORE_TEST(test_outages), STORE_TEST(test_retire),
-        STORE_TEST(test_ended_is_not_revoked), STORE_TEST(test_hurry),   STORE_TEST(test_schema_1),
+        STORE_TEST(test_due_in_order), STORE_TEST(test_questions), STORE_TEST(test_early_renewals),
+        STORE_TEST(test_outages),      STORE_TEST(test_retire),    STORE_TEST(test_ended_is_not_revoked),
+        STORE_TEST(test_hurry),        STORE_TEST(test_schema_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
