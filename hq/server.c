@@ -39,6 +39,7 @@
 #define COMMITS_A_TURN        16  /* an order takes three steps; more would starve the sockets */
 #define CHAIN_FILE_MAX        65536
 #define DATABASE_RETRY_S      2
+#define OTHERS_MS             2000 /* other programs write into the database, too: the operator's verbs */
 
 struct np_hq {
     uv_loop_t *loop;
@@ -55,7 +56,7 @@ struct np_hq {
     struct np_retention *retention;
     uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
     uv_idle_t again;      /* another turn at once: somebody waits for a commit */
-    uv_timer_t leaf_timer, ready_timer;
+    uv_timer_t leaf_timer, ready_timer, others_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
     void (*ready)(void *ctx, const char *listening);
     void *ready_ctx;
@@ -183,6 +184,14 @@ static void wake(struct np_hq *hq)
         np_renewer_wake(hq->renewer);
     if (events & NP_STORE_REVOCATIONS_CHANGED)
         np_issuance_wake_revoker(hq->issuance);
+}
+
+/* What another program has queued is found by looking. */
+static void on_others_timer(uv_timer_t *timer)
+{
+    struct np_hq *hq = timer->data;
+    np_issuance_wake(hq->issuance);
+    np_issuance_wake_revoker(hq->issuance);
 }
 
 /* The end of a turn of HTTP. */
@@ -398,7 +407,8 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     uv_idle_init(loop, &hq->again);
     uv_timer_init(loop, &hq->leaf_timer);
     uv_timer_init(loop, &hq->ready_timer);
-    hq->prepare.data = hq->again.data = hq->leaf_timer.data = hq->ready_timer.data = hq;
+    uv_timer_init(loop, &hq->others_timer);
+    hq->prepare.data = hq->again.data = hq->leaf_timer.data = hq->ready_timer.data = hq->others_timer.data = hq;
     *out_hq = hq; /* also after an error: what is open already is closed by np_hq_stop */
     int rc = np_hq_config_read(config, &hq->config, config_error);
     if (rc)
@@ -475,6 +485,7 @@ int np_hq_start(struct np_hq *hq, void (*ready)(void *ctx, const char *listening
     np_retention_start(hq->retention);
     uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
+    uv_timer_start(&hq->others_timer, on_others_timer, OTHERS_MS, OTHERS_MS);
     return 0;
 }
 
@@ -519,11 +530,12 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
     hq->stopping = true;
     hq->stopped = stopped;
     hq->stopped_ctx = ctx;
-    hq->closing = 8; /* four handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind */
+    hq->closing = 9; /* five handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind */
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&hq->again, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
+    uv_close((uv_handle_t *)&hq->others_timer, on_handle_closed);
     if (hq->renewer)
         np_renewer_close(hq->renewer, on_one_closed, hq);
     else

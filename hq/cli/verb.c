@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "resolver/base/error.h"
+#include "resolver/base/text.h"
+
 int np_verb_usage_error(const char *format, ...)
 {
     va_list args;
@@ -28,6 +31,11 @@ int np_verb_failed(const char *text)
     return NP_EXIT_FAILED;
 }
 
+int np_verb_store_failed(const struct np_store *store, int rc)
+{
+    return np_verb_failed(rc == NP_E_STORE ? np_store_error(store) : np_strerror(rc));
+}
+
 int np_verb_read_options(int argc, char **argv, const char **out_config, bool *out_json)
 {
     static const struct option table[] = {
@@ -43,6 +51,39 @@ int np_verb_read_options(int argc, char **argv, const char **out_config, bool *o
         else
             return np_verb_see_help(argv[0]);
     }
+    return 0;
+}
+
+int np_verb_read_page(int argc, char **argv, const char *allowed, struct np_verb_page *out_page)
+{
+    static const struct option all[] = {{"limit", required_argument, NULL, 'l'},
+                                        {"after", required_argument, NULL, 'a'},
+                                        {"state", required_argument, NULL, 's'},
+                                        {"device", required_argument, NULL, 'd'}};
+    struct option table[8] = {{"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}};
+    struct np_verb_page page = {.config = NP_HQ_CONFIG_DEFAULT};
+    int64_t limit = 0;
+    for (size_t i = 0, used = 2; i < sizeof all / sizeof *all; i++) {
+        if (strchr(allowed, all[i].val))
+            table[used++] = all[i];
+    }
+    for (int option; (option = getopt_long(argc, argv, "c:", table, NULL)) != -1;) {
+        if (option == '?')
+            return np_verb_see_help(argv[0]);
+        if (option == 'j')
+            page.json = true;
+        if (option == 'l' && np_parse_int(optarg, 1, NP_VERB_LIMIT_MAX, &limit))
+            return np_verb_usage_error("--limit %s: must be a number from 1 to %d", optarg, NP_VERB_LIMIT_MAX);
+        const char **text = option == 'c'   ? &page.config
+                            : option == 'a' ? &page.after
+                            : option == 's' ? &page.state
+                            : option == 'd' ? &page.device
+                                            : NULL;
+        if (text)
+            *text = optarg;
+    }
+    page.limit = (size_t)limit;
+    *out_page = page;
     return 0;
 }
 

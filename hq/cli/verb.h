@@ -18,7 +18,9 @@
 
 #define NP_HQ_CONFIG_DEFAULT  "/etc/nameplate-hq/nameplate-hq.conf"
 #define NP_VERB_CONFIG_OPTION "  --config FILE   the configuration (" NP_HQ_CONFIG_DEFAULT ")\n"
-#define NP_VERB_ACTIONS_MAX   16 /* of one verb; more would want a second verb */
+#define NP_VERB_ACTIONS_MAX   16  /* of one verb; more would want a second verb */
+#define NP_VERB_LIMIT_DEFAULT 100 /* rows of a table */
+#define NP_VERB_LIMIT_MAX     100000000
 
 /* One verb; static storage. */
 struct np_verb {
@@ -30,7 +32,7 @@ struct np_verb {
 
 /* The verbs, each in its own file. */
 extern const struct np_verb np_init_verb, np_serve_verb, np_device_verb, np_factory_secret_verb, np_zone_verb,
-    np_child_dns_verb;
+    np_order_verb, np_stats_verb, np_child_dns_verb;
 
 /* An action of a verb that has several: the `list` in `device list`. */
 struct np_verb_action {
@@ -52,9 +54,23 @@ int np_verb_see_help(const char *title);
 /* Prints "nameplate-hq: text"; returns NP_EXIT_FAILED. */
 int np_verb_failed(const char *text);
 
+/* Prints what went wrong in the database (rc of a function of hq/store); returns NP_EXIT_FAILED. */
+int np_verb_store_failed(const struct np_store *store, int rc);
+
 /* Reads --config and --json, the options of most verbs, and leaves what else there is in argv[optind...]. Returns 0, or
  * the exit code after a message. */
 int np_verb_read_options(int argc, char **argv, const char **out_config, bool *out_json);
+
+/* The options of verbs that list. Strings are borrowed from argv; NULL or 0: not given. */
+struct np_verb_page {
+    const char *config; /* always there */
+    bool json;
+    size_t limit;
+    const char *after, *state, *device;
+};
+
+/* As np_verb_read_options, with --limit, --after, --state and --device where allowed has their first letter. */
+int np_verb_read_page(int argc, char **argv, const char *allowed, struct np_verb_page *out_page);
 
 /* Reads the configuration at path; the caller frees *out_config, which *out_values borrows from. Returns 0, or the exit
  * code after a message. */

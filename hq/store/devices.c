@@ -1,10 +1,14 @@
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "hq/store/browse.h"
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
-#define DEVICES_A_SLICE 1000 /* PostgreSQL brings all rows of an answer at once */
+#define DEVICES_A_SLICE 1000    /* PostgreSQL brings all rows of an answer at once */
+#define FOUND_ENOUGH    1000001 /* stops a search; no number of a caller's */
 
 #define DEVICE_COLUMNS                                                                                                 \
     "id, x, y, thumbprint, epoch, token_hash, auth_n, auth_n_used, name, serial, credential, state, network, "         \
@@ -209,25 +213,135 @@ int np_store_device_silence(struct np_store *store, const char *id, int64_t now_
     return np_sql_end(store, rc);
 }
 
-int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx)
+static int each_device(struct np_sql *q, np_store_device_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE name > ? ORDER BY name LIMIT ?";
-    struct np_device device = {0};
-    int rc = 0, count = DEVICES_A_SLICE;
-    while (rc == 0 && count == DEVICES_A_SLICE) {
-        char after[NP_NAME_MAX + 1];
-        memcpy(after, device.name, sizeof after);
-        struct np_sql q = np_sql_start(store, text);
-        np_sql_name(&q, after);
-        np_sql_int(&q, DEVICES_A_SLICE);
-        for (count = 0; rc == 0 && np_sql_next(&q); count++) {
-            read_device(&q, &device);
-            rc = q.rc ? q.rc : each(ctx, &device);
-        }
-        int finished = np_sql_finish(&q);
-        rc = finished ? finished : rc;
+    int stopped = 0;
+    while (!stopped && np_sql_next(q)) {
+        struct np_device device = {0};
+        read_device(q, &device);
+        if (!q->rc)
+            stopped = each(ctx, &device);
+    }
+    int rc = np_sql_finish(q);
+    return rc ? rc : stopped;
+}
+
+/* One slice of a page; notes where it ended. */
+struct slice {
+    np_store_device_fn *each;
+    void *ctx;
+    size_t count;
+    char after[NP_NAME_MAX + 1];
+};
+
+static int sliced(void *ctx, const struct np_device *device)
+{
+    struct slice *slice = ctx;
+    slice->count++;
+    memcpy(slice->after, device->name, sizeof slice->after);
+    return slice->each(slice->ctx, device);
+}
+
+static int read_slice(struct np_store *store, enum np_device_filter filter, size_t limit, struct slice *slice)
+{
+    static const char all[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE name > ?1 ORDER BY name LIMIT ?2";
+    static const char some[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE name > ?1 AND state = ?3"
+                               " AND CASE WHEN state = 0 AND silent_s <> 0 THEN 1 ELSE 0 END = ?4"
+                               " ORDER BY name LIMIT ?2";
+    static const enum np_device_state states[] = {NP_DEVICE_ACTIVE, NP_DEVICE_ACTIVE, NP_DEVICE_ACTIVE,
+                                                  NP_DEVICE_BLOCKED, NP_DEVICE_RETIRED};
+    struct np_sql q = np_sql_start(store, filter == NP_DEVICES_ALL ? all : some);
+    slice->count = 0;
+    np_sql_name(&q, slice->after);
+    np_sql_int(&q, (int64_t)limit);
+    if (filter != NP_DEVICES_ALL) {
+        np_sql_int(&q, states[filter]);
+        np_sql_int(&q, filter == NP_DEVICES_SILENT);
+    }
+    return each_device(&q, sliced, slice);
+}
+
+int np_store_devices_page(struct np_store *store, enum np_device_filter filter, const char *after, size_t limit,
+                          np_store_device_fn *each, void *ctx)
+{
+    struct slice slice = {.each = each, .ctx = ctx};
+    int rc = 0;
+    snprintf(slice.after, sizeof slice.after, "%s", after);
+    while (rc == 0 && limit > 0) {
+        size_t wanted = limit < DEVICES_A_SLICE ? limit : DEVICES_A_SLICE;
+        rc = read_slice(store, filter, wanted, &slice);
+        limit = slice.count < wanted ? 0 : limit - wanted;
     }
     return rc;
+}
+
+/* Devices that were given out already are not given out again. */
+struct finding {
+    np_store_device_fn *each;
+    void *ctx;
+    size_t limit, count;
+    char (*seen)[NP_DEVICE_ID_MAX + 1];
+};
+
+static int found_one(void *ctx, const struct np_device *device)
+{
+    struct finding *finding = ctx;
+    for (size_t i = 0; i < finding->count; i++) {
+        if (strcmp(finding->seen[i], device->id) == 0)
+            return 0;
+    }
+    memcpy(finding->seen[finding->count++], device->id, sizeof device->id);
+    int stopped = finding->each(finding->ctx, device);
+    return stopped ? stopped : finding->count == finding->limit ? FOUND_ENOUGH : 0;
+}
+
+int np_store_devices_find(struct np_store *store, const char *text, size_t limit, np_store_device_fn *each, void *ctx)
+{
+    /* Prefixes as ranges: an index serves them, and nothing in text is a pattern. '~' follows all that may stand in a
+     * name or an id, and is the last character of a serial number. */
+    static const char by_id[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE id = ?1 AND id < ?2 LIMIT ?3";
+    static const char by_name[] =
+        "SELECT " DEVICE_COLUMNS " FROM device WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
+    static const char by_serial[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE serial <> '' AND serial >= ?1"
+                                    " AND serial < ?2 ORDER BY serial, created_s LIMIT ?3";
+    static const char by_id_prefix[] =
+        "SELECT " DEVICE_COLUMNS " FROM device WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+    static const char *const ways[] = {by_id, by_name, by_serial, by_id_prefix};
+    char lower[NP_NAME_MAX + 1], end[NP_NAME_MAX + 3];
+    struct finding finding = {.each = each, .ctx = ctx, .limit = limit};
+    size_t len = strlen(text);
+    if (len == 0 || len > NP_NAME_MAX || limit == 0)
+        return 0;
+    finding.seen = calloc(limit, sizeof *finding.seen);
+    if (!finding.seen)
+        return -ENOMEM;
+    for (size_t i = 0; i <= len; i++)
+        lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof ways / sizeof *ways; i++) {
+        const char *begin = ways[i] == by_name ? lower : text;
+        snprintf(end, sizeof end, "%s~%s", begin, ways[i] == by_serial ? "~" : "");
+        struct np_sql q = np_sql_start(store, ways[i]);
+        np_sql_text(&q, begin);
+        np_sql_text(&q, end);
+        np_sql_int(&q, (int64_t)limit);
+        rc = each_device(&q, found_one, &finding);
+    }
+    free(finding.seen);
+    return rc == FOUND_ENOUGH ? 0 : rc;
+}
+
+int np_store_devices_at(struct np_store *store, const struct np_addr *address, size_t limit, np_store_device_fn *each,
+                        void *ctx)
+{
+    static const char text[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE ' ' || stated || ' ' LIKE ?1"
+                               " OR ' ' || published || ' ' LIKE ?1 ORDER BY name LIMIT ?2";
+    char pattern[NP_ADDR_TEXT_MAX + 4], shown[NP_ADDR_TEXT_MAX];
+    snprintf(pattern, sizeof pattern, "%% %s %%", np_addr_format(address, shown));
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, pattern);
+    np_sql_int(&q, (int64_t)limit);
+    return each_device(&q, each, ctx);
 }
 
 static int count(struct np_sql *q, struct np_store_counts *out_counts)

@@ -1,5 +1,6 @@
 /* The queue of orders: those under way, the lanes of those that wait, and those in backoff. */
 #include "hq/store/sql.h"
+#include "resolver/base/error.h"
 
 _Static_assert(NP_ORDER_QUEUED == 0 && NP_ORDER_ORDERED == 1 && NP_ORDER_ISSUED == 7 && NP_ORDER_BACKOFF == 9,
                "the statements' numbers");
@@ -109,6 +110,37 @@ int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_p
     np_sql_text(&q, id);
     np_sql_int(&q, priority);
     return np_sql_end(store, np_sql_run(&q));
+}
+
+/* A new order at the CA has new URLs and values. */
+static int forget_urls(struct np_store *store, const char *id)
+{
+    static const char text[] = "UPDATE \"authorization\" SET url = '', challenge = '', txt = '' WHERE order_id = ?1";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, id);
+    return np_sql_run(&q);
+}
+
+int np_store_order_retry(struct np_store *store, const char *id, int64_t now_ms)
+{
+    static const char text[] =
+        "UPDATE orders SET state = 0, begun = 0, attempts = 0, next_try_ms = 0, order_url = '', finalize_url = '',"
+        " certificate_url = '', updated_ms = ?1 WHERE id = ?2 AND state IN (9, 10) RETURNING 1";
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, now_ms);
+    np_sql_text(&q, id);
+    bool found = np_sql_next(&q);
+    while (np_sql_next(&q))
+        ;
+    rc = np_sql_finish(&q);
+    if (rc == 0)
+        rc = found ? forget_urls(store, id) : NP_E_NOT_FOUND;
+    if (rc == 0)
+        store->pending |= NP_STORE_ORDERS_CHANGED;
+    return np_sql_end(store, rc);
 }
 
 int np_store_orders_supersede(struct np_store *store, const char *device, int64_t now_ms)

@@ -26,7 +26,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      6    /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      7    /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -147,11 +147,8 @@ int np_store_device_get(struct np_store *store, const char *id, struct np_device
 int np_store_device_find(struct np_store *store, const uint8_t thumbprint[32], const uint8_t epoch[NP_EPOCH_LEN],
                          struct np_device *out_device);
 
-/* Return other than 0 to stop; np_store_devices_each then returns that number. */
+/* Return other than 0 to stop; np_store_devices_* (hq/store/browse.h) then return that number. */
 typedef int np_store_device_fn(void *ctx, const struct np_device *device);
-
-/* Every device, by name. The callback must not write. */
-int np_store_devices_each(struct np_store *store, np_store_device_fn *each, void *ctx);
 
 /* The ids of at most limit devices that have not left, show their names and were last seen at or before seen_s, the
  * longest silent first (by an index). out_ids has room for limit. Returns their number or a database error. */
@@ -321,6 +318,10 @@ int np_store_queue_next_try(struct np_store *store, int64_t *out_ms);
 /* Raises an order that waits (queued or in backoff) to a more urgent priority; others stay as they are. Returns 0 or a
  * database error. */
 int np_store_order_hurry(struct np_store *store, const char *id, enum np_order_priority priority);
+
+/* An order in backoff or dead goes back into the queue as if it were new. Returns 0, NP_E_NOT_FOUND when it is in
+ * another state (or there is none), or a database error. */
+int np_store_order_retry(struct np_store *store, const char *id, int64_t now_ms);
 
 /* A certificate as the device fetches it. n counts the device's packages from 1 and is the number of its auth token. */
 struct np_package {

@@ -1,48 +1,25 @@
 """`nameplate status` of a real agent: its JSON against docs/schema, the resolver's counters in it, and that it answers whatever
 the resolver does."""
-import copy
 import json
 import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import dns.flags
 import dns.message
 import dns.query
-import jsonschema
 import pytest
 
+import schemas
 from fake_hq import NAME
 from lab.namespaces import attempt
 from lab.waiting import wait_until
 from real_agent import BOX, OUTSIDE, a_box
 
-SCHEMA = json.loads(Path(__file__, '../../../docs/schema/status.schema.json').resolve().read_text())
-
-
-def strict(schema):
-    """The schema without leave to add members: what a program may add, the page must know."""
-    schema = copy.deepcopy(schema)
-
-    def close(part):
-        if isinstance(part, dict):
-            if 'properties' in part:
-                part.setdefault('additionalProperties', False)
-            for value in part.values():
-                close(value)
-        elif isinstance(part, list):
-            for value in part:
-                close(value)
-    close(schema)
-    return schema
-
 
 def check(status):
-    jsonschema.Draft7Validator.check_schema(SCHEMA)
-    jsonschema.Draft7Validator(strict(SCHEMA)).validate(status)
-    return status
+    return schemas.check('status', status)
 
 
 @pytest.fixture(scope='module')
