@@ -65,6 +65,9 @@ static void on_timer(uv_timer_t *timer)
         case NP_JOB_ZONE:
             np_agent_zone_due(agent);
             break;
+        case NP_JOB_DEPLOY:
+            np_agent_deploy_look(agent);
+            break;
         case NP_JOB_REPORT:
             np_agent_report_due(agent);
             break;
@@ -233,6 +236,7 @@ static int start(struct np_agent *agent)
     if (rc)
         return rc;
     np_agent_log_certificate(agent, "from the state folder");
+    np_agent_deploy_ask(agent);
     np_agent_enrol_simple(agent, NP_EVENT_START);
     np_agent_arm(agent);
     return 0;

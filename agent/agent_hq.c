@@ -189,6 +189,7 @@ static void install(struct np_agent *agent)
     np_agent_send_certificate(agent);
     np_agent_update_view(agent);
     np_agent_log_certificate(agent, "installed");
+    np_agent_deploy_ask(agent);
 }
 
 /* The box has left HQ: nothing of the old name is served or answered any more. */

@@ -27,7 +27,7 @@
 #include "resolver/stats.h"
 #include "resolver/view.h"
 
-enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE, NP_JOB_REPORT };
+enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE, NP_JOB_REPORT, NP_JOB_DEPLOY };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
 
@@ -91,6 +91,8 @@ struct np_agent {
     char *view_json; /* what was sent last */
     uint32_t view_serial;
     struct np_child *resolver, *front; /* NULL where the configuration needs none */
+
+    unsigned deploy_looks; /* since the root oneshot was asked last */
 
     struct np_control *control;
     struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
@@ -192,5 +194,15 @@ json_t *np_agent_why(const struct np_agent *agent);
 
 /* The status as JSON (agent/cli/status.h), malloc'd; NULL when out of memory. */
 char *np_agent_status(struct np_agent *agent);
+
+/* Asks the root oneshot to give the certificate to other servers of the machine, where the configuration wants that. */
+void np_agent_deploy_ask(struct np_agent *agent);
+
+/* NP_JOB_DEPLOY: looks at the oneshot's report, and asks again while it is not good, and once a day. */
+void np_agent_deploy_look(struct np_agent *agent);
+
+/* What became of it, for the status (null: not wanted); a sentence in problems for each server that does not present
+ * the certificate. New reference. */
+json_t *np_agent_deploy_status(const struct np_agent *agent, json_t *problems);
 
 #endif

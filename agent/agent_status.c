@@ -241,6 +241,7 @@ char *np_agent_status(struct np_agent *agent)
         json_object_set_new(object, "interfaces", np_agent_why(agent));
         json_object_set_new(object, "mode",
                             json_string(agent->config->mode == NP_MODE_FULL ? "full" : "own-name-only"));
+        json_object_set_new(object, "deploy", np_agent_deploy_status(agent, problems));
         json_object_set_new(object, "clock", clock_status(agent, problems));
         json_object_set_new(object, "processes", processes);
         json_object_set_new(object, "listeners", listeners(agent, problems));

@@ -74,6 +74,9 @@ const struct np_config_key np_agent_config_keys[] = {
     {"http-port", NP_CONFIG_INT, "80", "port of http", NULL, 1, 65535},
     {"https-port", NP_CONFIG_INT, "443", "port of https", NULL, 1, 65535},
     {"backend", NP_CONFIG_STRING, "", "where https goes, for example 127.0.0.1:8080; empty: a status page", NULL, 0, 0},
+    {"deploy-report", NP_CONFIG_STRING, "",
+     "report of `nameplate deploy`, which gives the certificate to other servers of this machine; empty: none is asked",
+     NULL, 0, 0},
     {"log-level", NP_CONFIG_STRING, "info", "error, warning, notice, info or debug", level_choices, 0, 0},
     {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
 };
@@ -402,6 +405,8 @@ static int read_all(const struct np_config *file, struct np_agent_config *c, cha
         rc = copy_path(file, "state", c->state, sizeof c->state, error);
     if (rc == 0)
         rc = copy_path(file, "run", c->run, sizeof c->run, error);
+    if (rc == 0 && np_config_string(file, "deploy-report")[0])
+        rc = copy_path(file, "deploy-report", c->deploy_report, sizeof c->deploy_report, error);
     if (rc == 0)
         rc = read_upstream_files(file, c, error);
     if (rc == 0)

@@ -60,6 +60,7 @@ struct np_agent_config {
     bool dns, dot, http, https; /* dot: never without dns, nor unasked beside another resolver */
     uint16_t dns_port, dot_port, http_port, https_port;
     bool dns_loopback; /* dns-port is not 53, so this is beside another resolver: it finds us at 127.0.0.1 */
+    char deploy_report[NP_CONFIG_PATH_MAX + 1]; /* empty: no other server gets the certificate */
     bool canary;
     enum np_mode mode;
     bool has_backend;

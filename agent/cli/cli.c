@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "agent/cli/config.h"
+#include "agent/cli/deploy.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
 #include "agent/config.h"
@@ -39,6 +40,7 @@ static const struct verb verbs[] = {
     {"resolver", np_resolver_verb_main, "run the resolver alone, on a view from a file", false},
     {"status", np_status_verb_main, "show what the running agent does", false},
     {"config", np_config_verb_main, "print lines for other programs of the home: routers, resolvers", false},
+    {"deploy", np_deploy_verb_main, "give the certificate to other servers of this machine (root)", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},
     {"version", version_main, "print the version", false},
     {"help", help_main, "print this", false},
