@@ -4,48 +4,13 @@
 #include "hq/proto/members.h"
 #include "resolver/base/error.h"
 
-static json_t *pack_credential(const struct np_credential *credential)
-{
-    if (credential->type == NP_CREDENTIAL_OPEN) {
-        if (credential->serial[0])
-            return json_pack("{s:s,s:s}", "type", "open", "serial", credential->serial);
-        return json_pack("{s:s}", "type", "open");
-    }
-    return json_pack("{s:s,s:s,s:o}", "type", "factory-secret", "serial", credential->serial, "mac",
-                     np_json_base64url(credential->mac, sizeof credential->mac));
-}
-
-static void parse_credential(struct np_json_in *in, struct np_credential *out)
-{
-    char type[32] = "";
-    json_t *object = np_json_member(in, "credential", JSON_OBJECT);
-    if (!object)
-        return;
-    struct np_json_in inner = {object, 0, in->error};
-    np_json_text(&inner, "type", type, sizeof type);
-    if (inner.rc == 0 && strcmp(type, "factory-secret") == 0) {
-        out->type = NP_CREDENTIAL_FACTORY_SECRET;
-        np_json_text(&inner, "serial", out->serial, sizeof out->serial);
-        np_json_bytes(&inner, "mac", out->mac, sizeof out->mac);
-        if (inner.rc == 0 && out->serial[0] == 0)
-            np_json_fail(&inner, "serial", NP_E_MALFORMED);
-    } else if (inner.rc == 0 && strcmp(type, "open") == 0) {
-        out->type = NP_CREDENTIAL_OPEN;
-        np_json_text_optional(&inner, "serial", out->serial, sizeof out->serial);
-    } else if (inner.rc == 0) {
-        np_json_fail(&inner, "credential", NP_E_UNKNOWN);
-    }
-    if (inner.rc)
-        in->rc = inner.rc; /* the member's name is already there */
-}
-
 int np_enrol_request_encode(const struct np_enrol_request *m, char **out_json)
 {
-    json_t *object =
-        json_pack("{s:o,s:o,s:o,s:o,s:s,s:s,s:s}", "epoch", np_json_base64url(m->epoch, sizeof m->epoch), "token",
-                  np_json_base64url(m->token, sizeof m->token), "credential", pack_credential(&m->credential),
-                  "addresses", np_message_pack_addresses(&m->addresses), "model", m->model, "version", m->version,
-                  "publish", m->publish == NP_PUBLISH_LOCAL_ONLY ? "local-only" : "public");
+    json_t *object = json_pack("{s:o,s:o,s:o,s:o,s:s,s:s,s:s}", "epoch", np_json_base64url(m->epoch, sizeof m->epoch),
+                               "token", np_json_base64url(m->token, sizeof m->token), "credential",
+                               np_message_pack_credential(&m->credential), "addresses",
+                               np_message_pack_addresses(&m->addresses), "model", m->model, "version", m->version,
+                               "publish", m->publish == NP_PUBLISH_LOCAL_ONLY ? "local-only" : "public");
     if (object && m->grant[0] && json_object_set_new(object, "grant", json_string(m->grant))) {
         json_decref(object);
         object = NULL;
@@ -59,7 +24,7 @@ static void enrol_request_members(struct np_json_in *in, void *out)
     char publish[16] = "";
     np_json_bytes(in, "epoch", m->epoch, sizeof m->epoch);
     np_json_bytes(in, "token", m->token, sizeof m->token);
-    parse_credential(in, &m->credential);
+    np_message_credential(in, &m->credential);
     np_json_text_optional(in, "grant", m->grant, sizeof m->grant);
     np_message_nested_addresses(in, "addresses", &m->addresses);
     np_json_text(in, "model", m->model, sizeof m->model);

@@ -28,6 +28,12 @@ json_t *np_message_pack_addresses(const struct np_addresses *addresses);
 /* A member that is an object with v4 and v6. */
 void np_message_nested_addresses(struct np_json_in *in, const char *member, struct np_addresses *out);
 
+/* An object with type and what belongs to it. */
+json_t *np_message_pack_credential(const struct np_credential *credential);
+
+/* The member credential. A type that is not known is NP_E_UNKNOWN. */
+void np_message_credential(struct np_json_in *in, struct np_credential *out);
+
 /* An array of names. */
 json_t *np_message_pack_names(char names[][NP_NAME_MAX + 1], size_t count);
 

@@ -10,22 +10,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hq/proto/claim.h"
 #include "hq/proto/jws.h"
 #include "resolver/base/address.h"
 
-#define NP_NAME_MAX        253         /* characters of a domain name without its final dot */
-#define NP_SERIAL_MAX      64          /* characters of a serial number */
-#define NP_MODEL_MAX       64          /* characters of model and of version */
-#define NP_SAN_MAX         4           /* names in a certificate */
-#define NP_NAMESERVERS_MAX 8           /* name servers of the zone */
-#define NP_WIRE_V4_MAX     8           /* addresses that a message may carry; HQ publishes at most 2 */
-#define NP_WIRE_V6_MAX     8           /* likewise; at most 4 */
-#define NP_CSR_MAX         1024        /* bytes of DER; a P-256 CSR with one name has about 250 */
-#define NP_CHAIN_MAX       20000       /* bytes of PEM: a leaf and a few intermediates */
-#define NP_PACKAGE_MAX     (32 * 1024) /* bytes of the package answer */
-#define NP_TOKEN_LEN       32          /* bytes of a poll token and of an auth token */
-#define NP_EPOCH_LEN       16          /* bytes */
-#define NP_WHY_MAX         96          /* characters of one reason */
+#define NP_NAME_MAX             253         /* characters of a domain name without its final dot */
+#define NP_SERIAL_MAX           64          /* characters of a serial number */
+#define NP_MODEL_MAX            64          /* characters of model and of version */
+#define NP_SAN_MAX              4           /* names in a certificate */
+#define NP_NAMESERVERS_MAX      8           /* name servers of the zone */
+#define NP_WIRE_V4_MAX          8           /* addresses that a message may carry; HQ publishes at most 2 */
+#define NP_WIRE_V6_MAX          8           /* likewise; at most 4 */
+#define NP_CSR_MAX              1024        /* bytes of DER; a P-256 CSR with one name has about 250 */
+#define NP_CHAIN_MAX            20000       /* bytes of PEM: a leaf and a few intermediates */
+#define NP_PACKAGE_MAX          (32 * 1024) /* bytes of the package answer */
+#define NP_TOKEN_LEN            32          /* bytes of a poll token and of an auth token */
+#define NP_EPOCH_LEN            16          /* bytes */
+#define NP_CREDENTIAL_CERT_MAX  2048 /* bytes of DER of one certificate in a credential: RSA ones have 1 to 1.5 KiB */
+#define NP_CREDENTIAL_CERTS_MAX 3    /* a leaf and two intermediates */
+#define NP_CREDENTIAL_CHAIN_MAX 3072 /* bytes of DER of all of them; twice in base64url that is two thirds of a body   \
+                                      */
+#define NP_WHY_MAX 96                /* characters of one reason */
 
 /* Where a parser stopped. */
 struct np_message_error {
@@ -43,14 +48,38 @@ struct np_addresses {
 /* Same addresses in the same order? */
 bool np_addresses_equal(const struct np_addresses *a, const struct np_addresses *b);
 
-enum np_credential_type { NP_CREDENTIAL_OPEN, NP_CREDENTIAL_FACTORY_SECRET };
+/* HQ stores these numbers. */
+#define NP_CREDENTIAL_MAP(X)                                                                                           \
+    X(OPEN, "open")                                                                                                    \
+    X(FACTORY_SECRET, "factory-secret")                                                                                \
+    X(CLAIM_CODE, "claim-code")                                                                                        \
+    X(FACTORY_CERTIFICATE, "factory-certificate")
 
-/* How a device proves that the vendor made it. serial and mac are set for factory-secret; serial may be empty for open.
- */
+enum np_credential_type {
+#define NP_CREDENTIAL_ENUM(name, text) NP_CREDENTIAL_##name,
+    NP_CREDENTIAL_MAP(NP_CREDENTIAL_ENUM)
+#undef NP_CREDENTIAL_ENUM
+};
+
+#define NP_CREDENTIAL_TYPES 4 /* how many there are */
+
+/* The type's word, as in the map above. Static storage; "?" for a number that is none. */
+const char *np_credential_name(enum np_credential_type type);
+
+/* The type with that word: 0 or NP_E_UNKNOWN. */
+int np_credential_parse(const char *word, enum np_credential_type *out_type);
+
+/* How a device proves that the vendor made it. The parser sets, by type: serial and mac (factory-secret); serial, may
+ * be empty (open); code, not looked into (claim-code); certificates and signature (factory-certificate). */
 struct np_credential {
     enum np_credential_type type;
     char serial[NP_SERIAL_MAX + 1];
     uint8_t mac[32];
+    char code[NP_CLAIM_TEXT_MAX + 1];
+    uint8_t chain[NP_CREDENTIAL_CHAIN_MAX]; /* DER, leaf first, one behind the other */
+    size_t certificate_len[NP_CREDENTIAL_CERTS_MAX];
+    size_t certificate_count;
+    uint8_t signature[64]; /* r||s */
 };
 
 enum np_publish { NP_PUBLISH_PUBLIC, NP_PUBLISH_LOCAL_ONLY };

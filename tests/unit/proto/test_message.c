@@ -11,6 +11,7 @@
 
 #include "hq/proto/message.h"
 #include "resolver/base/error.h"
+#include "resolver/base/text.h"
 
 static void add(struct np_addr *list, size_t *count, const char *text)
 {
@@ -149,7 +150,16 @@ static void test_each_member_is_needed(void **state)
         {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":\"AAAA\"", "epoch", NP_E_MALFORMED},
         {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAB\"", "epoch", NP_E_MALFORMED},
         {0, "\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"epoch\":7", "epoch", NP_E_TYPE},
-        {0, "\"open\"", "\"claim-code\"", "credential", NP_E_UNKNOWN},
+        {0, "\"open\"", "\"password\"", "credential", NP_E_UNKNOWN},
+        {0, "\"open\"", "\"claim-code\"", "code", NP_E_MISSING},
+        {0, "\"open\"", "\"claim-code\",\"code\":\"01234567890123456789012345678901234567890\"", "code", NP_E_LIMIT},
+        {0, "\"open\"", "\"factory-certificate\",\"signature\":\"\"", "chain", NP_E_MISSING},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[]", "chain", NP_E_LIMIT},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[\"AA\",\"AA\",\"AA\",\"AA\"]", "chain", NP_E_LIMIT},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[\"\"]", "chain", NP_E_MALFORMED},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[7]", "chain", NP_E_TYPE},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[\"AA==\"]", "chain", NP_E_MALFORMED},
+        {0, "\"open\"", "\"factory-certificate\",\"chain\":[\"AA\"]", "signature", NP_E_MISSING},
         {0, "\"open\"", "\"factory-secret\"", "serial", NP_E_MISSING},
         {0, "\"open\"", "\"factory-secret\",\"serial\":\"\",\"mac\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
          "serial", NP_E_MALFORMED},
@@ -254,6 +264,58 @@ static void test_enrolment(void **state)
     assert_int_equal(answer.checkin_s, a.checkin_s);
     assert_int_equal(answer.boot_jitter_s, a.boot_jitter_s);
     assert_int_equal(answer.time_s, a.time_s);
+}
+
+/* Every type of credential, the largest chain too; and a chain of one byte more. */
+static void test_credentials(void **state)
+{
+    static struct np_enrol_request m, read;
+    struct np_message_error error;
+    char *json = NULL;
+    (void)state;
+    for (int type = 0; type < NP_CREDENTIAL_TYPES; type++) {
+        enum np_credential_type named;
+        assert_int_equal(np_credential_parse(np_credential_name((enum np_credential_type)type), &named), 0);
+        assert_int_equal(named, type);
+        m = make_enrol_request();
+        m.credential.type = (enum np_credential_type)type;
+        snprintf(m.credential.code, sizeof m.credential.code, "04HM-ASW9-NF6Y-Y09Z");
+        memset(m.credential.signature, 5, sizeof m.credential.signature);
+        memset(m.credential.chain, 6, sizeof m.credential.chain);
+        m.credential.certificate_count = 3;
+        m.credential.certificate_len[0] = 1000;
+        m.credential.certificate_len[1] = 2048;
+        m.credential.certificate_len[2] = 24;
+        assert_int_equal(np_enrol_request_encode(&m, &json), 0);
+        assert_int_equal(np_enrol_request_parse(json, strlen(json), &read, &error), 0);
+        free(json);
+        assert_int_equal(read.credential.type, type);
+        if (type == NP_CREDENTIAL_OPEN || type == NP_CREDENTIAL_FACTORY_SECRET)
+            assert_string_equal(read.credential.serial, "NP-0001");
+        if (type == NP_CREDENTIAL_CLAIM_CODE)
+            assert_string_equal(read.credential.code, "04HM-ASW9-NF6Y-Y09Z");
+        if (type == NP_CREDENTIAL_FACTORY_CERTIFICATE) {
+            assert_memory_equal(read.credential.chain, m.credential.chain, sizeof m.credential.chain);
+            assert_memory_equal(read.credential.certificate_len, m.credential.certificate_len,
+                                sizeof m.credential.certificate_len);
+            assert_memory_equal(read.credential.signature, m.credential.signature, 64);
+        }
+    }
+    /* One byte more than fits: 1000 + 2048 + 25. */
+    char *big = malloc(8192), text[NP_BASE64URL_LEN(2048)];
+    int n = snprintf(big, 8192, "{\"credential\":{\"type\":\"factory-certificate\",\"chain\":[");
+    static const size_t lengths[] = {1000, 2048, 25};
+    for (size_t i = 0; i < 3; i++) {
+        np_base64url_encode(m.credential.chain, lengths[i], text);
+        n += snprintf(big + n, 8192 - (size_t)n, "%s\"%s\"", i ? "," : "", text);
+    }
+    n += snprintf(big + n, 8192 - (size_t)n,
+                  "]},\"epoch\":\"AAAAAAAAAAAAAAAAAAAAAA\","
+                  "\"token\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}");
+    assert_int_equal(np_enrol_request_parse(big, (size_t)n, &read, &error), NP_E_LIMIT);
+    assert_string_equal(error.member, "chain");
+    free(big);
+    assert_string_equal(np_credential_name((enum np_credential_type)NP_CREDENTIAL_TYPES), "?");
 }
 
 /* The largest of everything still fits where it has to. */
@@ -442,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_samples_and_their_prefixes),
         cmocka_unit_test(test_each_member_is_needed),
         cmocka_unit_test(test_enrolment),
+        cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_checkin),
