@@ -68,6 +68,7 @@ const struct np_config_key *np_hq_config_keys(void)
     static const char *const backends[] = {"builtin", "rfc2136", NULL};
     static const char *const presets[] = {"auto", "letsencrypt", "letsencrypt-staging", "none", NULL};
     static const char *const exempt[] = {"auto", "yes", "no", NULL};
+    static const char *const lists[] = {"optional", "required", NULL};
     static const char *const when[] = {"down", "full", NULL};
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
     static const struct np_config_key keys[] = {
@@ -105,7 +106,9 @@ const struct np_config_key *np_hq_config_keys(void)
         {"acme2-when", NP_CONFIG_STRING, "down", "when orders go to the second CA: down, full (and down)", when, 0, 0},
         {"public-suffix", NP_CONFIG_BOOL, "false", "the zone is on the Public Suffix List", NULL, 0, 0},
         {"caa", NP_CONFIG_LIST, NULL, "CAA issuer domains at the zone's apex", NULL, 0, 0},
-        {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, open", NULL, 0, 0},
+        {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, claim-code, open", NULL, 0, 0},
+        {"factory-list", NP_CONFIG_STRING, "optional",
+         "required: serial numbers must be imported ('nameplate-hq import') before they may enrol", lists, 0, 0},
         {"serial-names", NP_CONFIG_INT, "3", "live names of one serial number", NULL, 1, 1000},
         {"serial-enrolments", NP_CONFIG_INT, "5", "enrolments of one serial number in 30 days", NULL, 1, 1000},
         {"open-enrolments", NP_CONFIG_INT, "10", "'open' enrolments of one network (/24, /48) in a day", NULL, 1,
@@ -275,12 +278,11 @@ static int read_enrol(const struct np_config *config, struct np_hq_config *out, 
 {
     for (size_t i = 0; i < np_config_list_count(config, "enrol"); i++) {
         const char *text = np_config_list(config, "enrol", i);
-        if (strcmp(text, "factory-secret") == 0)
-            out->enrol_factory_secret = true;
-        else if (strcmp(text, "open") == 0)
-            out->enrol_open = true;
-        else
-            return np_config_fail(config, "enrol", error, "enrol = %s: must be factory-secret or open", text);
+        enum np_credential_type type;
+        if (np_credential_parse(text, &type))
+            return np_config_fail(config, "enrol", error,
+                                  "enrol = %s: must be factory-certificate, factory-secret, claim-code or open", text);
+        out->enrol[type] = true;
     }
     return 0;
 }
@@ -311,6 +313,7 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         rc = read_text(config, "user", c.user, sizeof c.user, error);
     if (rc)
         return rc;
+    c.listed_only = strcmp(np_config_string(config, "factory-list"), "required") == 0;
     c.publish_shared = np_config_bool(config, "publish-shared");
     c.publish_global = np_config_bool(config, "publish-global");
     c.serial_names = np_config_int(config, "serial-names");

@@ -34,8 +34,9 @@ struct np_hq_config {
     char secrets[NP_HQ_PATH_MAX];
     char tls_certificate[NP_HQ_PATH_MAX]; /* empty, as the key, where nothing listens for TLS */
     char tls_key[NP_HQ_PATH_MAX];
-    char user[NP_HQ_USER_MAX]; /* empty: none */
-    bool enrol_factory_secret, enrol_open, publish_shared, publish_global;
+    char user[NP_HQ_USER_MAX];       /* empty: none */
+    bool enrol[NP_CREDENTIAL_TYPES]; /* by enum np_credential_type */
+    bool listed_only, publish_shared, publish_global;
     int64_t serial_names, serial_enrolments, open_enrolments;
     int64_t silent_days;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;

@@ -232,6 +232,17 @@ void np_hq_factory_secret(const uint8_t master[32], const char *serial, uint8_t 
     np_hq_hmac(master, 32, input, w.pos, out_secret);
 }
 
+void np_hq_claim_hash(const uint8_t master[32], const char code[NP_CLAIM_LEN + 1], uint8_t out_hash[32])
+{
+    static const char label[] = "nameplate claim-code v1"; /* likewise */
+    uint8_t input[sizeof label + NP_CLAIM_LEN];
+    struct np_writer w = np_writer_make(input, sizeof input);
+    np_write_bytes(&w, label, sizeof label);
+    np_write_bytes(&w, code, NP_CLAIM_LEN);
+    np_hq_hmac(master, 32, input, w.pos, out_hash);
+    np_wipe(input, sizeof input);
+}
+
 uint64_t np_hq_spread(const char *use, const char *device, uint64_t bound)
 {
     char text[128];

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hq/proto/claim.h"
 #include "hq/proto/jws.h"
 
 /* SHA-256 of len bytes. */
@@ -47,6 +48,10 @@ void np_hq_auth_token(const uint8_t pepper[32], const char *device, const uint8_
 
 /* The factory secret of a serial number: HMAC-SHA256(master, "nameplate factory-secret v1" NUL serial). */
 void np_hq_factory_secret(const uint8_t master[32], const char *serial, uint8_t out_secret[32]);
+
+/* What the database keeps of a claim code (in np_claim_parse's plain form): HMAC-SHA256(master, "nameplate claim-code
+ * v1" NUL code). */
+void np_hq_claim_hash(const uint8_t master[32], const char code[NP_CLAIM_LEN + 1], uint8_t out_hash[32]);
 
 /* A number below bound (not 0) that depends on use and device alone: what a device's renewals and check-ins are spread
  * by. use keeps one spread apart from another. */

@@ -114,11 +114,13 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_key(out, "acme-contact", o->acme_contact, "mailto:certificates@manufacturer.example");
     fprintf(out, "# Rate limits: Let's Encrypt's are known; docs/operations.md says what the keys mean.\n"
                  "# public-suffix = true\n# acme-limit-orders = \"300/3h\"\n");
-    fprintf(out,
-            "# You have read and agree to the CA's terms of service. Nothing is issued before.\n"
-            "acme-terms-agreed = %s\n\n"
-            "# Which devices may enrol: factory-secret (made by 'nameplate-hq factory-secret'), open (anybody).\n",
-            o->terms_agreed ? "true" : "false");
+    fprintf(
+        out,
+        "# You have read and agree to the CA's terms of service. Nothing is issued before.\n"
+        "acme-terms-agreed = %s\n\n"
+        "# Which devices may enrol: factory-secret (made by 'nameplate-hq factory-secret'), claim-code (on labels,\n"
+        "# made by 'nameplate-hq claim make'), open (anybody).\n",
+        o->terms_agreed ? "true" : "false");
     print_list(out, "enrol", o->enrol, o->enrol_count, "factory-secret");
     fprintf(out, "\n# Answers of *.rebind-test and *.plain-test, by which devices see who filters their names.\n");
     print_list(out, "probe-private", NULL, 0, "192.168.0.1");

@@ -24,23 +24,72 @@ static int check_factory_secret(const struct np_policy *policy, const struct np_
                      credential->serial);
 }
 
-int np_policy_credential(const struct np_policy *policy, const struct np_credential *credential,
-                         const uint8_t thumbprint[32], const char *nonce, const char *url,
-                         struct np_refusal *out_refusal)
+static int read_claim_code(struct np_credential *credential, struct np_refusal *out_refusal)
 {
-    switch (credential->type) {
-    case NP_CREDENTIAL_OPEN:
-        if (policy->open)
-            return 0;
-        return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
-                         "this HQ enrols no device without a credential; give the device its factory-secret file");
-    case NP_CREDENTIAL_FACTORY_SECRET:
-        if (policy->factory_secret)
-            return check_factory_secret(policy, credential, thumbprint, nonce, url, out_refusal);
-        return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
-                         "this HQ takes no factory-secret credentials ('enrol' in nameplate-hq.conf)");
+    char code[NP_CLAIM_LEN + 1];
+    switch (np_claim_parse(credential->code, code)) {
+    case 0:
+        memcpy(credential->code, code, sizeof code);
+        return 0;
+    case NP_E_CHECKSUM:
+        return np_refuse(out_refusal, NP_REFUSE_BAD_CREDENTIAL,
+                         "the claim code has a wrong character; compare it with the label");
+    default:
+        return np_refuse(out_refusal, NP_REFUSE_BAD_CREDENTIAL,
+                         "a claim code has %d letters and digits, as XXXX-XXXX-XXXX-XXXX; compare it with the label",
+                         NP_CLAIM_LEN);
     }
-    return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED, "unknown credential type");
+}
+
+static bool accepts(const struct np_policy *policy, enum np_credential_type type)
+{
+    switch (type) {
+    case NP_CREDENTIAL_OPEN:
+        return policy->open;
+    case NP_CREDENTIAL_FACTORY_SECRET:
+        return policy->factory_secret;
+    case NP_CREDENTIAL_CLAIM_CODE:
+        return policy->claim_code;
+    case NP_CREDENTIAL_FACTORY_CERTIFICATE:
+        return false;
+    }
+    return false;
+}
+
+int np_policy_credential(const struct np_policy *policy, struct np_credential *credential, const uint8_t thumbprint[32],
+                         const char *nonce, const char *url, struct np_refusal *out_refusal)
+{
+    if (!accepts(policy, credential->type)) {
+        if (credential->type == NP_CREDENTIAL_OPEN)
+            return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
+                             "this HQ enrols no device without a credential; give the device its factory identity");
+        return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
+                         "this HQ takes no %s credentials ('enrol' in nameplate-hq.conf)",
+                         np_credential_name(credential->type));
+    }
+    switch (credential->type) {
+    case NP_CREDENTIAL_FACTORY_SECRET:
+        return check_factory_secret(policy, credential, thumbprint, nonce, url, out_refusal);
+    case NP_CREDENTIAL_CLAIM_CODE:
+        return read_claim_code(credential, out_refusal);
+    default:
+        return 0;
+    }
+}
+
+int np_policy_listed(const struct np_policy *policy, const struct np_credential *credential,
+                     const struct np_policy_listing *listing, const char *model, struct np_refusal *out_refusal)
+{
+    if (credential->type == NP_CREDENTIAL_OPEN)
+        return 0; /* it has proved no serial number that could be looked up */
+    if (!listing->listed && policy->listed_only)
+        return np_refuse(out_refusal, NP_REFUSE_BAD_CREDENTIAL,
+                         "serial %.64s is on no factory list of this HQ ('nameplate-hq import')", credential->serial);
+    if (listing->listed && listing->model && listing->model[0] && strcmp(listing->model, model) != 0)
+        return np_refuse(out_refusal, NP_REFUSE_BAD_CREDENTIAL,
+                         "the factory list has model '%.64s' for this device, which says it is '%.64s'", listing->model,
+                         model);
+    return 0;
 }
 
 int np_policy_quota(const struct np_policy *policy, const struct np_credential *credential,
@@ -53,6 +102,8 @@ int np_policy_quota(const struct np_policy *policy, const struct np_credential *
                              "%lld devices have enrolled from this network within a day; try again later",
                              (long long)counts->recent);
     }
+    if (!credential->serial[0])
+        return 0; /* a claim code without a serial number is its own limit */
     if (counts->live >= policy->serial_live)
         return np_refuse_for(out_refusal, NP_REFUSE_RATE_LIMITED, 86400,
                              "serial %.64s already has %lld live names; the operator can retire one",

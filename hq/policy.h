@@ -17,7 +17,9 @@
 struct np_policy {
     bool factory_secret;    /* credential accepted */
     bool open;              /* likewise */
-    uint8_t master[32];     /* of the factory secrets */
+    bool claim_code;        /* likewise */
+    bool listed_only;       /* a factory serial must be on the imported lists */
+    uint8_t master[32];     /* of the factory secrets and the claim codes' hashes */
     int64_t serial_live;    /* live names of one serial */
     int64_t serial_recent;  /* enrolments of one serial in its window */
     int64_t network_recent; /* `open` enrolments of one network in its window */
@@ -25,11 +27,21 @@ struct np_policy {
     bool publish_global;    /* global IPv6 addresses of the connection's own /64 may be published */
 };
 
-/* Does the credential prove what it says, and does the policy take it? nonce and url are those of the signed request,
- * thumbprint is of its key. Returns 0 or NP_E_REFUSED. */
-int np_policy_credential(const struct np_policy *policy, const struct np_credential *credential,
-                         const uint8_t thumbprint[32], const char *nonce, const char *url,
-                         struct np_refusal *out_refusal);
+/* Does the policy take that kind of credential, and does it prove what it says? nonce and url are those of the signed
+ * request, thumbprint is of its key. A claim code is only read here, and brought into its plain form: whether it is
+ * free the store knows. Returns 0 or NP_E_REFUSED. */
+int np_policy_credential(const struct np_policy *policy, struct np_credential *credential, const uint8_t thumbprint[32],
+                         const char *nonce, const char *url, struct np_refusal *out_refusal);
+
+/* What the factory lists say of the serial number or claim code that a device has shown. */
+struct np_policy_listing {
+    bool listed;       /* the serial number is on a list, or the claim code is */
+    const char *model; /* borrowed; NULL or empty: the lists name none */
+};
+
+/* May a device with that credential that says it is of model enrol, seeing the lists? Returns 0 or NP_E_REFUSED. */
+int np_policy_listed(const struct np_policy *policy, const struct np_credential *credential,
+                     const struct np_policy_listing *listing, const char *model, struct np_refusal *out_refusal);
 
 /* May one more device enrol, seeing the counts of its serial (or, for `open`, of its network)? Returns 0 or
  * NP_E_REFUSED. */

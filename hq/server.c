@@ -259,8 +259,10 @@ static void fill_api(struct np_hq *hq)
     api->poll_s = c->poll_s;
     api->checkin_s = c->checkin_s;
     api->boot_jitter_s = c->boot_jitter_s;
-    api->policy = (struct np_policy){.factory_secret = c->enrol_factory_secret,
-                                     .open = c->enrol_open,
+    api->policy = (struct np_policy){.factory_secret = c->enrol[NP_CREDENTIAL_FACTORY_SECRET],
+                                     .open = c->enrol[NP_CREDENTIAL_OPEN],
+                                     .claim_code = c->enrol[NP_CREDENTIAL_CLAIM_CODE],
+                                     .listed_only = c->listed_only,
                                      .serial_live = c->serial_names,
                                      .serial_recent = c->serial_enrolments,
                                      .network_recent = c->open_enrolments,

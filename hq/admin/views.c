@@ -44,14 +44,13 @@ static int device_json(struct np_store *store, const struct np_device *d, json_t
     int rc = certificate_json(store, d, &certificate);
     if (rc)
         return rc;
-    *out_json =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I}", "id", d->id, "name", d->name,
-                  "serial", d->serial, "state", state_name(d->state), "credential",
-                  d->credential == NP_CREDENTIAL_OPEN ? "open" : "factory-secret", "model", d->model, "version",
-                  d->version, "publish", d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages",
-                  (json_int_t)d->auth_n, "certificate", certificate, "seq", (json_int_t)d->seq, "stated",
-                  addresses_json(&d->stated), "published", addresses_json(&d->published), "created",
-                  (json_int_t)d->created_s, "last_seen", (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s);
+    *out_json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I}", "id", d->id, "name",
+                          d->name, "serial", d->serial, "state", state_name(d->state), "credential",
+                          np_credential_name(d->credential), "model", d->model, "version", d->version, "publish",
+                          d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages", (json_int_t)d->auth_n,
+                          "certificate", certificate, "seq", (json_int_t)d->seq, "stated", addresses_json(&d->stated),
+                          "published", addresses_json(&d->published), "created", (json_int_t)d->created_s, "last_seen",
+                          (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s);
     return *out_json ? 0 : -ENOMEM;
 }
 

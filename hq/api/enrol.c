@@ -5,6 +5,7 @@
 
 #include "hq/api/internal.h"
 #include "hq/names/names.h"
+#include "hq/store/claims.h"
 #include "resolver/base/error.h"
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
@@ -65,10 +66,45 @@ out:
     return np_api_answer(call, status, rc, json);
 }
 
-static int repeat(struct np_api_call *call, const struct np_enrol_request *message, int64_t nonce_us,
-                  struct np_device *device)
+/* A claim code comes as text: what the store knows of it, and the serial number on its list. */
+static int find_claim(struct np_api_call *call, struct np_credential *credential, struct np_claim *out_claim)
+{
+    uint8_t hash[32];
+    np_hq_claim_hash(call->api->policy.master, credential->code, hash);
+    int rc = np_store_claim_get(call->api->store, hash, out_claim);
+    if (rc == NP_E_NOT_FOUND)
+        return np_refuse(&call->refusal, NP_REFUSE_BAD_CREDENTIAL,
+                         "this HQ knows no such claim code; compare it with the label");
+    if (rc)
+        return np_api_store_failed(call, rc);
+    memcpy(credential->serial, out_claim->serial, sizeof credential->serial);
+    return 0;
+}
+
+static int refuse_taken(struct np_api_call *call)
+{
+    return np_refuse(&call->refusal, NP_REFUSE_BAD_CREDENTIAL,
+                     "another device has used this claim code; it is free again when that one leaves "
+                     "('nameplate reset'), or by the operator ('nameplate-hq claim release')");
+}
+
+/* A device that is known shows its code again; one that enrolled by other means takes a free one. */
+static int repeat_claim(struct np_api_call *call, const struct np_claim *claim, const struct np_device *device)
+{
+    if (strcmp(claim->device, device->id) == 0)
+        return 0;
+    int rc = np_store_claim_take(call->api->store, claim->hash, device->id, np_api_now_s(call));
+    if (rc == NP_E_CONFLICT)
+        return refuse_taken(call);
+    return rc ? np_api_store_failed(call, rc) : 0;
+}
+
+static int repeat(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                  int64_t nonce_us, struct np_device *device)
 {
     int rc = np_api_device_admit(call, device, nonce_us);
+    if (rc == 0 && claim)
+        rc = repeat_claim(call, claim, device);
     if (rc)
         return rc;
     take_statement(call, message, device);
@@ -96,18 +132,26 @@ static bool granted_name(struct np_api_call *call, const struct np_enrol_request
     return true;
 }
 
+/* Stores the device, together with its claim code where it enrols by one. */
+static int add_device(struct np_api_call *call, const struct np_device *device, const struct np_claim *claim)
+{
+    return claim ? np_store_device_add_claimed(call->api->store, device, claim->hash)
+                 : np_store_device_add(call->api->store, device);
+}
+
 /* Stores the device under its granted name, or the first proposal that nobody holds. */
-static int add_named(struct np_api_call *call, const struct np_enrol_request *message, struct np_device *device)
+static int add_named(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                     struct np_device *device)
 {
     int rc = NP_E_CONFLICT;
     if (granted_name(call, message, device->thumbprint, device->name))
-        rc = np_store_device_add(call->api->store, device);
+        rc = add_device(call, device, claim);
     for (unsigned attempt = 0; rc == NP_E_CONFLICT && attempt < NP_NAMES_TRIES; attempt++) {
         char label[NP_LABEL_MAX + 1];
         np_names_propose(attempt, kernel_below, NULL, label);
         if (snprintf(device->name, sizeof device->name, "%s.%s", label, call->api->zone) >= (int)sizeof device->name)
             return NP_E_LIMIT;
-        rc = np_store_device_add(call->api->store, device);
+        rc = add_device(call, device, claim);
     }
     return rc;
 }
@@ -134,8 +178,24 @@ static int check_quota(struct np_api_call *call, const struct np_credential *cre
               : np_policy_quota(&call->api->policy, credential, &counts, &call->refusal);
 }
 
-static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_jws *jws,
-                     int64_t nonce_us, const uint8_t thumbprint[32])
+/* Do the factory lists let this device in? */
+static int check_lists(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim)
+{
+    const struct np_credential *credential = &message->credential;
+    struct np_policy_listing listing = {.listed = claim != NULL, .model = claim ? claim->model : NULL};
+    char model[NP_MODEL_MAX + 1] = "";
+    int rc = NP_E_NOT_FOUND;
+    if (credential->serial[0] && (!listing.model || !listing.model[0]))
+        rc = np_store_serial_get(call->api->store, credential->serial, model);
+    if (rc && rc != NP_E_NOT_FOUND)
+        return np_api_store_failed(call, rc);
+    if (rc == 0)
+        listing = (struct np_policy_listing){.listed = true, .model = model};
+    return np_policy_listed(&call->api->policy, credential, &listing, message->model, &call->refusal);
+}
+
+static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                     const struct np_jws *jws, int64_t nonce_us, const uint8_t thumbprint[32])
 {
     struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
     char owner[NP_DEVICE_ID_MAX + 1];
@@ -151,7 +211,11 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
         return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, NO_ADDRESS_S,
                              "HQ was not told the connection's address, by which devices without a credential are "
                              "counted; its operator must mend the proxy (X-Forwarded-For)");
+    if (claim && claim->device[0])
+        return refuse_taken(call);
     rc = check_blocked(call, &message->credential, thumbprint);
+    if (rc == 0)
+        rc = check_lists(call, message, claim);
     if (rc == 0)
         rc = check_quota(call, &message->credential, device.network);
     if (rc)
@@ -165,7 +229,9 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     device.nonce_us = nonce_us;
     device.created_s = device.last_seen_s = np_api_now_s(call);
     take_statement(call, message, &device);
-    rc = add_named(call, message, &device);
+    rc = add_named(call, message, claim, &device);
+    if (rc == NP_E_STALE)
+        return refuse_taken(call); /* through another HQ, since it was looked at */
     if (rc == NP_E_CONFLICT)
         return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, 60, "HQ found no free name; try again");
     return rc ? np_api_store_failed(call, rc) : answer(call, 201, &device);
@@ -177,7 +243,7 @@ static int parse_message(struct np_api_call *call, const struct np_jws *jws, str
     int rc = np_enrol_request_parse((const char *)jws->payload, jws->payload_len, out_message, &error);
     if (rc == NP_E_UNKNOWN && strcmp(error.member, "credential") == 0)
         return np_refuse(&call->refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
-                         "this HQ does not know that type of credential, only factory-secret and open");
+                         "this HQ does not know that type of credential");
     return np_api_payload(call, rc, &error);
 }
 
@@ -185,6 +251,7 @@ int np_api_enrol(struct np_api_call *call)
 {
     struct np_enrol_request message;
     struct np_device device;
+    struct np_claim claim;
     struct np_jws *jws = NULL;
     uint8_t thumbprint[32];
     int64_t nonce_us = 0;
@@ -200,20 +267,23 @@ int np_api_enrol(struct np_api_call *call)
     np_jwk_thumbprint(&call->crypto, &jws->header.jwk, thumbprint);
     rc = np_policy_credential(&call->api->policy, &message.credential, thumbprint, jws->header.nonce, jws->header.url,
                               &call->refusal);
-    if (rc)
-        goto wipe;
-    rc = np_api_lock(call);
+    if (rc == 0)
+        rc = np_api_lock(call);
+    bool by_claim = message.credential.type == NP_CREDENTIAL_CLAIM_CODE;
+    if (rc == 0 && by_claim)
+        rc = find_claim(call, &message.credential, &claim);
     if (rc)
         goto wipe;
     rc = np_store_device_find(call->api->store, thumbprint, message.epoch, &device);
     if (rc == 0)
-        rc = repeat(call, &message, nonce_us, &device);
+        rc = repeat(call, &message, by_claim ? &claim : NULL, nonce_us, &device);
     else if (rc == NP_E_NOT_FOUND)
-        rc = enrol_new(call, &message, jws, nonce_us, thumbprint);
+        rc = enrol_new(call, &message, by_claim ? &claim : NULL, jws, nonce_us, thumbprint);
     else
         rc = np_api_store_failed(call, rc);
 wipe:
     np_wipe(message.token, sizeof message.token);
+    np_wipe(message.credential.code, sizeof message.credential.code);
 out:
     np_jws_free(jws);
     return rc;

@@ -6,6 +6,7 @@
 
 #include "hq/cli/verb.h"
 #include "hq/crypto.h"
+#include "hq/factorylist.h"
 #include "hq/secrets.h"
 #include "resolver/base/text.h"
 
@@ -30,9 +31,7 @@ static int run_factory_secret(int argc, char **argv)
     if (optind + 1 != argc || json)
         return np_verb_usage_error("factory-secret needs one serial number");
     const char *serial = argv[optind];
-    /* The file is read by the same parser as a configuration: nothing that would need quoting there. */
-    size_t good = strspn(serial, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:/");
-    if (!*serial || serial[good] || strlen(serial) > NP_SERIAL_MAX)
+    if (!np_factorylist_is_serial(serial)) /* the file is read by the same parser as a configuration */
         return np_verb_usage_error("a serial number has 1 to %d letters, digits and . _ - : /", NP_SERIAL_MAX);
     status = np_verb_load_config(config_path, &config, &values);
     if (status)

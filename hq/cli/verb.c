@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hq/secrets.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -147,4 +148,18 @@ int np_verb_open_store(const char *path, bool read_only, struct np_store **out_s
     int rc = np_store_open(values.database, read_only, out_store, error, sizeof error);
     np_config_free(config);
     return rc ? np_verb_failed(error) : 0;
+}
+
+int np_verb_open_factory(const char *path, bool read_only, struct np_store **out_store, uint8_t out_master[32])
+{
+    struct np_config *config;
+    struct np_hq_config values;
+    char error[NP_SECRETS_ERROR_MAX];
+    int status = np_verb_load_config(path, &config, &values);
+    if (status)
+        return status;
+    np_config_free(config);
+    if (np_secrets_load_master(values.secrets, out_master, error))
+        return np_verb_failed(error);
+    return np_verb_open_store(path, read_only, out_store);
 }

@@ -1,6 +1,7 @@
 /* Renewals, outages, and the end of a device with its revocations. */
 #include <string.h>
 
+#include "hq/store/claims.h"
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
@@ -269,6 +270,8 @@ int np_store_device_retire(struct np_store *store, const char *id, enum np_revoc
         rc = end_orders(store, id, now_ms);
     if (rc == 0)
         rc = revoke_all(store, id, reason, now_ms);
+    if (rc == 0)
+        rc = np_store_claims_release_of(store, id);
     return np_sql_end(store, rc);
 }
 

@@ -99,8 +99,17 @@ static const char schema_6[] =
 /* The fleet is counted by this index alone (hq/store/census.c). */
 static const char schema_7[] = "CREATE INDEX device_census ON device(state, version, silent_s, credential);";
 
+/* What was made, and the claim codes on its labels. */
+static const char schema_8[] =
+    "CREATE TABLE factory(serial TEXT NOT NULL PRIMARY KEY, model TEXT NOT NULL, added_s INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE claim("
+    " hash BLOB NOT NULL PRIMARY KEY, serial TEXT NOT NULL, model TEXT NOT NULL, added_s INTEGER NOT NULL,"
+    " device TEXT NOT NULL, claimed_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX claim_device ON claim(device) WHERE device <> '';";
+
 static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,
-                                                     schema_5, schema_6, schema_7};
+                                                     schema_5, schema_6, schema_7, schema_8};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

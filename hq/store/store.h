@@ -26,7 +26,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      7    /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      8    /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -437,8 +437,8 @@ int np_store_outages(struct np_store *store, struct np_store_outage out_outages[
 enum np_revocation_reason { NP_REVOKE_KEY_COMPROMISE = 1, NP_REVOKE_CESSATION = 5 };
 
 /* Ends a device in one step: retired, its addresses gone, its name dirty and tombstoned, its renewal gone, its waiting
- * orders dead, and every certificate that has not ended queued for revocation. Repeating it changes nothing. Returns 0,
- * NP_E_NOT_FOUND, or a database error. */
+ * orders dead, every certificate that has not ended queued for revocation, and its claim codes free. Repeating it
+ * changes nothing. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_device_retire(struct np_store *store, const char *id, enum np_revocation_reason reason, int64_t now_ms);
 
 enum np_revocation_state {

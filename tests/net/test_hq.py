@@ -61,7 +61,7 @@ def test_init_makes_everything_once(program, tmp_path):
     (['--url', 'https://192.0.2.1'], 'host name'),
     (['--url', 'https://hq.devices.example', '--zone', 'Devices.example.'], 'zone'),
     (['--url', 'https://hq.devices.example', '--listen', 'nonsense'], 'listen = nonsense'),
-    (['--url', 'https://hq.devices.example', '--enrol', 'everybody'], 'factory-secret or open'),
+    (['--url', 'https://hq.devices.example', '--enrol', 'everybody'], 'claim-code or open'),
     (['--url', 'https://hq.devices.example', '--nameserver', 'ns1.devices.example'], 'NAME=ADDRESS'),
 ])
 def test_init_says_what_is_wrong(program, tmp_path, options, text):

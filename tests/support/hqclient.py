@@ -70,9 +70,9 @@ class Client:
 class Device:
     """Identity, epoch and tokens, and the requests that a box makes."""
 
-    def __init__(self, client, serial=None, secret=None):
+    def __init__(self, client, serial=None, secret=None, code=None):
         self.client = client
-        self.serial, self.secret = serial, secret
+        self.serial, self.secret, self.code = serial, secret, code
         self.identity = ec.generate_private_key(ec.SECP256R1())
         self.epoch, self.token = os.urandom(16), os.urandom(32)
         self.id = self.name = None
@@ -103,6 +103,8 @@ class Device:
                                    Content_Type='application/jose+json')
 
     def credential(self, nonce, url):
+        if self.code:
+            return {'type': 'claim-code', 'code': self.code}
         if not self.secret:
             return {'type': 'open'}
         covered = b'nameplate enrol v1\0' + self.thumbprint() + nonce.encode() + b'\0' + url.encode()
@@ -142,6 +144,9 @@ class Device:
 
     def session(self, **changes):
         return self.post('/v1/session', {}, **changes)
+
+    def leave(self, reason='reset'):
+        return self.post(f'/v1/devices/{self.id}/leave', {'reason': reason})
 
     def bearer(self, token=None):
         return 'Bearer ' + b64(token or self.token)

@@ -40,7 +40,7 @@ static void test_good(void **state)
                      0);
     assert_string_equal(c.host, "hq.devices.example");
     assert_int_equal(c.nameserver_count, 2); /* each name once */
-    assert_true(c.enrol_open && c.enrol_factory_secret);
+    assert_true(c.enrol[NP_CREDENTIAL_OPEN] && c.enrol[NP_CREDENTIAL_FACTORY_SECRET]);
     assert_int_equal(c.listen_count, 2);
     assert_int_equal(c.listen[0].port, 8443);
     assert_int_equal(c.listen[1].port, 443);
@@ -55,7 +55,7 @@ static void test_good(void **state)
     assert_int_equal(c.listen[0].port, 8443);
     assert_int_equal(c.socket_mode, 0600);
     assert_int_equal(read_text(START REST, &c, error), 0);
-    assert_true(!c.enrol_open && c.enrol_factory_secret); /* open is never the default */
+    assert_true(!c.enrol[NP_CREDENTIAL_OPEN] && c.enrol[NP_CREDENTIAL_FACTORY_SECRET]); /* open is never the default */
     assert_false(c.publish_shared);
     assert_false(c.publish_global);
     assert_string_equal(c.user, "");
