@@ -23,6 +23,14 @@
          NULL,                                                                                                           \
          0,                                                                                                              \
          0},                                                                                                             \
+        {prefix "-profile", NP_CONFIG_STRING, NULL, whose " profile of certificates; unset: its default", NULL, 0, 0},   \
+        {prefix "-preferred-chain",                                                                                      \
+         NP_CONFIG_STRING,                                                                                               \
+         NULL,                                                                                                           \
+         whose " chain: common name of its root; unset: the one it prefers",                                             \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
         {prefix "-limits",                                                                                               \
          NP_CONFIG_STRING,                                                                                               \
          "auto",                                                                                                         \

@@ -59,6 +59,20 @@ static void bind_caa(struct np_ca *ca, const char *url)
                    directory->caa_identities[0]);
 }
 
+/* What the configuration wants of the CA and cannot have. */
+static void check_offers(const struct np_ca *ca)
+{
+    const struct np_acme_directory *directory = np_acme_directory(ca->acme);
+    char offered[NP_ACME_PROFILES_MAX * (NP_ACME_PROFILE_LEN + 2) + 1] = "";
+    size_t used = 0;
+    if (!ca->config->profile[0] || np_acme_offers_profile(directory, ca->config->profile))
+        return;
+    for (size_t i = 0; i < directory->profile_count; i++)
+        used += (size_t)snprintf(offered + used, sizeof offered - used, "%s%s", i ? ", " : "", directory->profiles[i]);
+    np_error("acme: %s offers no profile '%s' (%s-profile; it has: %s): certificates are made with its default one",
+             ca->config->directory, ca->config->profile, ca->config->prefix, used ? offered : "none");
+}
+
 static void on_adopted(void *ctx)
 {
     struct np_ca *ca = ctx;
@@ -71,6 +85,7 @@ static void on_account(void *ctx, const char *url)
     struct np_ca *ca = ctx;
     np_ca_note(&ca->health, NP_CA_ACCOUNT, true, 0);
     bind_caa(ca, url);
+    check_offers(ca);
     np_revoker_wake(&ca->issuance->revoker);
     np_ari_poller_wake(&ca->windows, 0);
     if (!ca->adopt.running && !ca->adopt.finished)

@@ -153,6 +153,18 @@ int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, si
     return rc;
 }
 
+bool np_chain_leads_to(const char *pem, size_t len, const char *root)
+{
+    struct certificates chain = {.count = 0};
+    char name[256] = "";
+    if (len <= NP_CHAIN_MAX && parse(pem, len, &chain) == 0)
+        X509_NAME_get_text_by_NID(X509_get_issuer_name(chain.list[chain.count - 1]), NID_commonName, name, sizeof name);
+    for (size_t i = 0; i < chain.count; i++)
+        X509_free(chain.list[i]);
+    ERR_clear_error();
+    return name[0] && strcasecmp(name, root) == 0;
+}
+
 /* A serial number's DER content: positive numbers have a zero byte before a high bit. Returns its length or 0. */
 static size_t serial_content(const ASN1_INTEGER *serial, uint8_t out[NP_CHAIN_SERIAL_MAX])
 {

@@ -2,6 +2,7 @@
 #ifndef HQ_ACME_CHAIN_H
 #define HQ_ACME_CHAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,10 @@ int np_chain_check(const char *pem, size_t len, const uint8_t *csr, size_t csr_l
 
 /* The DER of a chain's first certificate, at most size bytes. Returns 0, NP_E_MALFORMED or NP_E_LIMIT. */
 int np_chain_leaf(const char *pem, size_t len, uint8_t *out_der, size_t size, size_t *out_len);
+
+/* Does a chain lead to the root of that common name, which issued its last certificate? Letters' case does not count.
+ */
+bool np_chain_leads_to(const char *pem, size_t len, const char *root);
 
 /* How a CA that suggests renewal windows knows a chain's first certificate (RFC 9773 section 4.1): its authority key
  * identifier and its serial number, base64url, with a dot between them. Returns 0, NP_E_MALFORMED (no certificate, or

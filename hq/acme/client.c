@@ -211,7 +211,9 @@ static struct np_acme_reply make_reply(const struct np_http_response *response)
                                   .body = response->body,
                                   .len = response->len,
                                   .location = response->location,
-                                  .next = response->next,
+                                  .next = response->links.next,
+                                  .alternates = response->links.alternates,
+                                  .alternate_count = response->links.alternate_count,
                                   .retry_after_ms = response->retry_after_ms};
     if (reply.rc == 0 && (reply.status < 200 || reply.status > 299)) {
         reply.rc = NP_E_ACME;
@@ -327,6 +329,7 @@ static void on_account(void *ctx, const struct np_acme_reply *reply)
     snprintf(acme->orders_url, sizeof acme->orders_url, "%s", account.orders);
     acme->stage = STAGE_READY;
     np_backoff_reset(&acme->backoff);
+    uv_timer_start(&acme->timer, begin, NP_ACME_REFRESH_MS, 0);
     np_info("acme: account %s %s", acme->account_url, reply->status == 201 ? "made" : "found");
     acme->events.ready(acme->events.ctx, acme->account_url);
     pump(acme);
@@ -391,12 +394,34 @@ static void on_directory(void *ctx, const struct np_http_response *response)
         make_account(acme);
 }
 
+static void on_refreshed(void *ctx, const struct np_http_response *response)
+{
+    struct np_acme *acme = ctx;
+    struct np_acme_directory directory;
+    struct np_acme_reply reply = make_reply(response);
+    keep_nonce(acme, response);
+    if (reply.rc == 0)
+        reply.rc = np_acme_directory_parse(response->body, response->len, &directory);
+    if (reply.rc || acme->stage != STAGE_READY)
+        return; /* what is known goes on to hold */
+    acme->directory = directory;
+    acme->events.ready(acme->events.ctx, acme->account_url);
+}
+
+/* The timer in the ready stage. */
+static void refresh(struct np_acme *acme)
+{
+    pump(acme); /* transmit may have been short of memory */
+    uv_timer_start(&acme->timer, begin, NP_ACME_REFRESH_MS, 0);
+    np_http_send(acme->http, NP_HTTP_GET, acme->config.directory, MEDIA_JSON, NULL, on_refreshed, acme);
+}
+
 static void begin(uv_timer_t *timer)
 {
     struct np_acme *acme = timer->data;
     struct np_acme_reply failed = {0};
-    if (acme->stage == STAGE_READY) { /* transmit was short of memory */
-        pump(acme);
+    if (acme->stage == STAGE_READY) {
+        refresh(acme);
         return;
     }
     if (acme->waiting && acme->waiting->with_jwk) { /* of the attempt before */

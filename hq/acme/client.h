@@ -2,7 +2,8 @@
  *
  * The client brings itself up (directory, newAccount) and keeps itself up: after a failure it tries again with backoff;
  * requests made meanwhile wait. A badNonce answer is repeated with the fresh nonce up to NP_ACME_NONCE_TRIES times
- * (section 6.5); when the CA says that it does not know the account, the account is made again.
+ * (section 6.5); when the CA says that it does not know the account, the account is made again. Once a day the
+ * directory is read again.
  *
  * Lifecycle: np_acme_new, np_acme_start, any number of np_acme_post, np_acme_close. Callbacks come from the loop, never
  * from inside a call. */
@@ -25,6 +26,7 @@
 #define NP_ACME_GETS_MAX     4    /* unsigned requests at once */
 #define NP_ACME_RETRY_MIN_MS 500
 #define NP_ACME_RETRY_MAX_MS (5 * 60 * 1000)
+#define NP_ACME_REFRESH_MS   INT64_C(86400000) /* between two looks at the directory: CAs add to it */
 
 struct np_acme;
 
@@ -36,7 +38,9 @@ struct np_acme_reply {
     const char *body; /* len bytes and a NUL */
     size_t len;
     const char *location;
-    const char *next; /* of a list: the next page; "" when there is none */
+    const char *next;                         /* of a list: the next page; "" when there is none */
+    const char (*alternates)[NP_URL_MAX + 1]; /* of a chain: other ones for the same certificate */
+    size_t alternate_count;
     int64_t retry_after_ms;
     struct np_acme_problem problem; /* of NP_E_ACME */
     int64_t network_ms;             /* time in the CA's and the network's hands, all tries together */
@@ -48,7 +52,7 @@ typedef void np_acme_reply_fn(void *ctx, const struct np_acme_reply *reply);
 
 /* What the client tells of itself, from the loop. */
 struct np_acme_events {
-    void (*ready)(void *ctx, const char *account_url); /* the account has become known (again) */
+    void (*ready)(void *ctx, const char *account_url); /* the account or the directory has become known (again) */
     void (*trouble)(void *ctx); /* directory, nonce or account could not be had; it is tried again */
     void *ctx;
 };

@@ -70,6 +70,10 @@ static int read_ca(const struct np_config *config, const char *prefix, struct np
     if (rc == 0)
         rc = read_text(config, key_of(&r, "eab-key-file"), ca.eab_hmac_key, sizeof ca.eab_hmac_key, error);
     if (rc == 0)
+        rc = read_text(config, key_of(&r, "profile"), ca.profile, sizeof ca.profile, error);
+    if (rc == 0)
+        rc = read_text(config, key_of(&r, "preferred-chain"), ca.preferred_chain, sizeof ca.preferred_chain, error);
+    if (rc == 0)
         rc = read_limits(&r, ca.directory, &ca.limits, error);
     if (rc)
         return rc;

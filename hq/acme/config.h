@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "hq/acme/limits.h"
+#include "hq/acme/resource.h"
 #include "hq/proto/message.h"
 #include "resolver/base/config.h"
 
@@ -16,13 +17,16 @@
 /* How to reach a CA and as whom. A plain value. The keys are named as for the first CA; the second one's begin with
  * "acme2-". */
 struct np_ca_config {
-    const char *prefix;                      /* "acme", "acme2": of its keys, and of its account's file */
-    char directory[NP_URL_MAX + 1];          /* acme-directory */
-    char anchors[NP_ISSUANCE_PATH_MAX];      /* acme-anchors: PEM file; empty: the system's */
-    char contact[NP_ISSUANCE_TEXT_MAX];      /* acme-contact: "mailto:..." or empty */
-    bool terms_agreed;                       /* acme-terms-agreed */
-    char eab_kid[NP_ISSUANCE_TEXT_MAX];      /* acme-eab-kid; empty: no external account binding */
-    char eab_hmac_key[NP_ISSUANCE_PATH_MAX]; /* acme-eab-key-file: file with the base64url HMAC key */
+    const char *prefix;                 /* "acme", "acme2": of its keys, and of its account's file */
+    char directory[NP_URL_MAX + 1];     /* acme-directory */
+    char anchors[NP_ISSUANCE_PATH_MAX]; /* acme-anchors: PEM file; empty: the system's */
+    char contact[NP_ISSUANCE_TEXT_MAX]; /* acme-contact: "mailto:..." or empty */
+    bool terms_agreed;                  /* acme-terms-agreed */
+    char profile[NP_ACME_PROFILE_LEN +
+                 1]; /* acme-profile: of certificates, where the CA offers it; empty: its default */
+    char preferred_chain[NP_ISSUANCE_TEXT_MAX]; /* acme-preferred-chain: common name of the root; empty: any */
+    char eab_kid[NP_ISSUANCE_TEXT_MAX];         /* acme-eab-kid; empty: no external account binding */
+    char eab_hmac_key[NP_ISSUANCE_PATH_MAX];    /* acme-eab-key-file: file with the base64url HMAC key */
     struct np_limits
         limits; /* acme-limits, acme-limit-*, acme-renewals-exempt, and acme-headroom, public-suffix for both */
 };

@@ -242,20 +242,6 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     return len;
 }
 
-/* <https://...>;rel="next": the form that ACME servers send for lists (RFC 8555 section 7.1.2.1). */
-static void take_link(const char *value, char out[NP_URL_MAX + 1])
-{
-    char url[NP_URL_MAX + 1];
-    const char *end = strchr(value, '>');
-    if (value[0] != '<' || !end || (!strstr(end, "rel=\"next\"") && !strstr(end, "rel=next")))
-        return;
-    size_t len = (size_t)(end - value - 1);
-    memcpy(url, value + 1, len);
-    url[len] = 0;
-    if (np_acme_is_url(url))
-        memcpy(out, url, len + 1);
-}
-
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct request *request = ctx;
@@ -281,7 +267,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     else if (name_len == 8 && strncasecmp(data, "location", 8) == 0 && np_acme_is_url(value))
         memcpy(response->location, value, value_len + 1);
     else if (name_len == 4 && strncasecmp(data, "link", 4) == 0)
-        take_link(value, response->next);
+        np_acme_links_add(value, &response->links);
     else if (name_len == 11 && strncasecmp(data, "retry-after", 11) == 0)
         response->retry_after_ms = np_acme_retry_after_ms(value, (long long)time(NULL));
     return len;

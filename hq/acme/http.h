@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "hq/acme/jws.h"
+#include "hq/acme/resource.h"
 #include "hq/proto/jws.h"
 
 #define NP_HTTP_CONNECT_TIMEOUT_MS 10000
@@ -32,8 +33,8 @@ struct np_http_response {
     size_t len;
     char nonce[NP_ACME_NONCE_MAX + 1]; /* Replay-Nonce; empty: none, or no nonce at all */
     char location[NP_URL_MAX + 1];     /* empty: none, or not a URL as this client follows them */
-    char next[NP_URL_MAX + 1];         /* Link with rel="next" (RFC 8288), absolute; empty: none */
-    int64_t retry_after_ms;            /* 0: none */
+    struct np_acme_links links;
+    int64_t retry_after_ms; /* 0: none */
     int64_t took_ms;
 };
 

@@ -1,5 +1,6 @@
 /* What the files of the issuance shell share: issuance.c holds the parts together, ca.c is one CA and our account
- * there, fill.c takes orders out of the queue, job.c works on one, job_txt.c sees to its challenge values. */
+ * there, fill.c takes orders out of the queue, job.c works on one, job_txt.c sees to its challenge values, job_chain.c
+ * to what comes of it. */
 #ifndef HQ_ACME_ISSUANCE_PRIVATE_H
 #define HQ_ACME_ISSUANCE_PRIVATE_H
 
@@ -52,6 +53,10 @@ struct np_job {
     struct np_order_action action; /* being waited for or done */
     unsigned carried;              /* by the last newOrder: np_order_extra bits */
     struct np_package *package;    /* a good chain that is not stored yet */
+    struct np_job_alternates {     /* other chains for it */
+        char urls[NP_ACME_ALTERNATES_MAX][NP_URL_MAX + 1];
+        size_t count, asked; /* asked > 0: one of them is being asked for */
+    } alternates;
     struct np_store_waiter committed;
     uv_timer_t timer;
     struct np_job_txt *txt;   /* a publication under way */
@@ -146,6 +151,22 @@ void np_job_feed(struct np_job *job, const struct np_order_event *event);
 /* The action has failed, why is said to the log and the order: np_job_feed with that. retry_after_ms is the CA's wish;
  * 0: none. */
 void np_job_fail(struct np_job *job, enum np_order_failure failure, const char *why, int64_t retry_after_ms);
+
+/* An answer of the CA to what the job has asked: for np_acme_post. */
+void np_job_on_reply(void *ctx, const struct np_acme_reply *reply);
+
+/* ---- job_chain.c ---- */
+
+/* Asks for the certificate's chain. Returns 0 (np_job_on_reply comes), NP_E_LIMIT or -ENOMEM. */
+int np_job_chain_fetch(struct np_job *job);
+
+/* A chain has come: checks it, asks for the CA's other ones until one leads to the root that is preferred, and feeds
+ * GOT_CHAIN, with the default one where none does, or a failure. */
+void np_job_chain_take(struct np_job *job, const struct np_acme_reply *reply);
+
+/* A request has failed. Was it for another chain than the default one? Then goes on, and returns true: such a failure
+ * costs no certificate. */
+bool np_job_chain_missed(struct np_job *job);
 
 /* ---- job_txt.c ---- */
 

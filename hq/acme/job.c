@@ -16,8 +16,6 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define PEM_CHAIN "application/pem-certificate-chain"
-
 static uint32_t below(void *ctx, uint32_t bound)
 {
     (void)ctx;
@@ -141,33 +139,6 @@ static void on_authorization(struct np_job *job, const struct np_acme_reply *rep
                                               .txt = authorization.has_challenge ? value : NULL});
 }
 
-static void on_chain(struct np_job *job, const struct np_acme_reply *reply)
-{
-    const struct np_order *order = &job->run.order;
-    const char *names[NP_SAN_MAX];
-    struct np_chain_info info;
-    for (size_t i = 0; i < order->authorization_count; i++)
-        names[i] = order->authorizations[i].name;
-    int rc = np_chain_check(reply->body, reply->len, order->csr, order->csr_len, names, order->authorization_count,
-                            np_issuance_now_ms() / 1000, &info);
-    free(job->package);
-    job->package = rc ? NULL : calloc(1, sizeof *job->package);
-    if (rc) {
-        char why[96];
-        snprintf(why, sizeof why, "the CA's chain is not good: %s", np_strerror(rc));
-        np_job_fail(job, NP_ORDER_FAILURE_RESTART, why, 0);
-        return;
-    }
-    if (!job->package) {
-        fail_rc(job, NP_ORDER_FAILURE_RETRY, -ENOMEM);
-        return;
-    }
-    memcpy(job->package->chain, reply->body, reply->len);
-    job->package->not_before_s = info.not_before_s;
-    job->package->not_after_s = info.not_after_s;
-    np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_CHAIN});
-}
-
 /* The CA wants less (429), or a pause (503): noted for all orders that are not begun yet. */
 static void note_refusal(struct np_job *job, const struct np_acme_reply *reply)
 {
@@ -221,11 +192,13 @@ static void on_refused(struct np_job *job, const struct np_acme_reply *reply)
     np_job_fail(job, failure, why, reply->retry_after_ms);
 }
 
-static void on_reply(void *ctx, const struct np_acme_reply *reply)
+void np_job_on_reply(void *ctx, const struct np_acme_reply *reply)
 {
     struct np_job *job = ctx;
     job->times.network_ms += reply->network_ms;
     job->times.requests += reply->requests;
+    if (reply->rc && np_job_chain_missed(job))
+        return;
     if (reply->rc) {
         on_refused(job, reply);
         return;
@@ -247,7 +220,7 @@ static void on_reply(void *ctx, const struct np_acme_reply *reply)
         np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_CHALLENGE_SENT, .index = job->action.index});
         break;
     case NP_ORDER_DO_DOWNLOAD:
-        on_chain(job, reply);
+        np_job_chain_take(job, reply);
         break;
     default:
         break;
@@ -289,6 +262,10 @@ static int order_json(struct np_job *job, char **out_json)
     if (replaces[0] && !(job->run.without & NP_ORDER_REPLACES) &&
         json_object_set_new(object, "replaces", json_string(replaces)) == 0)
         job->carried |= NP_ORDER_REPLACES;
+    const char *profile = job->ca->config->profile;
+    if (profile[0] && np_acme_offers_profile(np_acme_directory(job->ca->acme), profile) &&
+        !(job->run.without & NP_ORDER_PROFILE) && json_object_set_new(object, "profile", json_string(profile)) == 0)
+        job->carried |= NP_ORDER_PROFILE;
     return np_json_dump_take(object, out_json);
 }
 
@@ -310,7 +287,7 @@ static int new_order(struct np_job *job)
     int rc = order_json(job, &payload);
     if (rc)
         return rc;
-    rc = np_acme_post(job->ca->acme, NULL, NULL, payload, on_reply, job);
+    rc = np_acme_post(job->ca->acme, NULL, NULL, payload, np_job_on_reply, job);
     free(payload);
     return rc;
 }
@@ -321,7 +298,7 @@ static int finalize(struct np_job *job)
     int rc = csr_json(&job->run.order, &payload);
     if (rc)
         return rc;
-    rc = np_acme_post(job->ca->acme, job->run.order.finalize_url, NULL, payload, on_reply, job);
+    rc = np_acme_post(job->ca->acme, job->run.order.finalize_url, NULL, payload, np_job_on_reply, job);
     free(payload);
     return rc;
 }
@@ -346,22 +323,22 @@ static void perform(struct np_job *job)
         rc = new_order(job);
         break;
     case NP_ORDER_DO_FETCH_ORDER:
-        rc = np_acme_post(acme, order->order_url, NULL, NULL, on_reply, job);
+        rc = np_acme_post(acme, order->order_url, NULL, NULL, np_job_on_reply, job);
         break;
     case NP_ORDER_DO_FETCH_AUTHZ:
-        rc = np_acme_post(acme, order->authorizations[job->action.index].url, NULL, NULL, on_reply, job);
+        rc = np_acme_post(acme, order->authorizations[job->action.index].url, NULL, NULL, np_job_on_reply, job);
         break;
     case NP_ORDER_DO_PUBLISH:
         rc = np_job_txt_publish(job);
         break;
     case NP_ORDER_DO_CHALLENGE:
-        rc = np_acme_post(acme, order->authorizations[job->action.index].challenge, NULL, "{}", on_reply, job);
+        rc = np_acme_post(acme, order->authorizations[job->action.index].challenge, NULL, "{}", np_job_on_reply, job);
         break;
     case NP_ORDER_DO_FINALIZE:
         rc = finalize(job);
         break;
     case NP_ORDER_DO_DOWNLOAD:
-        rc = np_acme_post(acme, order->certificate_url, PEM_CHAIN, NULL, on_reply, job);
+        rc = np_job_chain_fetch(job);
         break;
     case NP_ORDER_DO_WITHDRAW:
         rc = np_job_txt_withdraw(job);

@@ -330,6 +330,45 @@ int np_acme_list_parse(const char *json, size_t len, struct np_acme_list *out)
     return in.rc;
 }
 
+/* Does a link's parameters' part (up to len) say that relation? */
+static bool has_relation(const char *parameters, size_t len, const char *relation)
+{
+    size_t n = strlen(relation);
+    for (const char *p = parameters; (p = memmem(p, len - (size_t)(p - parameters), "rel=", 4)); p += 4) {
+        const char *value = p + 4;
+        size_t left = len - (size_t)(value - parameters), quote = left > 0 && *value == '"';
+        if (left < n + 2 * quote || memcmp(value + quote, relation, n) != 0)
+            continue;
+        const char *end = value + quote + n;
+        if (quote ? *end == '"' : (size_t)(end - parameters) == len || *end == ';' || *end == ' ')
+            return true;
+    }
+    return false;
+}
+
+void np_acme_links_add(const char *value, struct np_acme_links *links)
+{
+    while ((value = strchr(value, '<'))) {
+        char url[NP_URL_MAX + 1];
+        const char *end = strchr(value, '>');
+        if (!end)
+            return;
+        size_t len = (size_t)(end - value - 1), rest = strcspn(end, ",");
+        if (len > NP_URL_MAX)
+            len = 0;
+        memcpy(url, value + 1, len);
+        url[len] = 0;
+        if (!np_acme_is_url(url)) {
+            /* not one that we follow */
+        } else if (has_relation(end, rest, "next")) {
+            memcpy(links->next, url, len + 1);
+        } else if (has_relation(end, rest, "alternate") && links->alternate_count < NP_ACME_ALTERNATES_MAX) {
+            memcpy(links->alternates[links->alternate_count++], url, len + 1);
+        }
+        value = end + rest;
+    }
+}
+
 long long np_acme_retry_after_ms(const char *value, long long now_s)
 {
     int64_t seconds;

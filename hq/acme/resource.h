@@ -14,12 +14,13 @@
 #define NP_ACME_BODY_MAX  (64 * 1024) /* bytes of any answer: a chain has 2 to 6 KiB, a directory 1 KiB */
 #define NP_ACME_TOKEN_MAX 128         /* characters of a challenge token: CAs use 43 */
 #define NP_ACME_DETAIL_MAX                                                                                             \
-    320                         /* characters of a problem's detail that are kept: Boulder's name a limit at their end \
-                                 */
-#define NP_ACME_CAA_MAX      8  /* domains of the CA in CAA records that are kept */
-#define NP_ACME_PROFILES_MAX 16 /* profiles that are kept: Let's Encrypt has 4 */
-#define NP_ACME_PROFILE_LEN  64 /* characters of a profile's name */
-#define NP_ACME_LIST_MAX     256 /* orders of an account's list that are looked at after a crash */
+    320 /* characters of a problem's detail that are kept: Boulder's name a limit at their end                         \
+         */
+#define NP_ACME_CAA_MAX        8   /* domains of the CA in CAA records that are kept */
+#define NP_ACME_ALTERNATES_MAX 4   /* chains beside the default one that are looked at: Let's Encrypt had 3 */
+#define NP_ACME_PROFILES_MAX   16  /* profiles that are kept: Let's Encrypt has 4 */
+#define NP_ACME_PROFILE_LEN    64  /* characters of a profile's name */
+#define NP_ACME_LIST_MAX       256 /* orders of an account's list that are looked at after a crash */
 
 /* A problem document, or the error member of an order or a challenge. */
 struct np_acme_problem {
@@ -106,6 +107,17 @@ void np_acme_problem_parse(const char *body, size_t len, struct np_acme_problem 
 
 /* Does the directory offer the profile of that name (draft-ietf-acme-profiles)? */
 bool np_acme_offers_profile(const struct np_acme_directory *directory, const char *profile);
+
+/* What Link headers (RFC 8288) point to, absolute. Zero before the first header. */
+struct np_acme_links {
+    char next[NP_URL_MAX + 1]; /* of a list, its next page (RFC 8555 section 7.1.2.1); empty: none */
+    char alternates[NP_ACME_ALTERNATES_MAX][NP_URL_MAX + 1]; /* of a chain, other ones (section 7.4.2) */
+    size_t alternate_count;
+};
+
+/* Adds the links of one header's value: <https://...>;rel="next", <https://...>;rel="alternate". What is not a URL that
+ * this client follows is left out. */
+void np_acme_links_add(const char *value, struct np_acme_links *links);
 
 /* Is text a URL as this client follows them: "https://", printable, no quotes, not too long? */
 bool np_acme_is_url(const char *text);

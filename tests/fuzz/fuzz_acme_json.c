@@ -80,6 +80,12 @@ static void check_header(const char *text, size_t len)
     long long ms = np_acme_retry_after_ms(value, 1790000000);
     must(ms >= 0 && ms <= 7LL * 86400 * 1000);
     (void)np_acme_is_nonce(value);
+    struct np_acme_links links = {.alternate_count = 0};
+    np_acme_links_add(value, &links);
+    must(!links.next[0] || np_acme_is_url(links.next));
+    must(links.alternate_count <= NP_ACME_ALTERNATES_MAX);
+    for (size_t i = 0; i < links.alternate_count; i++)
+        must(np_acme_is_url(links.alternates[i]));
 }
 
 static void check_ari(const char *json, size_t len)

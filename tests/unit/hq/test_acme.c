@@ -246,6 +246,46 @@ static void test_failure_judgement(void **state)
     }
 }
 
+static void test_links(void **state)
+{
+    static const struct {
+        const char *value, *next, *alternates;
+    } cases[] = {
+        {"<https://c.example/2>;rel=\"next\"", "https://c.example/2", ""},
+        {"<https://c.example/2>; rel=next", "https://c.example/2", ""},
+        {"<https://c.example/2>; title=\"x\"; rel=\"alternate\"", "", "https://c.example/2 "},
+        {"<https://c.example/1>;rel=\"alternate\", "
+         "<https://c.example/2>;rel=\"next\",<https://c.example/3>;rel=alternate",
+         "https://c.example/2", "https://c.example/1 https://c.example/3 "},
+        {"<https://c.example/2>;rel=\"nextly\"", "", ""},
+        {"<https://c.example/2>;rel=\"next", "", ""},
+        {"<https://c.example/2>;rel=nextly", "", ""},
+        {"<https://c.example/2>;rel=", "", ""},
+        {"<https://c.example/2>", "", ""},
+        {"<https://c.example/2", "", ""},
+        {"<http://c.example/2>;rel=\"next\"", "", ""},
+        {"</2>;rel=\"next\"", "", ""},
+        {"<>;rel=\"next\"", "", ""},
+        {"rel=\"next\"", "", ""},
+        {"", "", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct np_acme_links links = {.alternate_count = 0};
+        char alternates[2048] = "";
+        np_acme_links_add(cases[i].value, &links);
+        for (size_t k = 0; k < links.alternate_count; k++) {
+            size_t used = strlen(alternates);
+            snprintf(alternates + used, sizeof alternates - used, "%s ", links.alternates[k]);
+        }
+        if (strcmp(links.next, cases[i].next) != 0 || strcmp(alternates, cases[i].alternates) != 0)
+            fail_msg("%s: next '%s', alternates '%s'", cases[i].value, links.next, alternates);
+        for (int k = 0; k < NP_ACME_ALTERNATES_MAX; k++) /* as many headers as a server likes to send */
+            np_acme_links_add("<https://c.example/9>;rel=\"alternate\"", &links);
+        assert_int_equal(links.alternate_count, NP_ACME_ALTERNATES_MAX);
+    }
+}
+
 /* What newOrder carried beside the names, and what a refusal says about it. */
 static void test_refused_extras(void **state)
 {
@@ -436,6 +476,9 @@ static void test_chain(void **state)
             fail_msg("%zu: %s", i, np_strerror(rc));
         if (rc == 0) {
             assert_int_equal(info.certificates, 2);
+            assert_true(np_chain_leads_to(pem, len, "root") && np_chain_leads_to(pem, len, "ROOT"));
+            assert_false(np_chain_leads_to(pem, len, "ca") || np_chain_leads_to(pem, len, "roo") ||
+                         np_chain_leads_to(pem, len, "") || np_chain_leads_to("", 0, "root"));
             assert_int_equal(np_chain_check(pem, len - 40, csr, csr_len, names, 2, time(NULL), &info), NP_E_MALFORMED);
             assert_int_equal(np_chain_check("", 0, csr, csr_len, names, 2, time(NULL), &info), NP_E_MALFORMED);
             assert_int_equal(np_chain_check(pem, NP_CHAIN_MAX + 1, csr, csr_len, names, 2, time(NULL), &info),
@@ -494,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_problem),
         cmocka_unit_test(test_failure_judgement),
+        cmocka_unit_test(test_links),
         cmocka_unit_test(test_refused_extras),
         cmocka_unit_test(test_list_keeps_the_newest),
         cmocka_unit_test(test_retry_after),
