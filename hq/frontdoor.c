@@ -292,8 +292,9 @@ int np_door_new(uv_loop_t *loop, struct np_tls *tls, const struct np_door_config
     door->config = *config;
     np_random_bytes(&door->peers.hash_key, sizeof door->peers.hash_key);
     uv_timer_init(loop, &door->sweep);
-    door->sweep.data = door;
-    door->handles = 1;
+    uv_timer_init(loop, &door->drain);
+    door->sweep.data = door->drain.data = door;
+    door->handles = 2;
     *out_door = door;
     return 0;
 }
@@ -327,13 +328,57 @@ static void on_closed(uv_handle_t *handle)
     np_door_handle_closed(handle->data);
 }
 
+static void close_listeners(struct np_door *door)
+{
+    for (size_t i = 0; i < door->listener_count; i++) {
+        if (!uv_is_closing(&door->listeners[i].handle.handle))
+            uv_close(&door->listeners[i].handle.handle, on_closed);
+    }
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+    struct np_door *door = timer->data;
+    void (*drained)(void *ctx) = door->drained;
+    door->drained = NULL;
+    if (drained)
+        drained(door->drained_ctx);
+}
+
+static void on_drain_limit(uv_timer_t *timer)
+{
+    np_door_drop_all(timer->data);
+}
+
+void np_door_connection_gone(struct np_door *door)
+{
+    bool empty = door->stats.open + door->stats.refusing == 0;
+    if (door->draining && empty && !door->closing) /* from the loop: who drops connections is in the middle of a turn */
+        uv_timer_start(&door->drain, on_drained, 0, 0);
+}
+
+void np_door_drain(struct np_door *door, unsigned limit_ms, void (*done)(void *ctx), void *ctx)
+{
+    door->draining = true;
+    door->drained = done;
+    door->drained_ctx = ctx;
+    close_listeners(door);
+    uv_timer_start(&door->drain, on_drain_limit, limit_ms, 0);
+    for (struct np_door_connection *c = door->queues[NP_DOOR_IDLE].first, *next; c; c = next) {
+        next = c->next;
+        if (c->answered) /* who has just come sends his first request now */
+            np_door_connection_end(c);
+    }
+    np_door_connection_gone(door);
+}
+
 void np_door_close(struct np_door *door, void (*done)(void *ctx), void *ctx)
 {
     door->closing = true;
     door->done = done;
     door->done_ctx = ctx;
-    for (size_t i = 0; i < door->listener_count; i++)
-        uv_close(&door->listeners[i].handle.handle, on_closed);
+    close_listeners(door);
+    uv_close((uv_handle_t *)&door->drain, on_closed);
     uv_close((uv_handle_t *)&door->sweep, on_closed);
     np_door_drop_all(door);
 }

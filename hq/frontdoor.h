@@ -82,6 +82,10 @@ struct np_endpoint np_door_local(const struct np_door *door, size_t index);
 /* Cuts every connection at once, without sending what waits. */
 void np_door_drop_all(struct np_door *door);
 
+/* Stops listening, closes what is idle, and lets requests under way be answered (the HTTP server is to close behind
+ * each of them), for at most limit_ms; done(ctx) is called once no connection is left. */
+void np_door_drain(struct np_door *door, unsigned limit_ms, void (*done)(void *ctx), void *ctx);
+
 /* The counters, borrowed. */
 const struct np_door_stats *np_door_stats(const struct np_door *door);
 

@@ -41,6 +41,7 @@ void np_door_connection_close(struct np_door_connection *c)
         return;
     c->closing = true;
     np_door_wait(c, NP_DOOR_WAITS);
+    np_door_connection_gone(c->door);
     np_door_peer_release(&c->door->peers, c->peer);
     c->peer = NULL;
     c->handles = HANDLE_COUNT;
@@ -223,6 +224,7 @@ static void on_behind_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         server_is_done(c);
         return;
     }
+    c->answered = true;
     if (!c->tls)
         send_copy(c, &c->front.stream, buf->base, (size_t)n);
     else if (np_tls_stream_write(c->tls, buf->base, (size_t)n))
@@ -365,6 +367,12 @@ struct np_door_connection *np_door_connection_new(struct np_door *door, bool pla
     door->handles++;
     np_door_wait(c, NP_DOOR_HANDSHAKING);
     return c;
+}
+
+void np_door_connection_end(struct np_door_connection *c)
+{
+    if (!c->closing && !c->server_done)
+        server_is_done(c);
 }
 
 void np_door_connection_start(struct np_door_connection *c)

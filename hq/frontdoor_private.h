@@ -56,6 +56,7 @@ struct np_door_connection {
     bool front_reading, behind_reading;
     bool client_done; /* the client will send no more */
     bool server_done; /* the HTTP server will send no more */
+    bool answered;    /* the HTTP server has sent something */
     bool deaf;        /* the HTTP server takes no more: what the client sends is thrown away */
     size_t lingered;  /* bytes thrown away while lingering */
 };
@@ -87,7 +88,10 @@ struct np_door {
     struct np_door_peers peers;
     uv_timer_t sweep; /* runs while there are connections */
     size_t handles;   /* of door and connections, not yet closed */
-    bool closing;
+    bool closing, draining;
+    uv_timer_t drain; /* the end of the time for draining; then the call of drained */
+    void (*drained)(void *ctx);
+    void *drained_ctx;
     void (*done)(void *ctx);
     void *done_ctx;
     uint8_t buffer[NP_DOOR_BUFFER]; /* what a read callback is looking at */
@@ -105,6 +109,12 @@ void np_door_wait(struct np_door_connection *c, enum np_door_wait wait);
 
 /* One of the door's handles has been closed for good: the last one ends the door. */
 void np_door_handle_closed(struct np_door *door);
+
+/* A connection has gone: where the door drains, it may have been the last one. */
+void np_door_connection_gone(struct np_door *door);
+
+/* All is said to the client: told in TLS, and closed in order. */
+void np_door_connection_end(struct np_door_connection *c);
 
 /* Makes a connection with its handles, in the list of those that handshake. NULL: no memory. */
 struct np_door_connection *np_door_connection_new(struct np_door *door, bool plain);

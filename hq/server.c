@@ -17,6 +17,7 @@
 #include "hq/api/api.h"
 #include "hq/api/web.h"
 #include "hq/frontdoor.h"
+#include "hq/lease.h"
 #include "hq/pki.h"
 #include "hq/retention.h"
 #include "hq/secrets.h"
@@ -39,7 +40,9 @@
 #define COMMITS_A_TURN        16  /* an order takes three steps; more would starve the sockets */
 #define CHAIN_FILE_MAX        65536
 #define DATABASE_RETRY_S      2
-#define OTHERS_MS             2000 /* other programs write into the database, too: the operator's verbs */
+#define OTHERS_MS             2000  /* other programs write into the database, too: the operator's verbs */
+#define DRAIN_MS              10000 /* for requests under way, at the end */
+#define HEAR_MS               100   /* how soon the work of another HQ's requests begins */
 
 struct np_hq {
     uv_loop_t *loop;
@@ -54,12 +57,16 @@ struct np_hq {
     struct np_issuance *issuance;
     struct np_renewer *renewer;
     struct np_retention *retention;
-    uv_prepare_t prepare; /* commits what a turn wrote outside of HTTP requests */
-    uv_idle_t again;      /* another turn at once: somebody waits for a commit */
-    uv_timer_t leaf_timer, ready_timer, others_timer;
+    struct np_lease *lease; /* NULL: nobody else has our database */
+    bool working;           /* zone, issuance, renewer and retention have been started */
+    bool looked;            /* it is known whether they are to be */
+    uv_prepare_t prepare;   /* commits what a turn wrote outside of HTTP requests */
+    uv_idle_t again;        /* another turn at once: somebody waits for a commit */
+    uv_timer_t leaf_timer, ready_timer, others_timer, hear_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
     void (*ready)(void *ctx, const char *listening);
     void *ready_ctx;
+    void (*ended)(void *ctx);
     bool stopping;
     unsigned closing; /* closes that have not called back */
     void (*stopped)(void *ctx);
@@ -171,11 +178,10 @@ static void on_leaf_timer(uv_timer_t *timer)
 
 /* ---- Commits, and who is woken by them ---- */
 
-static void wake(struct np_hq *hq)
+static void wake_for(struct np_hq *hq, unsigned events)
 {
-    if (hq->stopping)
+    if (hq->stopping || !hq->working)
         return;
-    unsigned events = np_store_take_events(hq->store);
     if (events & NP_STORE_NAMES_CHANGED)
         np_zone_wake(hq->zone);
     if (events & NP_STORE_ORDERS_CHANGED)
@@ -186,12 +192,22 @@ static void wake(struct np_hq *hq)
         np_issuance_wake_revoker(hq->issuance);
 }
 
+static void wake(struct np_hq *hq)
+{
+    wake_for(hq, np_store_take_events(hq->store));
+}
+
 /* What another program has queued is found by looking. */
 static void on_others_timer(uv_timer_t *timer)
 {
+    wake_for(timer->data, NP_STORE_ORDERS_CHANGED | NP_STORE_REVOCATIONS_CHANGED);
+}
+
+/* What the other HQs have taken in is to be worked on here. */
+static void on_hear_timer(uv_timer_t *timer)
+{
     struct np_hq *hq = timer->data;
-    np_issuance_wake(hq->issuance);
-    np_issuance_wake_revoker(hq->issuance);
+    wake_for(hq, np_store_heard(hq->store));
 }
 
 /* The end of a turn of HTTP. */
@@ -307,6 +323,34 @@ static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_E
     return rc;
 }
 
+static bool may_publish(void *ctx)
+{
+    return np_lease_held(ctx);
+}
+
+static bool may_issue(void *ctx)
+{
+    return np_lease_ask(ctx);
+}
+
+static void begin_work(void *ctx);
+static void on_standby(void *ctx);
+static void on_lost(void *ctx);
+
+/* Where other HQs may have the database too, one of them works: see hq/lease.h. */
+static int open_lease(struct np_hq *hq)
+{
+    const struct np_lease_events events = {.looked = on_standby, .won = begin_work, .lost = on_lost, .ctx = hq};
+    if (!np_store_is_server(hq->config.database))
+        return 0;
+    int rc = np_lease_new(hq->loop, hq->store, &events, &hq->lease);
+    if (rc)
+        return rc;
+    np_zone_guard(hq->zone, may_publish, hq->lease);
+    np_issuance_guard(hq->issuance, may_issue, hq->lease);
+    return 0;
+}
+
 static int open_zone(struct np_hq *hq, const struct np_config *config, char error[NP_HQ_ERROR_MAX])
 {
     struct np_issuance_config issuance_config;
@@ -327,6 +371,8 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
         goto out;
     }
     rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
+    if (rc == 0)
+        rc = open_lease(hq);
     if (rc == 0)
         rc = np_renewer_new(hq->loop, hq->store, &hq->renewer);
     if (rc == 0)
@@ -410,7 +456,9 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     uv_timer_init(loop, &hq->leaf_timer);
     uv_timer_init(loop, &hq->ready_timer);
     uv_timer_init(loop, &hq->others_timer);
-    hq->prepare.data = hq->again.data = hq->leaf_timer.data = hq->ready_timer.data = hq->others_timer.data = hq;
+    uv_timer_init(loop, &hq->hear_timer);
+    hq->prepare.data = hq->again.data = hq->leaf_timer.data = hq->ready_timer.data = hq->others_timer.data =
+        hq->hear_timer.data = hq;
     *out_hq = hq; /* also after an error: what is open already is closed by np_hq_stop */
     int rc = np_hq_config_read(config, &hq->config, config_error);
     if (rc)
@@ -431,7 +479,7 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
         rc = open_door(hq, uid, gid, error);
     if (rc)
         return rc;
-    rc = np_issuance_start(hq->issuance);
+    rc = np_issuance_load(hq->issuance);
     return rc ? fail(error, rc, "%s: the ACME account key cannot be read or made: %s", hq->config.secrets,
                      np_strerror(rc))
               : 0;
@@ -466,25 +514,69 @@ static void on_ready_timer(uv_timer_t *timer)
 {
     struct np_hq *hq = timer->data;
     char listening[1024];
-    if (!np_zone_ready(hq->zone))
+    if (!hq->looked || (hq->working && !np_zone_ready(hq->zone)))
         return;
     uv_timer_stop(timer);
     describe(hq, listening, sizeof listening);
     hq->ready(hq->ready_ctx, listening);
 }
 
-int np_hq_start(struct np_hq *hq, void (*ready)(void *ctx, const char *listening), void *ctx,
-                char error[NP_HQ_ERROR_MAX])
+/* Starts what one HQ alone does. */
+static int start_work(struct np_hq *hq)
 {
-    hq->ready = ready;
-    hq->ready_ctx = ctx;
     int rc = np_zone_start(hq->zone);
     if (rc)
-        return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
-    uv_prepare_start(&hq->prepare, on_prepare);
-    uv_unref((uv_handle_t *)&hq->prepare);
+        return rc;
+    hq->working = hq->looked = true;
+    np_issuance_start(hq->issuance);
     np_renewer_start(hq->renewer); /* its first heartbeat notes the time in which HQ was away: before retention looks */
     np_retention_start(hq->retention);
+    return 0;
+}
+
+static void begin_work(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (hq->stopping)
+        return;
+    int rc = start_work(hq);
+    if (rc == 0)
+        return;
+    np_error("the DNS process cannot be started: %s", np_strerror(rc));
+    hq->ended(hq->ready_ctx);
+}
+
+static void on_standby(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (!hq->looked)
+        np_notice("standing by: another HQ does the work behind the requests");
+    hq->looked = true;
+    np_issuance_watch(hq->issuance);
+}
+
+static void on_lost(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    np_error("ending, to be started afresh by the service manager");
+    hq->ended(hq->ready_ctx);
+}
+
+int np_hq_start(struct np_hq *hq, const struct np_hq_events *events, char error[NP_HQ_ERROR_MAX])
+{
+    hq->ready = events->ready;
+    hq->ended = events->ended;
+    hq->ready_ctx = events->ctx;
+    if (hq->lease) {
+        np_lease_start(hq->lease);
+        uv_timer_start(&hq->hear_timer, on_hear_timer, HEAR_MS, HEAR_MS);
+    } else {
+        int rc = start_work(hq);
+        if (rc)
+            return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
+    }
+    uv_prepare_start(&hq->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&hq->prepare);
     uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
     uv_timer_start(&hq->others_timer, on_others_timer, OTHERS_MS, OTHERS_MS);
@@ -505,14 +597,27 @@ static void on_handle_closed(uv_handle_t *handle)
     on_one_closed(handle->data);
 }
 
+/* The work has ended: another HQ may begin it at once, while the last answers leave here. */
+static void on_work_closed(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (hq->lease) {
+        np_lease_release(hq->lease);
+        np_lease_close(hq->lease, on_one_closed, hq);
+        hq->lease = NULL;
+    } else {
+        on_one_closed(hq);
+    }
+}
+
 static void on_issuance_closed(void *ctx)
 {
     struct np_hq *hq = ctx;
     hq->issuance = NULL;
     if (hq->zone)
-        np_zone_close(hq->zone, on_one_closed, hq);
+        np_zone_close(hq->zone, on_work_closed, hq);
     else
-        on_one_closed(hq);
+        on_work_closed(hq);
     hq->zone = NULL;
 }
 
@@ -527,12 +632,11 @@ static void on_door_closed(void *ctx)
     hq->web = NULL;
 }
 
-void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
+static void close_all(struct np_hq *hq)
 {
-    hq->stopping = true;
-    hq->stopped = stopped;
-    hq->stopped_ctx = ctx;
-    hq->closing = 9; /* five handles, renewer, retention, the door with HTTP behind it, issuance with the zone behind */
+    hq->closing = 10; /* six handles, renewer, retention, the door with HTTP behind it, issuance with the zone and the
+                        lease behind */
+    uv_close((uv_handle_t *)&hq->hear_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&hq->again, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
@@ -556,6 +660,27 @@ void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
         np_issuance_close(hq->issuance, on_issuance_closed, hq);
     else
         on_issuance_closed(hq);
+}
+
+static void on_drained(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (hq->closing == 0)
+        close_all(hq);
+}
+
+void np_hq_stop(struct np_hq *hq, void (*stopped)(void *ctx), void *ctx)
+{
+    hq->stopping = true;
+    hq->stopped = stopped;
+    hq->stopped_ctx = ctx;
+    if (!hq->door) {
+        close_all(hq);
+        return;
+    }
+    if (hq->web)
+        np_web_last(hq->web);
+    np_door_drain(hq->door, DRAIN_MS, on_drained, hq);
 }
 
 void np_hq_free(struct np_hq *hq)

@@ -118,11 +118,14 @@ static int note_leftover(void *ctx, const struct np_order *order)
     return np_adopt_exclude(&leftovers->ca->adopt, order->order_url);
 }
 
-int np_ca_start(struct np_ca *ca)
+int np_ca_load(struct np_ca *ca)
 {
     struct np_issuance *issuance = ca->issuance;
-    struct np_acme_events events = {.ready = on_account, .trouble = on_trouble, .ctx = ca};
-    struct leftovers leftovers = {.ca = ca};
+    struct np_acme_events events = {.ready = on_account,
+                                    .trouble = on_trouble,
+                                    .allowed = issuance->allowed,
+                                    .allowed_ctx = issuance->allowed_ctx,
+                                    .ctx = ca};
     char path[NP_ISSUANCE_PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/%s-account.pem", issuance->config.secrets, ca->config->prefix);
     int rc = np_acme_key_load(path, &ca->key);
@@ -131,16 +134,19 @@ int np_ca_start(struct np_ca *ca)
         return rc;
     }
     rc = np_acme_new(issuance->loop, ca->config, ca->key, &events, &ca->acme);
-    if (rc) {
+    if (rc)
         np_error("acme: %s: %s", ca->config->directory, np_strerror(rc));
-        return rc;
-    }
-    rc = np_store_orders_under_way(issuance->store, note_leftover, &leftovers);
+    return rc;
+}
+
+void np_ca_start(struct np_ca *ca)
+{
+    struct leftovers leftovers = {.ca = ca};
+    int rc = np_store_orders_under_way(ca->issuance->store, note_leftover, &leftovers);
     if (rc || !leftovers.begun)
         np_adopt_skip(&ca->adopt);
     np_acme_start(ca->acme);
     np_ari_poller_start(&ca->windows, ca->acme);
-    return 0;
 }
 
 void np_ca_close(struct np_ca *ca, void (*done)(void *ctx), void *ctx)

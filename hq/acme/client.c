@@ -474,6 +474,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct
         free(acme);
         return rc;
     }
+    np_http_guard(acme->http, events->allowed, events->allowed_ctx);
     acme->waiting_end = &acme->waiting;
     uv_timer_init(loop, &acme->timer);
     acme->timer.data = acme;

@@ -54,6 +54,8 @@ typedef void np_acme_reply_fn(void *ctx, const struct np_acme_reply *reply);
 struct np_acme_events {
     void (*ready)(void *ctx, const char *account_url); /* the account or the directory has become known (again) */
     void (*trouble)(void *ctx); /* directory, nonce or account could not be had; it is tried again */
+    bool (*allowed)(void *ctx); /* may the CA be asked now (np_http_guard)? NULL: always */
+    void *allowed_ctx;
     void *ctx;
 };
 

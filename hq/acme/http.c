@@ -12,6 +12,8 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
+#define HALT_MS 200 /* between two questions whether requests may go on */
+
 /* One request. Lives from np_http_send to its callback. */
 struct request {
     struct np_http *http;
@@ -32,7 +34,9 @@ struct request {
 struct watch {
     uv_poll_t poll;
     struct np_http *http;
+    struct watch *next, **link; /* in http->watches */
     curl_socket_t fd;
+    int events;
 };
 
 struct np_http {
@@ -40,9 +44,13 @@ struct np_http {
     CURLM *multi;
     uv_timer_t timer;
     struct request *requests;
+    struct watch *watches;
     char *anchors;
     size_t handles; /* open uv handles */
     bool closing;
+    bool halted; /* no socket is looked at, the timer asks whether that is over */
+    bool (*allowed)(void *ctx);
+    void *allowed_ctx;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -153,11 +161,42 @@ static void collect(struct np_http *http)
     }
 }
 
+static void on_timeout(uv_timer_t *timer);
+static void on_socket(uv_poll_t *poll, int status, int events);
+static int curl_wants_timer(CURLM *multi, long timeout_ms, void *ctx);
+
+/* May bytes go out? Where they may not, everything stands still, and it is asked again later. */
+static bool is_allowed(struct np_http *http)
+{
+    bool allowed = !http->allowed || http->allowed(http->allowed_ctx);
+    if (allowed == !http->halted)
+        return allowed;
+    http->halted = !allowed;
+    for (struct watch *watch = http->watches; watch; watch = watch->next) {
+        if (allowed)
+            uv_poll_start(&watch->poll, watch->events, on_socket);
+        else
+            uv_poll_stop(&watch->poll);
+    }
+    if (!allowed)
+        uv_timer_start(&http->timer, on_timeout, HALT_MS, HALT_MS);
+    return allowed;
+}
+
 static void on_timeout(uv_timer_t *timer)
 {
     struct np_http *http = timer->data;
     int running;
+    bool halted = http->halted;
+    if (!is_allowed(http))
+        return;
+    if (halted)
+        uv_timer_stop(timer);
     curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    long next_ms = -1;
+    /* libcurl does not repeat a time that it has named before the halt. */
+    if (halted && curl_multi_timeout(http->multi, &next_ms) == CURLM_OK && next_ms >= 0)
+        curl_wants_timer(http->multi, next_ms, http);
     collect(http);
 }
 
@@ -166,6 +205,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     struct watch *watch = poll->data;
     struct np_http *http = watch->http;
     int flags = 0, running;
+    if (!is_allowed(http))
+        return;
     if (status < 0)
         flags = CURL_CSELECT_ERR;
     if (events & UV_READABLE)
@@ -180,7 +221,7 @@ static int curl_wants_timer(CURLM *multi, long timeout_ms, void *ctx)
 {
     struct np_http *http = ctx;
     (void)multi;
-    if (http->closing)
+    if (http->closing || http->halted)
         return 0;
     /* Never from inside: libcurl forbids socket_action in its callbacks, a zero timer comes in the next turn. */
     if (timeout_ms < 0)
@@ -199,6 +240,9 @@ static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, 
     if (what == CURL_POLL_REMOVE) {
         if (watch) {
             curl_multi_assign(http->multi, fd, NULL);
+            *watch->link = watch->next;
+            if (watch->next)
+                watch->next->link = watch->link;
             uv_poll_stop(&watch->poll);
             uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
         }
@@ -215,6 +259,11 @@ static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, 
             return -1;
         }
         watch->poll.data = watch;
+        watch->next = http->watches;
+        watch->link = &http->watches;
+        if (watch->next)
+            watch->next->link = &watch->next;
+        http->watches = watch;
         http->handles++;
         curl_multi_assign(http->multi, fd, watch);
     }
@@ -222,6 +271,7 @@ static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, 
         events |= UV_READABLE;
     if (what & CURL_POLL_OUT)
         events |= UV_WRITABLE;
+    watch->events = events;
     uv_poll_start(&watch->poll, events, on_socket);
     return 0;
 }
@@ -298,6 +348,12 @@ int np_http_new(uv_loop_t *loop, const char *anchors, struct np_http **out_http)
     http->handles = 1;
     *out_http = http;
     return 0;
+}
+
+void np_http_guard(struct np_http *http, bool (*allowed)(void *ctx), void *ctx)
+{
+    http->allowed = allowed;
+    http->allowed_ctx = ctx;
 }
 
 static void set_options(struct request *request, enum np_http_method method)

@@ -8,6 +8,7 @@
 #ifndef HQ_ACME_HTTP_H
 #define HQ_ACME_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -43,6 +44,10 @@ typedef void np_http_done_fn(void *ctx, const struct np_http_response *response)
 
 /* anchors: PEM file, copied; empty: the system's. Returns 0 or -ENOMEM. */
 int np_http_new(uv_loop_t *loop, const char *anchors, struct np_http **out_http);
+
+/* Before bytes go to a server allowed(ctx) is asked; while it says no, every request stands still where it is. For an
+ * HQ that may have lost its work to another one. allowed is called from the loop itself, and may commit. */
+void np_http_guard(struct np_http *http, bool (*allowed)(void *ctx), void *ctx);
 
 enum np_http_method { NP_HTTP_GET, NP_HTTP_HEAD, NP_HTTP_POST_JOSE /* application/jose+json */ };
 

@@ -66,16 +66,33 @@ int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, st
     return 0;
 }
 
-int np_issuance_start(struct np_issuance *issuance)
+void np_issuance_guard(struct np_issuance *issuance, bool (*allowed)(void *ctx), void *ctx)
 {
-    issuance->started = true;
+    issuance->allowed = allowed;
+    issuance->allowed_ctx = ctx;
+}
+
+int np_issuance_load(struct np_issuance *issuance)
+{
     for (size_t i = 0; i < issuance->ca_count; i++) {
-        int rc = np_ca_start(&issuance->cas[i]);
+        int rc = np_ca_load(&issuance->cas[i]);
         if (rc)
             return rc;
     }
-    np_issuance_fill(issuance);
     return 0;
+}
+
+void np_issuance_start(struct np_issuance *issuance)
+{
+    issuance->started = true;
+    for (size_t i = 0; i < issuance->ca_count; i++)
+        np_ca_start(&issuance->cas[i]);
+    np_issuance_fill(issuance);
+}
+
+void np_issuance_watch(struct np_issuance *issuance)
+{
+    np_issuance_look_ahead(issuance);
 }
 
 void np_issuance_wake(struct np_issuance *issuance)

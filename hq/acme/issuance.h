@@ -7,9 +7,10 @@
  * becomes the device's package n+1 in the same transaction that makes the order `done`, with the point of its renewal
  * (acme/renewal.h). Certificates of devices that have left are revoked (acme/revoker.h).
  *
- * Lifecycle: np_issuance_config_load, np_issuance_new, np_issuance_start (makes or reads the account key: before the
- * secrets folder becomes unreadable), np_issuance_wake after each stored CSR, np_issuance_close; after its callback the
- * zone, the store and the loop may go. One thread: the loop's. */
+ * Lifecycle: np_issuance_config_load, np_issuance_new, np_issuance_guard where several HQs share the work,
+ * np_issuance_load (makes or reads the account keys: before the secrets folder becomes unreadable), np_issuance_start,
+ * np_issuance_wake after each stored CSR, np_issuance_close; after its callback the zone, the store and the loop may
+ * go. Of several HQs on one database only one may be between start and close. One thread: the loop's. */
 #ifndef HQ_ACME_ISSUANCE_H
 #define HQ_ACME_ISSUANCE_H
 
@@ -31,9 +32,17 @@ struct np_zone;
 int np_issuance_new(uv_loop_t *loop, const struct np_issuance_config *config, struct np_store *store,
                     struct np_zone *zone, struct np_issuance **out_issuance);
 
-/* Reads the account key or makes it, and begins with what the store holds. An unreachable CA is no error: it is tried
- * again with backoff. Returns 0, -errno or NP_E_KEY. */
-int np_issuance_start(struct np_issuance *issuance);
+/* Before each exchange with a CA allowed(ctx) is asked: is this HQ (still) the one that issues? */
+void np_issuance_guard(struct np_issuance *issuance, bool (*allowed)(void *ctx), void *ctx);
+
+/* Reads the account keys or makes them. Returns 0, -errno or NP_E_KEY. */
+int np_issuance_load(struct np_issuance *issuance);
+
+/* Begins with what the store holds. An unreachable CA is no error: it is tried again with backoff. */
+void np_issuance_start(struct np_issuance *issuance);
+
+/* Looks at the limits only, for the outlook: what an HQ does that does not issue itself. */
+void np_issuance_watch(struct np_issuance *issuance);
 
 /* There are orders in the store that are due (or may be). Cheap; call it after a CSR was stored. */
 void np_issuance_wake(struct np_issuance *issuance);

@@ -82,6 +82,8 @@ struct np_issuance {
     int64_t paused_until_ms; /* Unix time; after a database error */
     bool under_way_wanted;   /* the store may hold orders under way that are no job */
     bool started, closing;
+    bool (*allowed)(void *ctx); /* np_issuance_guard */
+    void *allowed_ctx;
     unsigned open_handles;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -95,8 +97,11 @@ int64_t np_issuance_now_ms(void);
 /* Sets up cas[index] from the configuration. */
 void np_ca_init(struct np_ca *ca, struct np_issuance *issuance, size_t index);
 
-/* Reads or makes the account's key and begins to talk to the CA. Returns 0, -errno or NP_E_KEY. */
-int np_ca_start(struct np_ca *ca);
+/* Reads or makes the account's key. Returns 0, -errno or NP_E_KEY. */
+int np_ca_load(struct np_ca *ca);
+
+/* Begins to talk to the CA. */
+void np_ca_start(struct np_ca *ca);
 
 /* The CA of a stored order or certificate, by its directory; the first where none is stored; NULL where it is not
  * configured any more. */

@@ -21,6 +21,7 @@ struct np_web {
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer;
+    bool last;        /* answers end their connections */
     unsigned handles; /* still to be closed */
     bool told;        /* that the proxy does not say who asks */
     void (*done)(void *ctx);
@@ -52,7 +53,8 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
         MHD_add_response_header(response, name, value);
 }
 
-static enum MHD_Result send_response(struct MHD_Connection *connection, struct np_api_response *answer)
+static enum MHD_Result send_response(const struct np_web *web, struct MHD_Connection *connection,
+                                     struct np_api_response *answer)
 {
     char retry_after[24] = "";
     struct MHD_Response *response =
@@ -69,6 +71,8 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct n
     add_header(response, "ETag", answer->etag);
     add_header(response, "Allow", answer->allow);
     add_header(response, "Retry-After", retry_after);
+    if (web->last)
+        add_header(response, "Connection", "close");
     if (answer->status == 401)
         add_header(response, "WWW-Authenticate", "Bearer"); /* RFC 9110 section 11.6.1 */
     enum MHD_Result result = MHD_queue_response(connection, (unsigned)answer->status, response);
@@ -135,7 +139,7 @@ static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection 
     request.client = client_of(web, connection);
     np_api_handle(web->api, &request, &answer);
     log_request(web, &request, &answer);
-    return send_response(connection, &answer);
+    return send_response(web, connection, &answer);
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
@@ -256,6 +260,11 @@ int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client)
     if (MHD_add_connection(web->daemon, fd, (struct sockaddr *)&address, len) != MHD_YES)
         return NP_E_LIMIT;
     return 0; /* MHD wakes its epoll descriptor, and takes the connection up in its next turn */
+}
+
+void np_web_last(struct np_web *web)
+{
+    web->last = true;
 }
 
 static void on_handle_closed(uv_handle_t *handle)

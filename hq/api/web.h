@@ -36,6 +36,9 @@ int np_web_new(uv_loop_t *loop, struct np_api *api, unsigned connections_max, co
  * X-Forwarded-For is believed (hq/api/forwarded). Returns 0 or NP_E_LIMIT. */
 int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client);
 
+/* From now on every answer is the last one of its connection (Connection: close). */
+void np_web_last(struct np_web *web);
+
 /* Ends all connections and frees; done(ctx) is called from the loop. */
 void np_web_close(struct np_web *web, void (*done)(void *ctx), void *ctx);
 

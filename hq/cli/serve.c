@@ -30,7 +30,7 @@ struct service {
     uv_loop_t loop;
     uv_signal_t sigterm, sigint;
     struct np_hq *hq;
-    bool stopping;
+    bool stopping, failed;
 };
 
 /* sd_notify(3) by hand: one datagram to the socket that systemd names. */
@@ -57,6 +57,16 @@ static void on_ready(void *ctx, const char *listening)
     (void)ctx;
     np_notice("ready: %s", listening);
     notify("READY=1");
+}
+
+static void stop(struct service *service);
+
+static void on_ended(void *ctx)
+{
+    struct service *service = ctx;
+    service->failed = true;
+    notify("STOPPING=1");
+    stop(service);
 }
 
 static void on_stopped(void *ctx)
@@ -125,7 +135,8 @@ static int start(struct service *service, const struct np_config *config, uid_t 
         return rc;
     }
     prctl(PR_SET_DUMPABLE, 0); /* keys are in this process: no core, no ptrace by the same user */
-    rc = np_hq_start(service->hq, on_ready, NULL, error);
+    const struct np_hq_events events = {.ready = on_ready, .ended = on_ended, .ctx = service};
+    rc = np_hq_start(service->hq, &events, error);
     if (rc)
         np_error("%s", error);
     return rc;
@@ -158,7 +169,7 @@ static int serve(const struct np_config *config, const struct np_hq_config *valu
     int closed = uv_loop_close(&service.loop);
     if (closed)
         np_error("internal error: the loop still has handles (%s)", np_strerror(closed));
-    return rc ? NP_EXIT_FAILED : EXIT_SUCCESS;
+    return rc || service.failed ? NP_EXIT_FAILED : EXIT_SUCCESS;
 }
 
 static int run_serve(int argc, char **argv)

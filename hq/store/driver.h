@@ -21,10 +21,11 @@ struct np_sql_driver {
     /* See schema_run. */
     int (*schema_set)(struct np_store *store, int version);
 
-    /* A transaction in which nobody else writes, and its end. rollback: whatever state it is in. */
+    /* A transaction in which nobody else writes, and its end; other programs hear of the events (np_store_heard).
+     * rollback: whatever state it is in. */
     int (*begin)(struct np_store *store);
     /* See begin. */
-    int (*commit)(struct np_store *store);
+    int (*commit)(struct np_store *store, unsigned events);
     /* See begin. */
     void (*rollback)(struct np_store *store);
     /* SAVEPOINT, RELEASE and ROLLBACK TO of the savepoint "one". */
@@ -33,6 +34,8 @@ struct np_sql_driver {
     int (*release)(struct np_store *store);
     /* See savepoint: undoes what came after it, and releases it. */
     int (*undo)(struct np_store *store);
+    /* What other programs have committed since the last call (np_store_event bits). */
+    unsigned (*heard)(struct np_store *store);
     /* How long begin waits for another program. */
     void (*set_patience)(struct np_store *store, int ms);
 

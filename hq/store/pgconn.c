@@ -100,8 +100,9 @@ static int prepare_session(struct np_pg_conn *conn, char *error, size_t size)
     snprintf(text, sizeof text,
              "SET statement_timeout = %d; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d;"
              " SET client_min_messages = warning; SET standard_conforming_strings = on; SET synchronous_commit = on;"
-             " SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = %s",
-             NP_PG_STATEMENT_MS, conn->lock_ms, NP_PG_IDLE_MS, conn->read_only ? "on" : "off");
+             " SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = %s%s",
+             NP_PG_STATEMENT_MS, conn->lock_ms, NP_PG_IDLE_MS, conn->read_only ? "on" : "off",
+             conn->read_only ? "" : "; LISTEN " NP_PG_CHANNEL);
     if (!PQsendQuery(conn->pg, text)) {
         keep_message(PQerrorMessage(conn->pg), error, size);
         return -EAGAIN;

@@ -34,7 +34,7 @@ static int lost(struct np_store *store)
 /* SQLSTATE classes after which trying again later helps. */
 static bool is_passing(const char *state)
 {
-    static const char *const classes[] = {"08", "40", "53", "57", "55P03", "25P03"};
+    static const char *const classes[] = {"08", "40", "53", "57", "55P03", "25P"};
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         if (strncmp(state, classes[i], strlen(classes[i])) == 0)
             return true;
@@ -190,10 +190,13 @@ static int begin(struct np_store *store)
     return rc;
 }
 
-static int commit(struct np_store *store)
+static int commit(struct np_store *store, unsigned events)
 {
     PGresult *result = NULL;
-    int rc = simple(store, "COMMIT", NP_PG_ANSWER_MS, &result);
+    char text[64] = "COMMIT";
+    if (events)
+        snprintf(text, sizeof text, "NOTIFY " NP_PG_CHANNEL ", '%u'; COMMIT", events);
+    int rc = simple(store, text, NP_PG_ANSWER_MS, &result);
     /* A transaction that had failed is rolled back by COMMIT, which says so only in its tag. */
     if (rc == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
         snprintf(store->error, sizeof store->error, "the transaction had failed before");
@@ -222,6 +225,25 @@ static int release(struct np_store *store)
 static int undo(struct np_store *store)
 {
     return execute(store, "ROLLBACK TO one; RELEASE one");
+}
+
+static unsigned heard(struct np_store *store)
+{
+    struct np_pg_conn *conn = conn_of(store);
+    unsigned events = 0;
+    if (!conn->pg || !PQconsumeInput(conn->pg))
+        return 0;                             /* the next statement finds out */
+    if (conn->heard_in != conn->generation) { /* what was told while we were away */
+        conn->heard_in = conn->generation;
+        events = NP_STORE_ALL_CHANGED;
+    }
+    PGnotify *notify;
+    while ((notify = PQnotifies(conn->pg))) {
+        if (notify->be_pid != PQbackendPID(conn->pg))
+            events |= (unsigned)strtoul(notify->extra, NULL, 10) & NP_STORE_ALL_CHANGED;
+        PQfreemem(notify);
+    }
+    return events;
 }
 
 static void set_patience(struct np_store *store, int ms)
@@ -373,6 +395,7 @@ const struct np_sql_driver np_sql_postgres = {
     .savepoint = savepoint,
     .release = release,
     .undo = undo,
+    .heard = heard,
     .set_patience = set_patience,
     .next = next,
     .get_bytes = get_bytes,

@@ -11,15 +11,16 @@
 #include <stdint.h>
 
 #define NP_PG_CONNECT_MS   3000    /* HQ stands still meanwhile */
-#define NP_PG_ANSWER_MS    10000   /* likewise; the server has given up by itself before (STATEMENT_MS) */
-#define NP_PG_STATEMENT_MS 8000    /* the server's limit for a statement */
-#define NP_PG_LOCK_MS      5000    /* how long a write waits for another HQ's */
-#define NP_PG_IDLE_MS      3000    /* an HQ that halts in a transaction loses it: less than NP_PG_LOCK_MS */
+#define NP_PG_ANSWER_MS    6000    /* likewise; the server has given up by itself before (STATEMENT_MS) */
+#define NP_PG_STATEMENT_MS 5000    /* the server's limit for a statement */
+#define NP_PG_LOCK_MS      4000    /* how long a write waits for another HQ's */
+#define NP_PG_IDLE_MS      2000    /* an HQ that halts in a transaction loses it: less than NP_PG_LOCK_MS */
 #define NP_PG_SCHEMA_MS    3600000 /* for a schema step over millions of rows */
 #define NP_PG_RETRY_MIN_MS 200     /* between attempts to connect, doubled up to NP_PG_RETRY_MAX_MS */
 #define NP_PG_RETRY_MAX_MS 3000
-#define NP_PG_LOCK_KEY     0x6e704851 /* "npHQ": the advisory lock of who writes */
-#define NP_PG_TEXT_MAX     8192       /* a statement or schema step after translation */
+#define NP_PG_CHANNEL      "nameplate_hq" /* of NOTIFY: what was committed */
+#define NP_PG_LOCK_KEY     0x6e704851     /* "npHQ": the advisory lock of who writes */
+#define NP_PG_TEXT_MAX     8192           /* a statement or schema step after translation */
 
 /* A statement's '?' and '?1' as PostgreSQL's "$1", outside quotes. Returns 0 or -ENOSPC. */
 int np_pg_placeholders(const char *text, char *out, size_t size);
@@ -37,6 +38,7 @@ struct np_pg_conn {
     char *url;
     bool read_only;
     unsigned generation; /* counts connections: statements are prepared in one of them */
+    unsigned heard_in;   /* the generation that np_store_heard was called in */
     int lock_ms;
     int64_t retry_at_ms; /* monotonic: not before */
     int retry_ms;

@@ -108,8 +108,13 @@ static const char schema_8[] =
     " device TEXT NOT NULL, claimed_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX claim_device ON claim(device) WHERE device <> '';";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,
-                                                     schema_5, schema_6, schema_7, schema_8};
+/* Which of several HQs does the work behind the requests. */
+static const char schema_9[] = "CREATE TABLE lease("
+                               " name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL,"
+                               " beat INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5,
+                                                     schema_6, schema_7, schema_8, schema_9};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

@@ -136,8 +136,21 @@ int np_sql_lock(struct np_store *store)
     if (store->in_transaction)
         return 0;
     int rc = store->driver->begin(store);
-    store->in_transaction = rc == 0;
-    return rc;
+    if (rc)
+        return rc;
+    store->in_transaction = true;
+    /* Once is enough: nobody else can take the lease before this transaction ends. */
+    rc = np_sql_check_fence(store);
+    if (rc == 0)
+        return 0;
+    if (rc == NP_E_STALE)
+        snprintf(store->error, sizeof store->error, "another HQ has taken over this one's work");
+    char kept[sizeof store->error];
+    memcpy(kept, store->error, sizeof kept);
+    store->driver->rollback(store);
+    memcpy(store->error, kept, sizeof kept);
+    store->in_transaction = store->lost = false;
+    return -EAGAIN;
 }
 
 int np_sql_begin(struct np_store *store)
@@ -174,7 +187,7 @@ int np_sql_commit(struct np_store *store)
 {
     if (!store->in_transaction)
         return 0;
-    int rc = store->lost ? -EAGAIN : store->driver->commit(store);
+    int rc = store->lost ? -EAGAIN : store->driver->commit(store, store->pending);
     if (rc) {
         char kept[sizeof store->error];
         memcpy(kept, store->error, sizeof kept);

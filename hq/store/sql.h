@@ -36,10 +36,13 @@ struct np_store {
     const struct np_sql_driver *driver;
     void *connection; /* the driver's */
     bool in_transaction;
-    bool lost;          /* the database has ended the running transaction by itself: nothing more goes into it */
-    unsigned pending;   /* np_store_event bits of the running transaction */
-    unsigned savepoint; /* the same before the running savepoint */
-    unsigned events;    /* committed, not yet taken */
+    bool lost;              /* the database has ended the running transaction by itself: nothing more goes into it */
+    int64_t fence;          /* of the lease that fence_name names: what every transaction begins by checking; 0: none */
+    const char *fence_name; /* borrowed */
+    bool fenced;            /* another one has the lease */
+    unsigned pending;       /* np_store_event bits of the running transaction */
+    unsigned savepoint;     /* the same before the running savepoint */
+    unsigned events;        /* committed, not yet taken */
     struct np_store_waiter *waiting, *settled; /* for the next commit; being called */
     struct np_sql_statement cache[NP_SQL_CACHE_MAX];
     char error[256];
@@ -100,6 +103,9 @@ int np_sql_finish(struct np_sql *q);
 /* Opens the turn's transaction where none is open, in which this program alone writes. 0, or an error (nothing was
  * opened then). */
 int np_sql_lock(struct np_store *store);
+
+/* Is the lease that np_store_fence named still ours? Inside a new transaction. 0, NP_E_STALE, or a database error. */
+int np_sql_check_fence(struct np_store *store);
 
 /* np_sql_lock, and a savepoint in the transaction. 0, or an error (nothing was opened then). */
 int np_sql_begin(struct np_store *store);

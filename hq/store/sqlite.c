@@ -118,8 +118,9 @@ static int begin(struct np_store *store)
     return run(store, text);
 }
 
-static int commit(struct np_store *store)
+static int commit(struct np_store *store, unsigned events)
 {
+    (void)events;
     static const char text[] = "COMMIT";
     return run(store, text);
 }
@@ -148,6 +149,12 @@ static int undo(struct np_store *store)
     static const char text[] = "ROLLBACK TO one";
     int rc = run(store, text);
     return rc ? rc : release(store);
+}
+
+static unsigned heard(struct np_store *store)
+{
+    (void)store;
+    return 0;
 }
 
 static void set_patience(struct np_store *store, int ms)
@@ -236,6 +243,7 @@ const struct np_sql_driver np_sql_sqlite = {
     .savepoint = savepoint,
     .release = release,
     .undo = undo,
+    .heard = heard,
     .set_patience = set_patience,
     .next = next,
     .get_bytes = get_bytes,

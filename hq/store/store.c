@@ -144,6 +144,11 @@ const char *np_store_error(const struct np_store *store)
     return store->error;
 }
 
+unsigned np_store_heard(struct np_store *store)
+{
+    return store->driver->heard(store);
+}
+
 void np_store_set_patience(struct np_store *store, int ms)
 {
     store->driver->set_patience(store, ms);

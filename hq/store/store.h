@@ -26,7 +26,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      8    /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      9    /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -87,15 +87,52 @@ enum np_store_event {
     NP_STORE_RENEWALS_CHANGED = 4,   /* a package has its renewal point: wake the renewer */
     NP_STORE_REVOCATIONS_CHANGED = 8 /* a certificate is to be revoked: wake issuance */
 };
+#define NP_STORE_ALL_CHANGED                                                                                           \
+    (NP_STORE_NAMES_CHANGED | NP_STORE_ORDERS_CHANGED | NP_STORE_RENEWALS_CHANGED | NP_STORE_REVOCATIONS_CHANGED)
 
 /* What was committed since the last call: a set of np_store_event bits. The server asks after each commit. */
 unsigned np_store_take_events(struct np_store *store);
+
+/* What other HQs on the same database have committed since the last call: a set of np_store_event bits; all of them
+ * after the connection was lost. Costs no question to the database. */
+unsigned np_store_heard(struct np_store *store);
 
 /* How long a write waits for another program that holds the database's lock (5 s unless told otherwise). */
 void np_store_set_patience(struct np_store *store, int ms);
 
 /* The database library's own text about the last NP_E_STORE, for the log. Borrowed until the next call. */
 const char *np_store_error(const struct np_store *store);
+
+/* ---- Leases: which of several HQs does something ---- */
+
+#define NP_STORE_HOLDER_MAX 96 /* characters of who holds a lease: "host:pid" */
+
+/* A lease. fence grows with every change of the holder; beat says that the holder lives. fence 0: never taken. */
+struct np_store_lease {
+    char holder[NP_STORE_HOLDER_MAX + 1]; /* for a person; empty: it was given back */
+    int64_t fence, beat;
+};
+
+/* Reads a lease; all zero where nobody has ever taken it. Returns 0 or a database error. */
+int np_store_lease_get(struct np_store *store, const char *name, struct np_store_lease *out_lease);
+
+/* Takes a lease that is still as it was seen. Returns 0 with the new fence, NP_E_STALE (it has moved on), or a database
+ * error. Ours once it is committed. */
+int np_store_lease_take(struct np_store *store, const char *name, const char *holder, const struct np_store_lease *seen,
+                        int64_t *out_fence);
+
+/* Says that its holder lives. Returns 0, NP_E_STALE (somebody else has taken it), or a database error. */
+int np_store_lease_beat(struct np_store *store, const char *name, int64_t fence);
+
+/* Gives it back. Returns as np_store_lease_beat. */
+int np_store_lease_release(struct np_store *store, const char *name, int64_t fence);
+
+/* From here on every transaction of this store begins by checking that the lease (name borrowed) has this fence, and is
+ * -EAGAIN where it does not; fence 0 ends that. */
+void np_store_fence(struct np_store *store, const char *name, int64_t fence);
+
+/* Has that check found another holder? */
+bool np_store_fenced(const struct np_store *store);
 
 /* ---- Devices ---- */
 

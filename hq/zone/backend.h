@@ -13,8 +13,10 @@ struct np_zone_core {
     uv_loop_t *loop;
     struct np_zone_config config;
     struct np_zone_accounts accounts;
-    struct np_store *store;            /* borrowed */
+    struct np_store *store; /* borrowed */
     struct np_challenges challenges;
+    bool (*allowed)(void *ctx); /* may other name servers be written to now? NULL: always */
+    void *allowed_ctx;
 };
 
 /* A backend: its functions, called with its own self. */

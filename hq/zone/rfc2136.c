@@ -135,6 +135,8 @@ static void on_committed(void *ctx, int rc)
 {
     struct rfc2136 *backend = ctx;
     (void)rc; /* what was lost is not dirty; what is there may be published */
+    if (backend->core->allowed && !backend->core->allowed(backend->core->allowed_ctx))
+        return; /* the next tick asks again */
     take_challenges(backend);
     for (size_t i = 0; i < backend->slot_count; i++) {
         take_marks(&backend->slots[i]);

@@ -42,6 +42,12 @@ int np_zone_new(uv_loop_t *loop, const struct np_zone_config *config, struct np_
     return 0;
 }
 
+void np_zone_guard(struct np_zone *zone, bool (*allowed)(void *ctx), void *ctx)
+{
+    zone->core.allowed = allowed;
+    zone->core.allowed_ctx = ctx;
+}
+
 static void on_poll(uv_timer_t *timer)
 {
     np_zone_wake(timer->data);

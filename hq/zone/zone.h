@@ -103,6 +103,9 @@ int np_zone_config_load(const struct np_config *config, struct np_zone_config *o
 int np_zone_new(uv_loop_t *loop, const struct np_zone_config *config, struct np_store *store, struct np_zone **out_zone,
                 char error[NP_ZONE_ERROR_MAX]);
 
+/* Before each write to another name server allowed(ctx) is asked: does this HQ (still) publish the zone? */
+void np_zone_guard(struct np_zone *zone, bool (*allowed)(void *ctx), void *ctx);
+
 /* Begins to publish. Returns 0 or -errno; a child that dies later is started again from inside. */
 int np_zone_start(struct np_zone *zone);
 

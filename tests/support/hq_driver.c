@@ -340,7 +340,8 @@ int main(int argc, char **argv)
     np_store_queue_refill(driver.store, now_ms());
     for (size_t i = 0; i < NP_QUEUE_LANES; i++)
         np_store_queue_each(driver.store, np_queue_lane(i), ORDERS_MAX, watch_order, &driver);
-    must("issuance", np_issuance_start(driver.issuance));
+    must("issuance", np_issuance_load(driver.issuance));
+    np_issuance_start(driver.issuance);
     uv_prepare_init(&driver.loop, &driver.turn);
     uv_timer_init(&driver.loop, &driver.tick);
     uv_poll_init(&driver.loop, &driver.input, STDIN_FILENO);
