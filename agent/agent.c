@@ -276,6 +276,7 @@ int np_agent_run(const struct np_agent_config *config)
     np_flash_close(&agent->flash);
     np_tls_anchors_free(agent->anchors);
     free(agent->view_json);
+    free(agent->news_json);
     np_wipe(agent, sizeof *agent);
     free(agent);
     return rc ? 1 : 0;

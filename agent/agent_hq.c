@@ -64,6 +64,7 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
     struct np_agent *agent = ctx;
     struct np_enrol_event event = {.type = NP_EVENT_RESPONSE, .response = &agent->response};
     char reason[NP_ENROL_REASON_MAX];
+    agent->unanswered = err != 0;
     if (err) {
         snprintf(reason, sizeof reason, "%s: %s", agent->config->hq.host, why && why[0] ? why : np_strerror(err));
         event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = err, .reason = reason};
@@ -291,6 +292,7 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
     }
     np_wipe(&action, sizeof action);
     np_jobs_reschedule(&agent->jobs, NP_JOB_ENROL, np_enrol_due(&agent->enrol));
+    np_agent_send_news(agent);
     np_agent_arm(agent);
 }
 

@@ -109,6 +109,8 @@ static void feed(void *ctx, struct np_child *child)
     if (child == agent->front)
         send_certificate(agent, child);
     np_agent_dot_feed(agent, child);
+    if (child == agent->front && agent->news_json)
+        np_agent_tell(agent, child, NP_FRAME('N', 'E', 'W', 'S'), agent->news_json, NULL, 0);
     if (agent->view_json)
         np_agent_tell(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
 }
@@ -233,6 +235,7 @@ void np_agent_update_view(struct np_agent *agent)
         np_agent_tell(agent, agent->front, FRAME_VIEW, json, NULL, 0);
     if (agent->resolver)
         np_agent_tell(agent, agent->resolver, FRAME_VIEW, json, NULL, 0);
+    np_agent_send_news(agent);
 }
 
 static void log_listeners(struct np_agent *agent)
@@ -411,6 +414,7 @@ static void on_network(void *ctx, const struct np_network *network)
     free(before);
     if (changed) {
         log_choice(agent);
+        np_agent_note_addresses(agent);
         np_listeners_want(&agent->listeners, agent->config, &agent->choice);
         np_agent_listen(agent);
     }

@@ -12,6 +12,7 @@
 #include "agent/child/child.h"
 #include "agent/config.h"
 #include "agent/control.h"
+#include "agent/front/news.h"
 #include "agent/identity/clock.h"
 #include "agent/identity/entropy.h"
 #include "agent/identity/state.h"
@@ -94,6 +95,10 @@ struct np_agent {
 
     unsigned deploy_looks; /* since the root oneshot was asked last */
 
+    struct np_news news; /* for the pages of the front; the verdict in it is the probe's */
+    char *news_json;     /* what was sent last */
+    bool unanswered;     /* the last request to HQ got no answer */
+
     struct np_control *control;
     struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
     size_t waiting_count;
@@ -156,6 +161,16 @@ void np_agent_dot_feed(struct np_agent *agent, struct np_child *child);
 
 /* Tells the front what time it certainly is: after the clock's floor has moved. */
 void np_agent_send_clock(struct np_agent *agent);
+
+/* Tells the front what its pages say, where that has changed: after an event of the enrolment machine, a new view, a
+ * new verdict. */
+void np_agent_send_news(struct np_agent *agent);
+
+/* The probe's verdict on the own name, which is copied; shown while the agent itself knows nothing worse. */
+void np_agent_set_verdict(struct np_agent *agent, const struct np_verdict *verdict);
+
+/* The addresses were chosen anew: they go into the history. */
+void np_agent_note_addresses(struct np_agent *agent);
 
 /* Takes the certificate away from the front. */
 void np_agent_drop_certificate(struct np_agent *agent);

@@ -103,7 +103,7 @@ static bool is_whole_state(uint32_t type)
 {
     return type == NP_FRAME('V', 'I', 'E', 'W') || type == NP_FRAME('C', 'E', 'R', 'T') ||
            type == NP_FRAME('S', 'T', 'A', 'T') || type == NP_FRAME('P', 'E', 'E', 'R') ||
-           type == NP_FRAME('C', 'L', 'C', 'K');
+           type == NP_FRAME('C', 'L', 'C', 'K') || type == NP_FRAME('N', 'E', 'W', 'S');
 }
 
 static void unlink_older(struct np_child *child, uint32_t type)

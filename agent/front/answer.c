@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/front/page_json.h"
 #include "resolver/base/error.h"
 #include "resolver/name.h"
 
-#define URL_MAX (NP_REQUEST_HOST_MAX + 32)
+#define URL_MAX  (NP_REQUEST_HOST_MAX + 32)
+#define OWN_PATH "/.nameplate/"
 
 /* An answer before it is written. */
 struct answer {
@@ -16,6 +18,7 @@ struct answer {
     bool retry;           /* Retry-After */
     const char *location; /* "https://host:port", the target follows; NULL: none */
     const char *target;
+    bool json, empty, stay; /* a JSON body, none at all, a cookie that remembers the choice to stay */
     struct np_page page;
 };
 
@@ -25,19 +28,11 @@ static const char *reason(int status)
         int status;
         const char *text;
     } reasons[] = {
-        {200, "OK"},
-        {301, "Moved Permanently"},
-        {307, "Temporary Redirect"},
-        {308, "Permanent Redirect"},
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {414, "URI Too Long"},
-        {421, "Misdirected Request"},
-        {431, "Request Header Fields Too Large"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
+        {200, "OK"},           {204, "No Content"},          {301, "Moved Permanently"},
+        {303, "See Other"},    {307, "Temporary Redirect"},  {308, "Permanent Redirect"},
+        {400, "Bad Request"},  {404, "Not Found"},           {405, "Method Not Allowed"},
+        {414, "URI Too Long"}, {421, "Misdirected Request"}, {431, "Request Header Fields Too Large"},
+        {502, "Bad Gateway"},  {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
         if (reasons[i].status == status)
@@ -137,9 +132,13 @@ static void write_text(struct np_writer *w, const char *text)
 static void write_head(struct np_writer *w, const struct answer *answer, size_t body_len, bool keep_alive)
 {
     char policy[NP_PAGE_POLICY_MAX], text[160];
-    snprintf(text, sizeof text, "HTTP/1.1 %d %s\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %zu\r\n",
-             answer->status, reason(answer->status), body_len);
+    snprintf(text, sizeof text, "HTTP/1.1 %d %s\r\n", answer->status, reason(answer->status));
     write_text(w, text);
+    if (!answer->empty) {
+        snprintf(text, sizeof text, "Content-Type: %s; charset=utf-8\r\nContent-Length: %zu\r\n",
+                 answer->json ? "application/json" : "text/html", body_len);
+        write_text(w, text);
+    }
     if (answer->location) {
         write_text(w, "Location: ");
         write_text(w, answer->location);
@@ -150,22 +149,30 @@ static void write_head(struct np_writer *w, const struct answer *answer, size_t 
         snprintf(text, sizeof text, "Retry-After: %d\r\n", NP_ANSWER_RETRY_S);
         write_text(w, text);
     }
+    if (answer->stay)
+        write_text(w, "Set-Cookie: " NP_REQUEST_COOKIE "; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax\r\n");
     if (answer->status == 405)
         write_text(w, "Allow: GET, HEAD\r\n");
     write_text(w, "Content-Security-Policy: ");
-    write_text(w, np_page_policy(policy));
+    write_text(w, np_page_policy(&answer->page, policy));
     write_text(w, "\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n");
     write_text(w, keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
 }
 
 static void write_answer(struct np_writer *w, const struct answer *answer, bool keep_alive)
 {
-    uint8_t body[NP_PAGE_MAX];
-    struct np_writer page = np_writer_make(body, sizeof body);
-    np_page_write(&page, &answer->page);
+    /* The head tells the body's length, so the body comes first: behind the room that the head may need. */
+    size_t room = np_writer_left(w), gap = room < NP_ANSWER_HEAD_MAX ? room : NP_ANSWER_HEAD_MAX;
+    const uint8_t *body = w->data + w->pos + gap;
+    struct np_writer page = np_writer_make(w->data + w->pos + gap, room - gap);
+    if (answer->json)
+        np_page_write_json(&page, &answer->page);
+    else if (!answer->empty)
+        np_page_write(&page, &answer->page);
     write_head(w, answer, page.pos, keep_alive);
-    if (!answer->head)
-        np_write_bytes(w, body, page.pos);
+    uint8_t *to = answer->head ? NULL : np_write_reserve(w, page.pos);
+    if (to)
+        memmove(to, body, page.pos);
 }
 
 static void set_error(struct answer *answer, int status)
@@ -180,6 +187,7 @@ static void set_error(struct answer *answer, int status)
 struct texts {
     char name[NP_NAME_TEXT_MAX];
     char url[URL_MAX];
+    char here[NP_ADDR_TEXT_MAX];
     char addresses[NP_PAGE_ADDRESSES_MAX][NP_ADDR_TEXT_MAX];
 };
 
@@ -196,10 +204,27 @@ static void add_address(struct np_page *page, struct texts *texts, const struct 
     page->addresses[page->address_count++] = text;
 }
 
+/* The address that was connected to, as a URL has it; none for one that only means something on its own link. */
+static void fill_here(struct np_page *page, const struct np_answer_facts *facts, const struct np_addr *local,
+                      struct texts *texts)
+{
+    struct np_endpoint here = {.addr = *local, .port = facts->http_port};
+    if (local->family == AF_UNSPEC || local->scope || !here.port)
+        return;
+    np_endpoint_format(&here, texts->here);
+    char *colon = strrchr(texts->here, ':');
+    if (here.port == NP_ANSWER_PORT && colon)
+        *colon = '\0';
+    page->here = texts->here;
+}
+
 /* What the device tells about itself. */
-static void fill_page(struct np_page *page, const struct np_answer_facts *facts, struct texts *texts)
+static void fill_page(struct np_page *page, const struct np_answer_facts *facts, const struct np_addr *local,
+                      struct texts *texts)
 {
     const struct np_view *view = facts->view;
+    page->news = facts->news;
+    fill_here(page, facts, local, texts);
     page->name = view->own_count ? np_name_format(&view->own[0].name, texts->name) : "";
     if (*page->name && https_works(facts, page->name)) {
         format_url(facts, page->name, "/", texts->url);
@@ -219,26 +244,76 @@ static void fill_page(struct np_page *page, const struct np_answer_facts *facts,
     }
 }
 
-static bool is_start(const char *target)
+/* What a target asks the front for. */
+enum path { PATH_OTHER, PATH_START, PATH_STATUS, PATH_JSON, PATH_ALIVE, PATH_CONTINUE };
+
+static enum path path_of(const char *target)
 {
-    return strcmp(target, "/") == 0 || strncmp(target, "/?", 2) == 0;
+    static const struct {
+        const char *text;
+        enum path path;
+    } paths[] = {
+        {"/", PATH_START},
+        {"/.nameplate", PATH_STATUS},
+        {OWN_PATH, PATH_STATUS},
+        {OWN_PATH "status.json", PATH_JSON},
+        {OWN_PATH "alive", PATH_ALIVE},
+        {OWN_PATH "continue", PATH_CONTINUE},
+    };
+    size_t len = strcspn(target, "?");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        if (strlen(paths[i].text) == len && strncmp(paths[i].text, target, len) == 0)
+            return paths[i].path;
+    }
+    return PATH_OTHER;
+}
+
+static bool is_own_path(const char *target)
+{
+    return strncmp(target, OWN_PATH, strlen(OWN_PATH)) == 0 || path_of(target) == PATH_STATUS;
+}
+
+bool np_answer_to_backend(const struct np_answer_facts *facts, const struct np_answer_place *place,
+                          const struct np_request *request)
+{
+    if (place->secure || place->backend_failed || !facts->fallback || is_own_path(request->target))
+        return false;
+    if (request->has_host &&
+        np_answer_host(facts->view, request->host, &request->host_addr, &place->local) != NP_ANSWER_NEAR)
+        return false;
+    return request->stays || request->method == NP_REQUEST_OTHER || path_of(request->target) != PATH_START;
 }
 
 /* The device's own pages: for its name over TLS, for its addresses on both ports. */
-static void choose_page(struct answer *answer, const struct np_answer_place *place, const struct np_request *request)
+static void choose_page(struct answer *answer, const struct np_answer_facts *facts, const struct np_answer_place *place,
+                        const struct np_request *request)
 {
-    if (place->backend_failed) {
+    enum path path = path_of(request->target);
+    answer->status = 200;
+    if (place->backend_failed && !is_own_path(request->target)) {
         answer->status = 502;
         answer->retry = true;
         answer->page.kind = NP_PAGE_BACKEND;
     } else if (request->method == NP_REQUEST_OTHER) {
         set_error(answer, 405);
-    } else if (!is_start(request->target)) {
+    } else if (path == PATH_START) {
+        answer->page.kind = place->secure ? NP_PAGE_STATUS : NP_PAGE_START;
+        answer->page.go = true;
+    } else if (path == PATH_STATUS) {
+        answer->page.kind = NP_PAGE_STATUS;
+    } else if (path == PATH_JSON) {
+        answer->json = true;
+    } else if (path == PATH_ALIVE) {
+        answer->status = 204;
+        answer->empty = true;
+    } else if (path == PATH_CONTINUE && facts->fallback && !place->secure) {
+        answer->status = 303;
+        answer->empty = answer->stay = true;
+        answer->location = "/";
+        answer->target = "";
+    } else {
         answer->status = 404;
         answer->page.kind = NP_PAGE_NOT_FOUND;
-    } else {
-        answer->status = 200;
-        answer->page.kind = NP_PAGE_STATUS;
     }
 }
 
@@ -249,6 +324,11 @@ static void choose_redirect(struct answer *answer, const struct np_answer_facts 
 {
     bool works = https_works(facts, request->host);
     const char *name = works || !answer->page.url ? request->host : answer->page.name;
+    if (path_of(request->target) == PATH_JSON) {
+        answer->status = 200;
+        answer->json = true; /* the page below asks for it, and could not follow to https */
+        return;
+    }
     if (!works && !answer->page.url) {
         answer->status = 503;
         answer->retry = true;
@@ -267,6 +347,13 @@ static void choose_redirect(struct answer *answer, const struct np_answer_facts 
     answer->page.url = origin;
 }
 
+/* Browsers let a page of a public address not ask a private one (Local Network Access), and a page of http never at
+ * all: the name would look dead there. A page of a private address may ask both. */
+static bool may_probe(const struct np_answer_place *place, const struct np_request *request, enum np_answer_host host)
+{
+    return !place->secure && host == NP_ANSWER_NEAR && np_addr_classify(&request->host_addr) != NP_ADDR_GLOBAL;
+}
+
 void np_answer_write(struct np_writer *w, const struct np_answer_facts *facts, const struct np_answer_place *place,
                      const struct np_request *request, bool *keep_alive)
 {
@@ -279,13 +366,15 @@ void np_answer_write(struct np_writer *w, const struct np_answer_facts *facts, c
     *keep_alive = *keep_alive && request->keep_alive && !request->has_body;
     /* By an address the certificate matches nothing: somebody clicked a warning away, and is shown the name instead. */
     answer.page.secure = place->secure && host == NP_ANSWER_NAME;
-    fill_page(&answer.page, facts, &texts);
+    answer.page.fallback = facts->fallback && !place->secure && host == NP_ANSWER_NEAR;
+    answer.page.probe = may_probe(place, request, host);
+    fill_page(&answer.page, facts, &place->local, &texts);
     if (host == NP_ANSWER_FOREIGN)
         set_error(&answer, 421);
     else if (host == NP_ANSWER_NAME && !place->secure && facts->https_port)
         choose_redirect(&answer, facts, request, origin);
     else
-        choose_page(&answer, place, request);
+        choose_page(&answer, facts, place, request);
     write_answer(w, &answer, *keep_alive);
 }
 

@@ -108,12 +108,21 @@ static void apply_clock(struct np_front *front, const struct np_frame *frame)
     json_decref(root);
 }
 
+static void apply_news(struct np_front *front, const struct np_frame *frame)
+{
+    int rc = np_news_parse((const char *)frame->payload, frame->len, &front->news);
+    if (rc)
+        np_error("NEWS: %s", np_strerror(rc));
+}
+
 static void other_frame(void *ctx, struct np_frame *frame)
 {
     if (frame->type == NP_FRAME('A', 'N', 'C', 'H'))
         apply_anchors(ctx, frame);
     if (frame->type == NP_FRAME('C', 'L', 'C', 'K'))
         apply_clock(ctx, frame);
+    if (frame->type == NP_FRAME('N', 'E', 'W', 'S'))
+        apply_news(ctx, frame);
     if (frame->type == NP_FRAME('C', 'E', 'R', 'T'))
         apply_certificate(ctx, frame);
     if (frame->type == NP_FRAME('F', 'R', 'G', 'T')) {

@@ -186,12 +186,14 @@ void np_front_drop_listener(struct np_front *front, const struct np_listen *what
 
 struct np_answer_facts np_front_facts(const struct np_front *front)
 {
-    struct np_answer_facts facts = {.view = &front->view,
-                                    .leaf = front->certificate ? &front->certificate->leaf : NULL};
+    struct np_answer_facts facts = {
+        .view = &front->view, .leaf = front->certificate ? &front->certificate->leaf : NULL, .news = &front->news};
     for (size_t i = 0; i < NP_FRONT_LISTENERS_MAX; i++) {
         const struct np_front_listener *listener = front->listeners[i];
         if (listener && listener->what.kind == NP_LISTEN_HTTPS && facts.https_port != NP_ANSWER_PORT_TLS)
             facts.https_port = listener->what.local.port;
+        if (listener && listener->what.kind == NP_LISTEN_HTTP && facts.http_port != NP_ANSWER_PORT)
+            facts.http_port = listener->what.local.port;
     }
     return facts;
 }

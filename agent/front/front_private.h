@@ -18,6 +18,7 @@
 
 #include "agent/front/answer.h"
 #include "agent/front/certificate.h"
+#include "agent/front/news.h"
 #include "agent/front/request.h"
 #include "agent/front/tcp.h"
 #include "agent/identity/clock.h"
@@ -119,7 +120,7 @@ struct np_front_stats {
     uint64_t dot_accepted, dot_refused, dot_handshakes, dot_handshakes_failed; /* port 853 alone */
 };
 
-/* The top. About 60 KiB. */
+/* The top. About 64 KiB. */
 struct np_front {
     uv_loop_t *loop;
     uv_timer_t tick; /* runs while there are connections or paused listeners */
@@ -134,6 +135,7 @@ struct np_front {
     size_t connection_count;
     struct np_tls_anchors *anchors; /* for strict DNS servers; NULL: none */
     struct np_clock clock;
+    struct np_news news;
     struct np_front_upstream *upstreams[NP_FRONT_UPSTREAMS_MAX];
     size_t upstream_count;
     struct np_front_session upstream_sessions[NP_FRONT_SESSIONS_MAX];

@@ -42,7 +42,8 @@ static void answer(struct np_front_connection *connection, long parsed, const st
     else
         np_answer_write_error(&w, parsed);
     front->stats.requests++;
-    connection->out = out;
+    uint8_t *fitting = realloc(out, w.pos); /* many slow clients may hold one */
+    connection->out = fitting ? fitting : out;
     connection->out_pos = 0;
     connection->out_len = w.pos;
     connection->out_last = parsed < 0 || !keep_alive;

@@ -4,211 +4,102 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/front/pages.h"
+#include "agent/front/template.h"
 #include "agent/identity/keys.h"
 #include "resolver/base/text.h"
 
-static const char style[] =
-    ":root{color-scheme:light dark;--ground:#f3f4f6;--card:#fff;--text:#1c2430;--soft:#5b6675;--line:#dfe3e8;"
-    "--good:#12724a;--wait:#8a5a00;--link:#0b57c2}"
-    "@media(prefers-color-scheme:dark){:root{--ground:#12161c;--card:#1b2129;--text:#e7ebf0;--soft:#9aa6b4;"
-    "--line:#2d3641;--good:#5fd3a0;--wait:#f0c060;--link:#8ab8ff}}"
-    "*{box-sizing:border-box}"
-    "body{margin:0;min-height:100vh;display:flex;align-items:center;justify-content:center;padding:1.5rem;"
-    "background:var(--ground);color:var(--text);font:1rem/1.55 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}"
-    "main{width:100%;max-width:34rem;background:var(--card);border:1px solid var(--line);border-radius:14px;"
-    "padding:2rem 2.25rem}"
-    "h1{font-size:1.4rem;line-height:1.3;margin:0 0 .75rem;overflow-wrap:anywhere}"
-    "p{margin:.75rem 0}"
-    ".mark{font-size:.8rem;font-weight:600;letter-spacing:.04em;margin:0 0 .5rem}"
-    ".good{color:var(--good)}.wait{color:var(--wait)}.soft{color:var(--soft)}"
-    "dl{margin:1.5rem 0 0;border-top:1px solid var(--line)}"
-    "div{display:flex;gap:1rem;padding:.6rem 0;border-bottom:1px solid var(--line)}"
-    "dt{flex:0 0 9rem;color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}dd span{display:block}"
-    "a{color:var(--link);overflow-wrap:anywhere}"
-    ".go{display:inline-block;margin-top:.5rem;padding:.6rem 1.1rem;border-radius:8px;background:var(--link);"
-    "color:var(--card);text-decoration:none;font-weight:600}"
-    "@media(max-width:30rem){main{padding:1.5rem}div{display:block}}";
+static const struct np_page_file *const bodies[] = {
+    [NP_PAGE_START] = &np_page_file_start_html,
+    [NP_PAGE_STATUS] = &np_page_file_status_html,
+    [NP_PAGE_WAITING] = &np_page_file_waiting_html,
+    [NP_PAGE_NOT_FOUND] = &np_page_file_not_found_html,
+    [NP_PAGE_BACKEND] = &np_page_file_backend_html,
+    [NP_PAGE_MOVED] = &np_page_file_moved_html,
+    [NP_PAGE_MISDIRECTED] = &np_page_file_misdirected_html,
+    [NP_PAGE_ERROR] = &np_page_file_error_html,
+};
 
-static void put(struct np_writer *w, const char *text)
-{
-    np_write_bytes(w, text, strlen(text));
-}
+/* A page while it is written, and room for a value. */
+struct filling {
+    const struct np_page *page;
+    char *text;
+};
 
-void np_page_escape(struct np_writer *w, const char *text)
-{
-    for (; text && *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        switch (c) {
-        case '&':
-            put(w, "&amp;");
-            break;
-        case '<':
-            put(w, "&lt;");
-            break;
-        case '>':
-            put(w, "&gt;");
-            break;
-        case '"':
-            put(w, "&quot;");
-            break;
-        case '\'':
-            put(w, "&#39;");
-            break;
-        default:
-            np_write_u8(w, c < 0x20 || c == 0x7f ? '?' : c);
-        }
-    }
-}
+#define TEXT_MAX (NP_NEWS_ADDRESSES_MAX * (NP_NEWS_ADDRESS_MAX + 2) + 1)
 
 static bool is_set(const char *text)
 {
     return text && *text;
 }
 
+/* Does the page tell about the device? */
+static bool tells(const struct np_page *page)
+{
+    return page->kind == NP_PAGE_START || page->kind == NP_PAGE_STATUS || page->kind == NP_PAGE_WAITING;
+}
+
+static bool has_qrcode(const struct np_page *page)
+{
+    return page->kind == NP_PAGE_STATUS && is_set(page->url);
+}
+
+enum np_verdict_kind np_page_verdict(const struct np_page *page)
+{
+    enum np_verdict_kind kind = page->news ? page->news->verdict.kind : NP_VERDICT_UNKNOWN;
+    if (!is_set(page->name))
+        return NP_VERDICT_NO_NAME;
+    if (!is_set(page->url)) /* no name: only one that its owner gave it, for which there is no certificate */
+        return kind == NP_VERDICT_EXPIRED || kind == NP_VERDICT_NO_NAME ? kind : NP_VERDICT_NO_CERTIFICATE;
+    bool late = kind == NP_VERDICT_NO_NAME || kind == NP_VERDICT_NO_CERTIFICATE || kind == NP_VERDICT_EXPIRED;
+    return late ? NP_VERDICT_UNKNOWN : kind;
+}
+
+const char *np_page_state(const struct np_page *page, char buffer[NP_PAGE_STATE_MAX])
+{
+    snprintf(buffer, NP_PAGE_STATE_MAX, "%s %d %lld", np_verdict_name(np_page_verdict(page)),
+             page->news && page->news->online, (long long)page->not_after_s);
+    return buffer;
+}
+
 /* "12 March 2027", in UTC. */
-static void put_date(struct np_writer *w, int64_t seconds)
+static const char *date(int64_t seconds, char text[TEXT_MAX])
 {
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                          "July",    "August",   "September", "October", "November", "December"};
-    char text[48] = "?";
     struct tm tm;
     time_t time = (time_t)seconds;
+    snprintf(text, TEXT_MAX, "?");
     if (gmtime_r(&time, &tm))
-        snprintf(text, sizeof text, "%d %s %d", tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900);
-    put(w, text);
+        snprintf(text, TEXT_MAX, "%d %s %d", tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900);
+    return text;
 }
 
-static void put_row(struct np_writer *w, const char *term, const char *text)
+/* "12 March 2027, 15:04". */
+static const char *moment(int64_t seconds, char text[TEXT_MAX])
 {
-    put(w, "<div><dt>");
-    put(w, term);
-    put(w, "</dt><dd>");
-    np_page_escape(w, text);
-    put(w, "</dd></div>\n");
+    struct tm tm;
+    time_t time = (time_t)seconds;
+    if (seconds <= 0 || !gmtime_r(&time, &tm))
+        return "";
+    date(seconds, text);
+    size_t len = strlen(text);
+    snprintf(text + len, TEXT_MAX - len, ", %02d:%02d UTC", tm.tm_hour, tm.tm_min);
+    return text;
 }
 
-/* "<a class=go href=URL>LABEL</a>". */
-static void put_button(struct np_writer *w, const char *url, const char *label)
+static const char *history_addresses(const struct np_news_addresses *entry, char text[TEXT_MAX])
 {
-    put(w, "<p><a class=\"go\" href=\"");
-    np_page_escape(w, url);
-    put(w, "\">");
-    np_page_escape(w, label);
-    put(w, "</a></p>\n");
-}
-
-static void put_details(struct np_writer *w, const struct np_page *page)
-{
-    put(w, "<dl>\n");
-    if (is_set(page->name))
-        put_row(w, "Name", page->name);
-    if (page->not_after_s) {
-        put_row(w, "Certificate from", is_set(page->issuer) ? page->issuer : "(not named)");
-        put(w, "<div><dt>Valid</dt><dd>");
-        put_date(w, page->not_before_s);
-        put(w, " to ");
-        put_date(w, page->not_after_s);
-        put(w, "<span class=\"soft\">It is renewed by itself.</span></dd></div>\n");
-    }
-    if (page->address_count > 0) {
-        put(w, "<div><dt>Address at home</dt><dd>");
-        for (size_t i = 0; i < page->address_count && i < NP_PAGE_ADDRESSES_MAX; i++) {
-            put(w, "<span>");
-            np_page_escape(w, page->addresses[i]);
-            put(w, "</span>");
-        }
-        put(w, "</dd></div>\n");
-    }
-    put(w, "</dl>\n");
-}
-
-static void put_status(struct np_writer *w, const struct np_page *page)
-{
-    if (page->secure && is_set(page->url)) {
-        put(w, "<p class=\"mark good\">Connected securely</p>\n<h1>");
-        np_page_escape(w, page->name);
-        put(w, "</h1>\n<p>This is your device. It answers under its own name, with a certificate that browsers "
-               "trust.</p>\n");
-    } else if (is_set(page->url)) {
-        put(w, "<p class=\"mark good\">Your device is here</p>\n<h1>");
-        np_page_escape(w, page->name);
-        put(w, "</h1>\n<p>You are looking at it by its address. Under its name the connection is secure, without "
-               "warnings:</p>\n");
-        put_button(w, page->url, page->url);
-        put(w, "<p class=\"soft\">Does the name not open? Then this computer or phone may be asking another name "
-               "server than your router. Try again on your home's Wi-Fi.</p>\n");
-    } else if (is_set(page->name)) {
-        put(w, "<p class=\"mark wait\">Being set up</p>\n<h1>");
-        np_page_escape(w, page->name);
-        put(w, "</h1>\n<p>Your device has its name. Its certificate is on its way; this usually takes a minute or two "
-               "and needs the Internet.</p>\n<p class=\"soft\">Reload this page in a moment.</p>\n");
-    } else {
-        put(w, "<p class=\"mark wait\">Being set up</p>\n<h1>Your device is here</h1>\n<p>It has no name yet. It asks "
-               "for one as soon as it reaches the Internet.</p>\n<p class=\"soft\">Reload this page in a "
-               "moment.</p>\n");
-    }
-    put_details(w, page);
-}
-
-static void put_waiting(struct np_writer *w, const struct np_page *page)
-{
-    put(w, "<p class=\"mark wait\">One moment</p>\n<h1>");
-    np_page_escape(w, page->name);
-    put(w,
-        "</h1>\n<p>The certificate for this name is on its way. Until it is here there is no secure page to send you "
-        "to.</p>\n<p class=\"soft\">This usually takes a minute or two and needs the Internet. Reload this page in "
-        "a moment.</p>\n");
-}
-
-static void put_error(struct np_writer *w, const struct np_page *page)
-{
-    char number[16];
-    snprintf(number, sizeof number, "%d", page->status);
-    put(w, "<p class=\"mark wait\">");
-    put(w, number);
-    put(w, "</p>\n<h1>");
-    np_page_escape(w, page->reason);
-    put(w, "</h1>\n<p>This request could not be answered.</p>\n");
-}
-
-static void put_body(struct np_writer *w, const struct np_page *page)
-{
-    switch (page->kind) {
-    case NP_PAGE_STATUS:
-        put_status(w, page);
-        break;
-    case NP_PAGE_WAITING:
-        put_waiting(w, page);
-        break;
-    case NP_PAGE_NOT_FOUND:
-        put(w, "<p class=\"mark wait\">404</p>\n<h1>There is no such page</h1>\n<p>The device is here, but it has no "
-               "page at this address.</p>\n");
-        put_button(w, page->secure || !is_set(page->url) ? "/" : page->url, "To the start page");
-        break;
-    case NP_PAGE_BACKEND:
-        put(w, "<p class=\"mark wait\">One moment</p>\n<h1>The device's own pages do not answer</h1>\n<p>The secure "
-               "connection to your device works, but the part of it that makes this page does not answer at the "
-               "moment. It may still be starting.</p>\n<p class=\"soft\">Reload this page in a moment.</p>\n");
-        break;
-    case NP_PAGE_MOVED:
-        put(w, "<h1>This page has moved</h1>\n");
-        put_button(w, page->url, page->url);
-        break;
-    case NP_PAGE_MISDIRECTED:
-        put(w, "<p class=\"mark wait\">421</p>\n<h1>This is not the device you asked for</h1>\n<p>Something has sent "
-               "your browser here under a name that does not belong to this device. For safety it answers only under "
-               "its own name and its own addresses.</p>\n<p class=\"soft\">Check the address that you typed, or open "
-               "the device by its own name.</p>\n");
-        break;
-    case NP_PAGE_ERROR:
-        put_error(w, page);
-        break;
-    }
+    size_t len = 0;
+    for (size_t i = 0; i < entry->count && i < NP_NEWS_ADDRESSES_MAX; i++)
+        len += (size_t)snprintf(text + len, TEXT_MAX - len, "%s%s", i ? ", " : "", entry->addresses[i]);
+    return len ? text : "none";
 }
 
 static const char *title(const struct np_page *page)
 {
     switch (page->kind) {
+    case NP_PAGE_START:
     case NP_PAGE_STATUS:
     case NP_PAGE_WAITING:
         return is_set(page->name) ? page->name : "Your device";
@@ -226,28 +117,174 @@ static const char *title(const struct np_page *page)
     return is_set(page->reason) ? page->reason : "Error";
 }
 
-void np_page_write(struct np_writer *w, const struct np_page *page)
+static const char *flag(bool set)
 {
-    put(w, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-           "content=\"width=device-width,initial-scale=1\">\n<title>");
-    np_page_escape(w, title(page));
-    put(w, "</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>");
-    put(w, style);
-    put(w, "</style>\n</head>\n<body>\n<main>\n");
-    put_body(w, page);
-    put(w, "</main>\n</body>\n</html>\n");
+    return set ? "yes" : "";
 }
 
-const char *np_page_policy(char buffer[NP_PAGE_POLICY_MAX])
+/* What is the same whatever the page tells. */
+static const char *frame_value(const struct np_page *page, const char *key, char text[TEXT_MAX])
+{
+    if (strcmp(key, "title") == 0)
+        return title(page);
+    if (strcmp(key, "style") == 0)
+        return np_page_file_style_css.text;
+    if (strcmp(key, "body") == 0)
+        return bodies[page->kind]->text;
+    if (strcmp(key, "verdict") == 0)
+        return np_page_file_verdict_html.text;
+    if (strcmp(key, "trouble") == 0)
+        return np_page_file_trouble_html.text;
+    if (strcmp(key, "details") == 0)
+        return np_page_file_details_html.text;
+    if (strcmp(key, "script") == 0)
+        return tells(page) ? np_page_file_page_js.text : "";
+    if (strcmp(key, "qrcode") == 0)
+        return has_qrcode(page) ? np_page_file_qrcode_min_js.text : "";
+    if (strcmp(key, "state") == 0)
+        return tells(page) ? np_page_state(page, text) : "";
+    return NULL;
+}
+
+/* What comes from the agent's news. */
+static const char *news_value(const struct np_page *page, const char *key, size_t index, char text[TEXT_MAX])
+{
+    static const struct np_news none;
+    const struct np_news *news = page->news ? page->news : &none;
+    const struct np_verdict *verdict = &news->verdict;
+    enum np_verdict_kind kind = np_page_verdict(page);
+    bool told = verdict->kind == kind; /* else by and mend belong to something else */
+    if (strcmp(key, "online") == 0)
+        return flag(news->online);
+    if (strcmp(key, "by") == 0)
+        return told ? verdict->by : "";
+    if (strcmp(key, "has-mend") == 0)
+        return flag(told && verdict->mend_count > 0);
+    if (strcmp(key, "rules") == 0)
+        return flag(kind == NP_VERDICT_UNKNOWN || (kind == NP_VERDICT_FILTERED && verdict->mend_count == 0));
+    if (strcmp(key, "checked") == 0)
+        return told ? moment(verdict->checked_s, text) : "";
+    if (strcmp(key, "has-history") == 0)
+        return flag(news->history_count > 0);
+    if (strcmp(key, "line") == 0)
+        return index < verdict->mend_count ? verdict->mend[index] : "";
+    if (strcmp(key, "when") == 0)
+        return index < news->history_count ? moment(news->history[index].at_s, text) : "";
+    if (strcmp(key, "what") == 0)
+        return index < news->history_count ? history_addresses(&news->history[index], text) : "";
+    return strcmp(key, np_verdict_name(kind)) == 0 ? "yes" : NULL;
+}
+
+static const char *device_value(const struct np_page *page, const char *key, size_t index, char text[TEXT_MAX])
+{
+    const struct {
+        const char *key, *value;
+    } plain[] = {
+        {"name", page->name},
+        {"url", page->url},
+        {"here", page->here},
+        {"issuer", page->issuer},
+        {"reason", page->reason},
+        {"secure", flag(page->secure)},
+        {"fallback", flag(page->fallback)},
+        {"go", flag(page->go && page->probe)},
+        {"probe", page->probe ? page->url : ""},
+        {"start", page->secure || !is_set(page->url) ? "/" : page->url},
+        {"has-addresses", flag(page->address_count > 0)},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        if (strcmp(key, plain[i].key) == 0)
+            return plain[i].value;
+    }
+    if (strcmp(key, "from") == 0)
+        return page->not_after_s ? date(page->not_before_s, text) : "";
+    if (strcmp(key, "until") == 0)
+        return page->not_after_s ? date(page->not_after_s, text) : "";
+    if (strcmp(key, "address") == 0)
+        return index < page->address_count ? page->addresses[index] : "";
+    if (strcmp(key, "status") != 0)
+        return NULL;
+    snprintf(text, TEXT_MAX, "%d", page->status);
+    return text;
+}
+
+static const char *value(const void *ctx, const char *key_at, size_t key_len, size_t index)
+{
+    const struct filling *filling = ctx;
+    char key[NP_TEMPLATE_KEY_MAX + 1];
+    if (key_len > NP_TEMPLATE_KEY_MAX)
+        return NULL;
+    memcpy(key, key_at, key_len);
+    key[key_len] = '\0';
+    const char *found = frame_value(filling->page, key, filling->text);
+    if (!found)
+        found = device_value(filling->page, key, index, filling->text);
+    return found ? found : news_value(filling->page, key, index, filling->text);
+}
+
+static long count(const void *ctx, const char *key, size_t key_len)
+{
+    const struct filling *filling = ctx;
+    const struct np_news *news = filling->page->news;
+    if (key_len == 9 && memcmp(key, "addresses", 9) == 0)
+        return (long)filling->page->address_count;
+    if (key_len == 4 && memcmp(key, "mend", 4) == 0)
+        return news ? (long)news->verdict.mend_count : 0;
+    if (key_len == 7 && memcmp(key, "history", 7) == 0)
+        return news ? (long)news->history_count : 0;
+    return -1;
+}
+
+void np_page_write(struct np_writer *w, const struct np_page *page)
+{
+    char text[TEXT_MAX];
+    struct filling filling = {page, text};
+    struct np_template_values values = {&filling, value, count};
+    np_template_write(w, np_page_file_layout_html.text, np_page_file_layout_html.len, &values);
+}
+
+/* " 'sha256-...'" */
+static void put_hash(struct np_writer *w, const struct np_page_file *file)
 {
     uint8_t hash[32];
-    char text[NP_BASE64URL_LEN(sizeof hash)];
-    np_sha256(style, sizeof style - 1, hash);
+    char text[NP_BASE64URL_LEN(sizeof hash)], source[NP_BASE64URL_LEN(sizeof hash) + 16];
+    np_sha256(file->text, file->len, hash);
     np_base64url_encode(hash, sizeof hash, text);
     /* CSP takes base64url's letters as well (CSP 3, hash-source), but wants the padding. */
-    snprintf(buffer, NP_PAGE_POLICY_MAX,
-             "default-src 'none'; style-src 'sha256-%s='; img-src data:; base-uri 'none'; form-action 'none'; "
-             "frame-ancestors 'none'",
-             text);
+    int len = snprintf(source, sizeof source, " 'sha256-%s='", text);
+    np_write_bytes(w, source, (size_t)len);
+}
+
+static void put(struct np_writer *w, const char *text)
+{
+    np_write_bytes(w, text, strlen(text));
+}
+
+/* "https://NAME:PORT" of url; nothing where a name has letters that would end the directive. */
+static void put_origin(struct np_writer *w, const char *url)
+{
+    size_t len = strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789-_.:/");
+    if (len == 0 || url[len] || url[len - 1] != '/')
+        return;
+    put(w, " ");
+    np_write_bytes(w, url, len - 1);
+}
+
+const char *np_page_policy(const struct np_page *page, char buffer[NP_PAGE_POLICY_MAX])
+{
+    struct np_writer w = np_writer_make(buffer, NP_PAGE_POLICY_MAX - 1);
+    put(&w, "default-src 'none'; style-src");
+    put_hash(&w, &np_page_file_style_css);
+    if (tells(page)) {
+        put(&w, "; script-src");
+        put_hash(&w, &np_page_file_page_js);
+        if (has_qrcode(page))
+            put_hash(&w, &np_page_file_qrcode_min_js);
+        put(&w, "; connect-src 'self'");
+        if (page->probe && is_set(page->url))
+            put_origin(&w, page->url);
+    }
+    put(&w, "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    buffer[w.pos] = '\0';
     return buffer;
 }

@@ -16,7 +16,7 @@ struct span {
 
 /* What the header fields said. */
 struct fields {
-    bool has_host, has_length, has_coding, close, keep;
+    bool has_host, has_length, has_coding, close, keep, upgrade, stays;
     struct span host, length;
 };
 
@@ -166,21 +166,41 @@ static int parse_request_line(struct span line, struct np_request *request, bool
     return parse_target(target, request, out_absolute);
 }
 
+static struct span trim(struct span text)
+{
+    while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text.at++, text.len--;
+    while (text.len > 0 && (text.at[text.len - 1] == ' ' || text.at[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
+/* The next item of a list, trimmed, and moves past it. False at the end. */
+static bool next_item(struct span *rest, char separator, struct span *out)
+{
+    if (rest->len == 0)
+        return false;
+    if (!split(rest, separator, out)) {
+        *out = *rest;
+        rest->len = 0;
+    }
+    *out = trim(*out);
+    return true;
+}
+
 static void parse_connection(struct span value, struct fields *fields)
 {
-    while (value.len > 0) {
-        struct span item;
-        if (!split(&value, ',', &item)) {
-            item = value;
-            value.len = 0;
-        }
-        while (item.len > 0 && (item.at[0] == ' ' || item.at[0] == '\t'))
-            item.at++, item.len--;
-        while (item.len > 0 && (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t'))
-            item.len--;
+    for (struct span item; next_item(&value, ',', &item);) {
         fields->close |= span_is(item, "close");
         fields->keep |= span_is(item, "keep-alive");
+        fields->upgrade |= span_is(item, "upgrade");
     }
+}
+
+static void parse_cookie(struct span value, struct fields *fields)
+{
+    for (struct span item; next_item(&value, ';', &item);)
+        fields->stays |= item.len == strlen(NP_REQUEST_COOKIE) && memcmp(item.at, NP_REQUEST_COOKIE, item.len) == 0;
 }
 
 static int parse_field(struct span line, struct fields *fields)
@@ -188,10 +208,7 @@ static int parse_field(struct span line, struct fields *fields)
     struct span name;
     if (!split(&line, ':', &name) || !is_token(name))
         return NP_E_HTTP; /* obs-fold and white space before the colon end here too */
-    while (line.len > 0 && (line.at[0] == ' ' || line.at[0] == '\t'))
-        line.at++, line.len--;
-    while (line.len > 0 && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t'))
-        line.len--;
+    line = trim(line);
     for (size_t i = 0; i < line.len; i++) {
         unsigned char c = (unsigned char)line.at[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
@@ -217,6 +234,8 @@ static int parse_field(struct span line, struct fields *fields)
         fields->has_coding = true;
     } else if (span_is(name, "connection")) {
         parse_connection(line, fields);
+    } else if (span_is(name, "cookie")) {
+        parse_cookie(line, fields);
     }
     return 0;
 }
@@ -234,6 +253,8 @@ static int finish(const struct fields *fields, bool old, bool absolute, struct n
         return NP_E_HTTP;
     request->has_host = fields->has_host || absolute;
     request->keep_alive = old ? fields->keep && !fields->close : !fields->close;
+    request->upgrade = fields->upgrade;
+    request->stays = fields->stays;
     request->has_body = fields->has_coding;
     for (size_t i = 0; fields->has_length && i < fields->length.len; i++)
         request->has_body |= fields->length.at[i] != '0';

@@ -16,7 +16,8 @@
 #define NP_REQUEST_HEAD_MAX   8192 /* bytes of a head with its empty line: room for a browser's cookies */
 #define NP_REQUEST_TARGET_MAX 2048 /* characters of a target: what browsers and their bookmarks get along with */
 #define NP_REQUEST_HOST_MAX   253  /* characters of a host name (RFC 1035) */
-#define NP_REQUEST_FIELDS_MAX 64   /* header fields of one head */
+#define NP_REQUEST_COOKIE     "nameplate=stay" /* of somebody who has chosen to stay at the address (answer.h) */
+#define NP_REQUEST_FIELDS_MAX 64               /* header fields of one head */
 
 /* The methods that make a difference here. */
 enum np_request_method { NP_REQUEST_GET, NP_REQUEST_HEAD, NP_REQUEST_OTHER };
@@ -30,6 +31,8 @@ struct np_request {
     bool has_host;                      /* always true in HTTP/1.1 */
     bool keep_alive;                    /* the client wants to go on (RFC 9112 section 9.3) */
     bool has_body;                      /* a body follows the head; it is not read here */
+    bool upgrade;                       /* it wants another protocol on the connection, as WebSocket does */
+    bool stays;                         /* with the cookie of somebody who stays at the address (answer.h) */
 };
 
 /* Parses the head at the start of data. Returns its length, 0 when more bytes are needed, NP_E_HTTP (answer 400),

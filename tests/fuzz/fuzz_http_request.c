@@ -38,8 +38,11 @@ static void check_answer(const struct np_request *request, bool secure)
     static const struct np_x509 leaf = {.names = {"a.example", "*.a.example"}, .name_count = 2, .not_after_s = 1};
     static uint8_t out[NP_ANSWER_MAX];
     fill_view(&view);
-    struct np_answer_facts facts = {.view = &view, .leaf = &leaf, .https_port = 443};
+    static const struct np_news news = {.verdict.kind = NP_VERDICT_FILTERED};
+    struct np_answer_facts facts = {
+        .view = &view, .leaf = &leaf, .https_port = 443, .http_port = 80, .news = &news, .fallback = true};
     struct np_answer_place place = {.secure = secure};
+    (void)np_answer_to_backend(&facts, &place, request);
     struct np_writer w = np_writer_make(out, sizeof out);
     bool keep_alive = true;
     np_answer_write(&w, &facts, &place, request, &keep_alive);

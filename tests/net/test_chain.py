@@ -102,6 +102,15 @@ def test_page_is_served(world, name):
     assert status == 200 and body
 
 
+def test_page_at_the_address_knows_the_box(world, name):
+    """What the agent knows reaches the pages: the certificate, that HQ answers, the addresses that the box has had."""
+    status, headers, body = world.laptop.get(LAN4, LAN4, '/.nameplate/status.json')
+    told = json.loads(body)
+    assert status == 200 and headers['content-type'].startswith('application/json')
+    assert told['url'] == f'https://{name}/' and told['online'] is True and told['certificate']['not_after'] > 0
+    assert LAN4 in told['addresses'] and any(LAN4 in entry['addresses'] and entry['at'] > 0 for entry in told['history'])
+
+
 def test_browser_trusts_it(world, name, tmp_path):
     seen = browser.open_url(world.laptop, f'http://{name}/', world.internet.acme_root(), tmp_path / 'seen.png')
     assert seen['url'] == f'https://{name}/' and seen['error'] == ''

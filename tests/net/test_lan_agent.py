@@ -2,11 +2,13 @@
 while addresses and bridges come and go."""
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
 import ssl
 import threading
+import urllib.request
 
 import dns.flags
 import dns.message
@@ -145,3 +147,11 @@ def test_bridge_made_anew(bin_dir):
                 box.wait_answers(where, V4[0])
             box.wait_answers(f'{box.link_local(0)}%eth0', V4[0])
         assert 'in use' not in box.log(), box.log()
+
+
+def test_page_says_what_the_agent_knows(box):
+    """Without an HQ: no name, nothing gets through; and the addresses that the box has."""
+    with box.clients[0].inside(), urllib.request.urlopen('http://192.168.0.1/.nameplate/status.json', timeout=10) as answer:
+        told = json.load(answer)
+    assert told['verdict'] == 'no-name' and told['online'] is False and told['url'] is None
+    assert set(V4[0]) <= set(told['history'][0]['addresses']) and told['history'][0]['at'] > 1700000000

@@ -33,8 +33,9 @@ class Ca:
 
     def _sign(self, subject, public_key, extensions, days=45):
         now = datetime.datetime.utcnow()
+        begin = now - datetime.timedelta(hours=1) if days > 0 else now + datetime.timedelta(days=days - 1)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(public_key)
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begin)
         builder = builder.not_valid_after(now + datetime.timedelta(days=days))
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
@@ -43,13 +44,14 @@ class Ca:
     def root_pem(self):
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def certificate_frame(self, *names, backend='', subject=''):
-        """The JSON of a CERT frame, and the leaf's serial number. subject: its common name, none being what CAs give today."""
+    def certificate_frame(self, *names, backend='', subject='', days=45):
+        """The JSON of a CERT frame, and the leaf's serial number. subject: its common name, none being what CAs give today.
+        days: that it is valid; less than 0: it ended so many days ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         san = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         common_name = [x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else []
-        leaf = self._sign(x509.Name(common_name), key.public_key(), [(san, True), (usage, False)])
+        leaf = self._sign(x509.Name(common_name), key.public_key(), [(san, True), (usage, False)], days)
         der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
         chain = leaf.public_bytes(serialization.Encoding.PEM).decode() + self.root_pem()
         frame = {'names': list(names), 'chain': chain, 'key': base64.urlsafe_b64encode(der).rstrip(b'=').decode(), 'backend': backend}

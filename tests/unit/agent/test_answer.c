@@ -184,6 +184,93 @@ static void test_own_pages(void **state)
     assert_int_equal(ask("evil.example", "/"), 421);
 }
 
+/* By an address the pages try the name; under /.nameplate/ is what the front has of its own. */
+static void test_own_paths(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("192.168.1.1", "/"), 200);
+    assert_says("data-url=\"https://box.example/\" data-go=\"yes\"");
+    assert_says("connect-src 'self' https://box.example;");
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/?x"), 200);
+    assert_says("data-url=\"https://box.example/\">");
+    assert_says("id=\"qr\"");
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/status.json"), 200);
+    assert_says("\r\nContent-Type: application/json; charset=utf-8\r\n");
+    assert_says("\"url\":\"https://box.example/\"");
+    assert_says("\"addresses\":[\"192.168.1.1\"]");
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/alive"), 204);
+    assert_null(strstr(text, "Content-Length"));
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/continue"), 404); /* there is nothing to go on to */
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/other"), 404);
+    assert_int_equal(ask("box.example", "/.nameplate/"), 301);
+    assert_int_equal(ask("box.example", "/.nameplate/status.json"), 200); /* for the page that waits for https */
+    view.own[0].https = false;
+    assert_int_equal(ask("box.example", "/.nameplate/status.json"), 200);
+    assert_says("\"verdict\":\"no-certificate\"");
+    assert_int_equal(ask("evil.example", "/.nameplate/status.json"), 421);
+}
+
+/* A page of a public address may not ask a private one: browsers would refuse, and the name would look dead. */
+static void test_no_probe_from_a_public_address(void **state)
+{
+    (void)state;
+    assert_int_equal(np_addr_parse("2606:4700::1", &place.local), 0);
+    assert_int_equal(ask("[2606:4700::1]", "/"), 200);
+    assert_null(strstr(text, "data-url"));
+    assert_says("href=\"https://box.example/\"");
+}
+
+static void test_backend_at_the_address(void **state)
+{
+    static const struct {
+        const char *method, *host, *target, *more;
+        bool backend;
+    } cases[] = {
+        {"GET", "192.168.1.1", "/", "", false},
+        {"GET", "192.168.1.1", "/?next=1", "", false},
+        {"HEAD", "192.168.1.1", "/", "", false},
+        {"POST", "192.168.1.1", "/", "", true},
+        {"GET", "192.168.1.1", "/login", "", true},
+        {"GET", "box.local", "/login", "", true},
+        {"GET", "192.168.1.1", "/", "Cookie: a=b; nameplate=stay;c=d\r\n", true},
+        {"GET", "192.168.1.1", "/", "Cookie: nameplate=stayed\r\n", false},
+        {"GET", "192.168.1.1", "/.nameplate", "Cookie: nameplate=stay\r\n", false},
+        {"GET", "192.168.1.1", "/.nameplate/status.json", "Cookie: nameplate=stay\r\n", false},
+        {"GET", "192.168.1.1", "/.nameplatelike", "", true},
+        {"GET", "box.example", "/login", "Cookie: nameplate=stay\r\n", false},
+        {"GET", "evil.example", "/login", "Cookie: nameplate=stay\r\n", false},
+        {"GET", "192.168.1.2", "/login", "", false},
+    };
+    struct np_request request;
+    char head[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        facts.fallback = true;
+        snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", cases[i].method, cases[i].target,
+                 cases[i].host, cases[i].more);
+        assert_true(np_request_parse(head, strlen(head), &request) > 0);
+        if (np_answer_to_backend(&facts, &place, &request) != cases[i].backend)
+            print_error("%s", head);
+        assert_int_equal(np_answer_to_backend(&facts, &place, &request), cases[i].backend);
+        facts.fallback = false;
+        assert_false(np_answer_to_backend(&facts, &place, &request));
+    }
+}
+
+static void test_choice_to_stay(void **state)
+{
+    (void)state;
+    facts.fallback = true;
+    assert_int_equal(ask("192.168.1.1", "/"), 200);
+    assert_says("href=\"/.nameplate/continue\"");
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/continue"), 303);
+    assert_says("\r\nLocation: /\r\n");
+    assert_says("\r\nSet-Cookie: nameplate=stay; Path=/; ");
+    place.backend_failed = true;
+    assert_int_equal(ask("192.168.1.1", "/login"), 502);
+    assert_int_equal(ask("192.168.1.1", "/.nameplate/"), 200);
+}
+
 static void test_head_has_the_length_and_no_body(void **state)
 {
     (void)state;
@@ -239,6 +326,10 @@ int main(void)
         cmocka_unit_test_setup(test_wildcard, setup),
         cmocka_unit_test_setup(test_hosts, setup),
         cmocka_unit_test_setup(test_own_pages, setup),
+        cmocka_unit_test_setup(test_own_paths, setup),
+        cmocka_unit_test_setup(test_no_probe_from_a_public_address, setup),
+        cmocka_unit_test_setup(test_backend_at_the_address, setup),
+        cmocka_unit_test_setup(test_choice_to_stay, setup),
         cmocka_unit_test_setup(test_head_has_the_length_and_no_body, setup),
         cmocka_unit_test_setup(test_connection_ends, setup),
         cmocka_unit_test(test_errors),
