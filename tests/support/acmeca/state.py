@@ -309,7 +309,7 @@ class Ca:
         for name in certificate['names']:
             if name in self.settings['ari_windows']:
                 return tuple(self.settings['ari_windows'][name])
-        return tuple(start + (end - start) * part for part in self.settings['ari_part'])
+        return tuple(int(start + (end - start) * part) for part in self.settings['ari_part'])  # as it is told: in seconds
 
     def renewal_info(self, text):
         certificate = self._by_ari_id(text)
