@@ -103,6 +103,8 @@ const struct np_config_key *np_hq_config_keys(void)
         {"dns-rate-limit", NP_CONFIG_INT, "20", "equal DNS responses a second to one network (/24, /56); 0: any", NULL,
          0, 100000},
         {"nameservers", NP_CONFIG_LIST, NULL, "NAME=ADDRESS of the zone's name servers", NULL, 0, 0},
+        {"nameserver-skip-after", NP_CONFIG_INT, "60", "seconds after which a name server that fails is not waited for",
+         NULL, 1, 86400},
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
         {"database", NP_CONFIG_STRING, NULL, "SQLite file, or postgresql://USER@HOST/NAME", NULL, 0, 0},
         {"secrets", NP_CONFIG_STRING, NULL, "folder of the keys, readable for nobody else", NULL, 0, 0},

@@ -37,6 +37,11 @@ long np_check_next(struct np_check *check, int64_t now_ms)
     return -1;
 }
 
+static int64_t skip_ms(const struct np_check_health *health)
+{
+    return health->skip_ms > 0 ? health->skip_ms : NP_CHECK_SKIP_MS;
+}
+
 /* Notes in health whether the server fails. Returns whether it is to be left out. */
 static bool note_failure(struct np_check_health *health, size_t index, bool failed, int64_t now_ms)
 {
@@ -47,7 +52,7 @@ static bool note_failure(struct np_check_health *health, size_t index, bool fail
         return false;
     if (!known)
         health->servers[index].since_ms = now_ms;
-    return now_ms - health->servers[index].since_ms >= NP_CHECK_SKIP_MS;
+    return now_ms - health->servers[index].since_ms >= skip_ms(health);
 }
 
 int np_check_take(struct np_check *check, size_t index, enum np_check_result result, int64_t now_ms)
@@ -218,8 +223,8 @@ static void conclude(struct question *question, enum np_check_result result)
     end_question(question);
     int told = np_check_take(&check->core, index, result, (int64_t)uv_now(check->loop));
     if (told > 0)
-        np_error("zone: name server %s has not answered for %d s: challenges go on without it",
-                 check->servers[index].name, NP_CHECK_SKIP_MS / 1000);
+        np_error("zone: name server %s has not answered for %lld s: challenges go on without it",
+                 check->servers[index].name, (long long)skip_ms(check->core.health) / 1000);
     if (told < 0)
         np_notice("zone: name server %s answers again", check->servers[index].name);
     advance(check);

@@ -4,8 +4,8 @@
  * A server that shows all values has confirmed. Where the challenge zone has name servers of its own
  * (`acme-nameservers`), those are to show the values, and the device zone's the standing CNAME that leads there. The
  * check succeeds when every server has confirmed, those left out that have failed (no answer, or an error) for
- * NP_CHECK_SKIP_MS without a break, provided that at least one of the values' servers confirmed. It never fails by
- * itself: it asks on, with a growing pause, until it succeeds or is cancelled.
+ * `nameserver-skip-after` without a break, provided that at least one of the values' servers confirmed. It never fails
+ * by itself: it asks on, with a growing pause, until it succeeds or is cancelled.
  *
  * For how long a server has failed is remembered from one check to the next (struct np_check_health), so that a server
  * that is down for a day costs one order a minute, and not each of them.
@@ -40,6 +40,7 @@ enum np_check_result {
 
 /* What is remembered of the name servers. Zero-initialised nothing is. */
 struct np_check_health {
+    int64_t skip_ms; /* a server that has failed for so long is left out; 0: NP_CHECK_SKIP_MS */
     struct {
         bool failing; /* since since_ms, last seen at last_ms */
         bool told;    /* the log knows that it is left out */

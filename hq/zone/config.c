@@ -191,6 +191,7 @@ int np_zone_config_load(const struct np_config *config, struct np_zone_config *o
     read_caa(&r, zone);
     read_listen(&r, zone);
     zone->ttl_s = (uint32_t)np_config_int(config, "ttl");
+    zone->skip_ms = np_config_int(config, "nameserver-skip-after") * 1000;
     zone->rate_limit = (unsigned)np_config_int(config, "dns-rate-limit");
     if (r.rc == 0)
         *out_zone = *zone;

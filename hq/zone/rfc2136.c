@@ -198,7 +198,8 @@ static void settle_challenge(struct rfc2136 *backend, struct np_challenge *c)
     uint64_t version = UINT64_MAX;
     for (size_t i = 0; i < backend->slot_count; i++) {
         const struct slot *slot = &backend->slots[i];
-        if (slot->challenge && !np_target_is_dead(slot->target, NP_ZONE_SKIP_MS) && c->confirmed[slot->index] < version)
+        if (slot->challenge && !np_target_is_dead(slot->target, backend->core->config.skip_ms) &&
+            c->confirmed[slot->index] < version)
             version = c->confirmed[slot->index];
     }
     if (version != UINT64_MAX && version > 0)
@@ -250,10 +251,10 @@ static void on_tick(uv_timer_t *timer)
     bool any_dead = false;
     for (size_t i = 0; i < backend->slot_count; i++) {
         struct slot *slot = &backend->slots[i];
-        bool dead = slot->challenge && np_target_is_dead(slot->target, NP_ZONE_SKIP_MS);
+        bool dead = slot->challenge && np_target_is_dead(slot->target, backend->core->config.skip_ms);
         if (dead && !slot->told_dead)
-            np_error("dns: %s has failed for %d s: challenges go on without it", np_target_title(slot->target),
-                     NP_ZONE_SKIP_MS / 1000);
+            np_error("dns: %s has failed for %lld s: challenges go on without it", np_target_title(slot->target),
+                     (long long)backend->core->config.skip_ms / 1000);
         slot->told_dead = dead;
         any_dead = any_dead || dead;
     }

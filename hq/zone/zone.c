@@ -30,6 +30,7 @@ int np_zone_new(uv_loop_t *loop, const struct np_zone_config *config, struct np_
     if (!zone)
         return -ENOMEM;
     zone->core = (struct np_zone_core){.loop = loop, .config = *config, .store = store};
+    zone->health.skip_ms = config->skip_ms;
     int rc = config->backend == NP_ZONE_RFC2136 ? np_rfc2136_new(&zone->core, &zone->backend, error)
                                                 : np_builtin_new(&zone->core, &zone->backend, error);
     if (rc) {

@@ -35,7 +35,7 @@
 #define NP_ZONE_TXT_MAX         4     /* challenge values at one name: one a SAN */
 #define NP_ZONE_TXT_LEN         43    /* characters: base64url of a SHA-256 (RFC 8555 section 8.4) */
 #define NP_ZONE_CAA_LEN         120   /* characters of one issuer domain or of the account's URL */
-#define NP_ZONE_SKIP_MS         60000 /* a server that has failed for so long is not waited for by challenges */
+#define NP_ZONE_SKIP_MS         60000 /* the default of nameserver-skip-after */
 #define NP_ZONE_CHALLENGE_S     1     /* TTL of challenge values, and of "there is none": they change within seconds */
 #define NP_ZONE_CHALLENGES_MAX  1024  /* names with challenge values at once: far above the orders in flight */
 
@@ -89,12 +89,13 @@ struct np_zone_config {
     size_t probe_public_count;
     struct np_endpoint listen[NP_ZONE_LISTEN_MAX];
     size_t listen_count;
+    int64_t skip_ms;     /* a name server that has failed for so long is not waited for by challenges */
     unsigned rate_limit; /* responses a second of one kind to one network (zone/rrl.h); 0: unlimited */
 };
 
 /* Reads the keys zone, zone-backend, url, nameservers, hq-address, caa, ttl, probe-private, probe-public, dns-listen,
- * dns-rate-limit, and those of rfc2136: update-servers, update-key, acme-update-servers, acme-update-key,
- * acme-nameservers. Returns 0, or NP_E_CONFIG with a text in error. */
+ * dns-rate-limit, nameserver-skip-after, and those of rfc2136: update-servers, update-key, acme-update-servers,
+ * acme-update-key, acme-nameservers. Returns 0, or NP_E_CONFIG with a text in error. */
 int np_zone_config_load(const struct np_config *config, struct np_zone_config *out_zone,
                         char error[NP_CONFIG_ERROR_MAX]);
 
@@ -118,7 +119,7 @@ typedef void np_zone_done_fn(void *ctx, int rc);
 
 /* Sets the challenge TXT values of a device's name ("nifty-babbage.devices.example"), replacing what was there; count 0
  * removes them. They live in the parent's memory (the orders in the store are their source) and survive a crash of the
- * servers. Of several servers that are updated, one that has failed for NP_ZONE_SKIP_MS is not waited for, as long as
+ * servers. Of several servers that are updated, one that has failed for skip_ms is not waited for, as long as
  * another one has confirmed. done is called from the loop, never from inside this call; it may be NULL. Returns 0,
  * NP_E_NAME (not directly below the zone), NP_E_LIMIT or -ENOMEM. */
 int np_zone_set_challenges(struct np_zone *zone, const char *name,

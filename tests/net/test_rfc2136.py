@@ -14,6 +14,7 @@ from pathlib import Path
 import dns.rcode
 import pytest
 
+from acmeca.client import AcmeCa
 from hqdriver import ZONE, Driver, Pebble, free_port
 from nameservers import ACME, Bind, Key, Knot, Pdns, Resolver
 
@@ -313,6 +314,59 @@ def test_one_of_two_servers_is_dead(started, wait_until):
     second.start()
     wait_until(lambda: shows(second, names), 40, 'everything at the second')
     wait_until(lambda: not hq.marks(), 10, 'no marks left')
+
+
+def test_dead_server_does_not_stop_issuance(started, tmp_path, wait_until):
+    """One of two primaries dies. After a while (here 3 s) it is alarmed and left out of what a challenge waits for, and what
+    it missed is there when it is back."""
+    first, second = started(Bind, 'first'), started(Knot, 'second')
+    with AcmeCa(tmp_path / 'ca', first.port) as ca:
+        hq = started.publisher(first, second, **{'acme-directory': ca.directory, 'acme-anchors': ca.certificate,
+                                                 'nameserver-skip-after': 3}).start()
+        hq.say('device both 10.0.0.1')
+        hq.say('order both')
+        hq.wait_line('chain both', 30)
+        assert 'challenges go on without' not in hq.log()
+        second.kill()
+        hq.say('device one 10.0.0.2')
+        hq.say('order one')
+        hq.wait_line('chain one', 60)
+        log = hq.log()
+        assert re.search(rf'ns2\.{re.escape(ZONE)} has not answered for 3 s: challenges go on without it', log)
+        assert re.search(rf'{re.escape(second.endpoint)} has failed for 3 s: challenges go on without it', log), log[-2000:]
+        # The next ones do not wait for it again.
+        for n in range(4):
+            hq.say(f'device more-{n} 10.0.1.{n}')
+            hq.say(f'order more-{n}')
+        for n in range(4):
+            hq.wait_line(f'chain more-{n}', 30)
+        second.start()
+        hq.say('device back 10.0.0.3')
+        hq.say('order back')
+        hq.wait_line('chain back', 60)
+        wait_until(lambda: second.lookup(f'one.{ZONE}') == ['10.0.0.2'] and not hq.marks(), 60, 'what it missed')
+        wait_until(lambda: orders_again(hq, 'again') and f'ns2.{ZONE} answers again' in hq.log(), 60, 'it counts again', every=0.5)
+
+
+def orders_again(hq, label):
+    """One more order, whose challenge asks every name server."""
+    hq.say(f'device {label} 10.0.0.4')
+    hq.say(f'order {label}')
+    return True
+
+
+def test_silent_name_server(started, keys, tmp_path, dns_port, bin_dir):
+    """The built-in zone with a second name server that takes packets and says nothing: skipped and alarmed likewise."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, AcmeCa(tmp_path / 'ca', dns_port) as ca:
+        silent.bind(('127.0.0.1', 0))
+        hq = Driver(bin_dir, tmp_path, dns_port, **{
+            'nameservers': [f'ns1.{ZONE}=127.0.0.1:{dns_port}', f'ns2.{ZONE}=127.0.0.1:{silent.getsockname()[1]}'],
+            'acme-directory': ca.directory, 'acme-anchors': ca.certificate, 'nameserver-skip-after': 2}).start()
+        started.running.insert(0, hq)
+        hq.say('device alone 10.0.0.1')
+        hq.say('order alone')
+        hq.wait_line('chain alone', 40)
+        assert f'ns2.{ZONE} has not answered for 2 s: challenges go on without it' in hq.log()
 
 
 def test_certificate_over_secondaries(started, keys, tmp_path, wait_until):
