@@ -16,10 +16,11 @@
 #include "agent/identity/flash.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
+#include "tests/support/memory_disk.h"
 #include "tests/support/test_ca.h"
 
 static char folder[64];
-static struct np_flash flash;
+static struct np_flash flash, on_memory;
 static struct np_state saved, loaded;
 static struct np_flash_report report;
 
@@ -247,6 +248,57 @@ static void one_agent(void **state)
     assert_int_equal(np_flash_open(&second, "/dev/null/x"), -ENOTDIR);
 }
 
+/* Saves generations 1 and 2, loses the power before the cut-th operation of the third and switches on again. Returns
+ * what the third save said; *out_mark is what was loaded then. */
+static int cut_third_save(unsigned cut, uint64_t random, bool *out_reached, uint8_t *out_mark)
+{
+    struct memory_disk *disk = memory_disk_new(1);
+    np_flash_open_on(&on_memory, memory_disk_operations(disk), "");
+    assert_int_equal(np_flash_load(&on_memory, &loaded, &report), 0);
+    saved.token[0] = 1;
+    assert_int_equal(np_flash_save(&on_memory, &saved, NULL), 0);
+    saved.token[0] = 2;
+    assert_int_equal(np_flash_save(&on_memory, &saved, NULL), 0);
+    memory_disk_cut_before(disk, cut);
+    saved.token[0] = 3;
+    int rc = np_flash_save(&on_memory, &saved, NULL);
+    *out_reached = memory_disk_is_cut(disk);
+    memory_disk_power_on(disk, random);
+    np_flash_open_on(&on_memory, memory_disk_operations(disk), "");
+    assert_int_equal(np_flash_load(&on_memory, &loaded, &report), 0);
+    *out_mark = loaded.token[0];
+    saved = loaded;
+    saved.token[0] = 4; /* and it goes on */
+    assert_int_equal(np_flash_save(&on_memory, &saved, NULL), 0);
+    memory_disk_power_on(disk, random);
+    np_flash_open_on(&on_memory, memory_disk_operations(disk), "");
+    assert_int_equal(np_flash_load(&on_memory, &loaded, &report), 0);
+    assert_int_equal(loaded.token[0], 4);
+    memory_disk_free(disk);
+    return rc;
+}
+
+/* Before every operation of a write, with 60 fates of what was not synced: the generation before or the new one, and
+ * the new one always once the save has said so. */
+static void power_cut_anywhere(void **state)
+{
+    (void)state;
+    unsigned cuts = 0, kept = 0;
+    bool reached = true;
+    memset(&saved, 0, sizeof saved);
+    saved.has_identity = true;
+    saved.identity = test_ca_key(1);
+    for (unsigned cut = 1; reached; cut++) {
+        for (uint64_t random = 0; random < 60; random++, cuts++) {
+            uint8_t mark = 0;
+            int rc = cut_third_save(cut, random, &reached, &mark);
+            assert_true(mark == 3 || (mark == 2 && rc != 0));
+            kept += mark == 3;
+        }
+    }
+    assert_true(cuts >= 8 * 60 && kept > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(power_cut_while_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(one_agent, setup, teardown),
+        cmocka_unit_test(power_cut_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
