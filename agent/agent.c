@@ -226,7 +226,7 @@ static int start(struct np_agent *agent)
     int rc = load_state(agent);
     if (rc)
         return rc;
-    if (np_entropy_init(&agent->entropy))
+    if (np_agent_seed(agent))
         np_notice("the kernel's random pool is not ready yet: keys are made once it is");
     rc = np_agent_hq_start(agent);
     if (rc)

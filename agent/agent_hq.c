@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "agent/agent_private.h"
+#include "agent/identity/identity.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
@@ -107,24 +108,12 @@ static bool send_request(struct np_agent *agent, const struct np_enrol_action *a
     return true;
 }
 
-static void make_identity(struct np_agent *agent)
+int np_agent_seed(struct np_agent *agent)
 {
-    struct np_state *state = &agent->state;
-    if (agent->config->has_factory)
-        np_entropy_mix(&agent->entropy, "factory-secret", agent->config->secret, sizeof agent->config->secret);
-    if (np_key_generate(&agent->entropy, &state->identity))
-        abort(); /* only a broken generator */
-    np_entropy_bytes(&agent->entropy, state->epoch, sizeof state->epoch);
-    np_entropy_bytes(&agent->entropy, state->token, sizeof state->token);
-    state->has_identity = true;
-    np_notice("identity key made: this box is new");
-}
-
-static void make_key(struct np_agent *agent)
-{
-    if (np_key_generate(&agent->entropy, &agent->state.next))
-        abort(); /* only a broken generator */
-    agent->state.has_next = true;
+    int rc = np_entropy_init(&agent->entropy);
+    if (rc == 0)
+        np_identity_seed(&agent->entropy, agent->config->has_factory ? agent->config->secret : NULL, &agent->state);
+    return rc;
 }
 
 /* Checks the package in the response for the key of the CSR under way, then for the key that is in use. */
@@ -239,10 +228,11 @@ static bool act(struct np_agent *agent, const struct np_enrol_action *action, ch
     case NP_ACTION_NONE:
         return false;
     case NP_ACTION_MAKE_IDENTITY:
-        make_identity(agent);
+        np_identity_make(&agent->entropy, &agent->state);
+        np_notice("identity key made: this box is new");
         return true;
     case NP_ACTION_MAKE_KEY:
-        make_key(agent);
+        np_identity_make_next(&agent->entropy, &agent->state);
         return true;
     case NP_ACTION_STORE:
         store(agent, out_event);
@@ -279,7 +269,7 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
     while (more) {
         struct np_enrol_time now = {.now_ms = np_agent_now_ms(agent), .judged_s = np_agent_judged_s(agent)};
         if (next.type == NP_EVENT_TIMER && !agent->enrol.entropy &&
-            (agent->entropy.ready || np_entropy_init(&agent->entropy) == 0))
+            (agent->entropy.ready || np_agent_seed(agent) == 0))
             next.type = NP_EVENT_ENTROPY;
         memcpy(name, agent->state.name, sizeof name);
         np_enrol_step(&agent->enrol, &now, &next, &action);

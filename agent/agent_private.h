@@ -123,6 +123,10 @@ bool np_agent_certificate_valid(const struct np_agent *agent);
 /* Makes the client for HQ and the machine, on the loaded state. Returns 0 or an error that was logged. */
 int np_agent_hq_start(struct np_agent *agent);
 
+/* Seeds the generator, from the kernel and from what only this box has. 0, or -EAGAIN while the kernel's pool is not
+ * ready. */
+int np_agent_seed(struct np_agent *agent);
+
 /* One event for the enrolment machine, and every action that follows from it. */
 void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event);
 

@@ -109,6 +109,7 @@ void np_enrol_init(struct np_enrol *e, struct np_state *device, bool local_only,
     e->due_ms = e->checkin_ms = NP_JOB_NEVER;
     np_publisher_init(&e->publisher);
     np_enrol_read_installed(e);
+    e->want_csr = e->covered && device->has_next; /* another key was under way when the power went */
 }
 
 void np_enrol_ask_zone_first(struct np_enrol *e)
@@ -450,6 +451,9 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         break;
     case NP_EVENT_LEAVE:
         np_enrol_on_leave(e, t, event, out);
+        break;
+    case NP_EVENT_ROTATE:
+        np_enrol_on_rotate(e);
         break;
     }
     if (out->type == NP_ACTION_NONE)

@@ -130,7 +130,8 @@ enum np_enrol_event_type {
     NP_EVENT_FAILED,    /* the request did not get an answer: reason */
     NP_EVENT_CHECKED,   /* the package was checked: rc, reason, package, from_next */
     NP_EVENT_ZONE,      /* the zone was asked: rc (0: it answered), addresses (what it has for the own name) */
-    NP_EVENT_LEAVE      /* a person wants the box to leave HQ: leave, local */
+    NP_EVENT_LEAVE,     /* a person wants the box to leave HQ: leave, local */
+    NP_EVENT_ROTATE     /* a person wants another TLS key: the certificate is replaced once HQ has one for it */
 };
 
 /* An event. Pointers are borrowed for the step. */

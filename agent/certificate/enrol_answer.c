@@ -212,7 +212,8 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     memcpy(d->etag, r->etag, sizeof d->etag);
     (void)take_auth(d, r->package.auth_token, r->package.n);
     d->has_chain = true;
-    e->csr_accepted = e->want_csr = false;
+    e->want_csr = d->has_next; /* a renewal for the key in use came first: the other key is still wanted */
+    e->csr_accepted = e->csr_accepted && d->has_next;
     e->dirty = e->install = true;
     e->poll_ms = 0;
     e->awaited = e->urgent = e->poll_ordered = false;

@@ -181,6 +181,16 @@ void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const s
         np_publisher_known(&e->publisher, 0, np_renew_same_addresses(event->addresses, &e->wanted) ? &e->wanted : NULL);
 }
 
+/* A key that is on its way already is another one: the wish is granted with it. The old key and its certificate serve
+ * until the new one has one. */
+void np_enrol_on_rotate(struct np_enrol *e)
+{
+    if (!e->covered)
+        return;
+    e->want_csr = true;
+    e->csr_accepted = e->csr_accepted && e->device->has_next;
+}
+
 void np_enrol_leave_failed(struct np_enrol *e, bool unsure, const char *text)
 {
     e->leave = NP_LEAVE_FAILED;

@@ -101,11 +101,9 @@ static void sleep_until_next(struct np_renewer *renewer, int64_t now_ms)
     uv_timer_start(&renewer->timer, on_timer, (uint64_t)delay_ms, 0);
 }
 
-static void on_timer(uv_timer_t *timer)
+int np_renewer_turn(struct np_renewer *renewer, int64_t now_ms)
 {
-    struct np_renewer *renewer = timer->data;
     struct batch batch = {.count = 0};
-    int64_t now_ms = np_issuance_now_ms();
     int rc = np_store_renewals_due(renewer->store, now_ms, NP_RENEWER_BATCH, collect, &batch);
     for (size_t i = 0; i < batch.count; i++) {
         int one = look(renewer, &batch.rows[i], now_ms);
@@ -116,26 +114,38 @@ static void on_timer(uv_timer_t *timer)
         batch.rows[i].due_ms = now_ms + NP_RENEWAL_LOOK_MAX;
         rc = np_store_renewal_update(renewer->store, &batch.rows[i]);
     }
+    return rc < 0 ? rc : (int)batch.count;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct np_renewer *renewer = timer->data;
+    int64_t now_ms = np_issuance_now_ms();
+    int rc = np_renewer_turn(renewer, now_ms);
     if (rc < 0) {
         np_error("renewal: the database: %s", np_strerror(rc));
         uv_timer_start(timer, on_timer, AFTER_ERROR_MS, 0);
-    } else if (batch.count == NP_RENEWER_BATCH) {
+    } else if (rc == NP_RENEWER_BATCH) {
         uv_timer_start(timer, on_timer, NP_RENEWER_PAUSE_MS, 0);
     } else {
         sleep_until_next(renewer, now_ms);
     }
 }
 
-static void on_heartbeat(uv_timer_t *timer)
+void np_renewer_beat(struct np_renewer *renewer, int64_t now_ms)
 {
-    struct np_renewer *renewer = timer->data;
-    int rc = np_store_heartbeat(renewer->store, np_issuance_now_ms() / 1000, NP_RENEWAL_OUTAGE_S);
+    int rc = np_store_heartbeat(renewer->store, now_ms / 1000, NP_RENEWAL_OUTAGE_S);
     if (rc == 0)
         rc = np_store_outages(renewer->store, renewer->outages, &renewer->outage_count);
     if (rc == 0)
-        rc = np_store_buckets_purge(renewer->store, np_issuance_now_ms());
+        rc = np_store_buckets_purge(renewer->store, now_ms);
     if (rc)
         np_warning("renewal: the heartbeat was not noted: %s", np_strerror(rc));
+}
+
+static void on_heartbeat(uv_timer_t *timer)
+{
+    np_renewer_beat(timer->data, np_issuance_now_ms());
 }
 
 int np_renewer_new(uv_loop_t *loop, struct np_store *store, struct np_renewer **out_renewer)

@@ -29,6 +29,13 @@ void np_renewer_start(struct np_renewer *renewer);
 /* The store has a new due time. Cheap. */
 void np_renewer_wake(struct np_renewer *renewer);
 
+/* One turn at that time: looks at what is due, at most NP_RENEWER_BATCH rows. Returns their number or a database error.
+ * The renewer's timer does it; a simulation does it by its own clock, and never starts the renewer. */
+int np_renewer_turn(struct np_renewer *renewer, int64_t now_ms);
+
+/* Notes that HQ lives at that time, and how long it was away before. Likewise. */
+void np_renewer_beat(struct np_renewer *renewer, int64_t now_ms);
+
 /* Frees; done(ctx) is called from the loop. */
 void np_renewer_close(struct np_renewer *renewer, void (*done)(void *ctx), void *ctx);
 

@@ -46,24 +46,6 @@ static void note(struct box *box, const char *format, ...)
     fputc('\n', box->step->trace);
 }
 
-static void make_identity(struct box *box)
-{
-    if (np_key_generate(&box->entropy, &box->state.identity))
-        step_fail(box->step, "an identity key", "none");
-    np_entropy_bytes(&box->entropy, box->state.epoch, sizeof box->state.epoch);
-    np_entropy_bytes(&box->entropy, box->state.token, sizeof box->state.token);
-    box->state.has_identity = true;
-    note(box, "identity made");
-}
-
-static void make_key(struct box *box)
-{
-    if (np_key_generate(&box->entropy, &box->state.next))
-        step_fail(box->step, "a TLS key", "none");
-    box->state.has_next = true;
-    note(box, "TLS key made");
-}
-
 /* As in agent/agent_hq.c: the key of the CSR under way, then the key in use. */
 static void check_package(struct box *box, char why[NP_PACKAGE_WHY_MAX], struct np_enrol_event *out_event)
 {
@@ -94,6 +76,9 @@ static void store(struct box *box, struct np_enrol_event *out_event)
     bool written = false;
     int rc = box->disk_full ? -ENOSPC : np_flash_save(&box->flash, &box->state, &written);
     box->writes += written;
+    if (rc == 0 && box->purge)
+        np_flash_purge(&box->flash);
+    box->purge = box->purge && rc != 0;
     note(box, rc ? "store: %s" : written ? "stored%s" : "nothing new to store%s", rc ? np_strerror(rc) : "");
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
 }
@@ -120,6 +105,33 @@ static void answer_checkin(struct box *box, struct np_enrol_event *out_event)
     *out_event = (struct np_enrol_event){.type = NP_EVENT_RESPONSE, .response = &box->response};
 }
 
+static bool send_request(struct box *box, const struct np_enrol_action *action, struct np_enrol_event *out_event)
+{
+    if (box->carry) {
+        box->requests++;
+        box->enrolments += action->request == NP_REQUEST_ENROL;
+        box->csrs += action->request == NP_REQUEST_CSR;
+        box->pushes += action->request == NP_REQUEST_ADDRESSES;
+        box->carry(box->carry_ctx, box, action->request);
+        return false;
+    }
+    if (action->request == NP_REQUEST_CHECKIN && !box->hq.away) {
+        answer_checkin(box, out_event);
+        return true;
+    }
+    hq_receive(box, action);
+    if (!box->hq.away)
+        return false;
+    *out_event = (struct np_enrol_event){
+        .type = NP_EVENT_FAILED, .rc = -ECONNREFUSED, .reason = "hq.devices.example: connection refused"};
+    return true;
+}
+
+static bool lost_power(const struct box *box)
+{
+    return box->medium && memory_disk_is_cut(box->medium);
+}
+
 /* As in agent/agent_hq.c. */
 static bool act(struct box *box, const struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
                 struct np_enrol_event *out_event)
@@ -130,10 +142,12 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
     case NP_ACTION_NONE:
         return false;
     case NP_ACTION_MAKE_IDENTITY:
-        make_identity(box);
+        np_identity_make(&box->entropy, &box->state);
+        note(box, "identity made");
         return true;
     case NP_ACTION_MAKE_KEY:
-        make_key(box);
+        np_identity_make_next(&box->entropy, &box->state);
+        note(box, "TLS key made");
         return true;
     case NP_ACTION_STORE:
         store(box, out_event);
@@ -144,16 +158,7 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
         if (rc)
             step_fail(box->step, "a request that can be built", "%s", np_strerror(rc));
         note(box, "-> %s %s", box->exchange.method, box->exchange.path);
-        if (action->request == NP_REQUEST_CHECKIN && !box->hq.away) {
-            answer_checkin(box, out_event);
-            return true;
-        }
-        hq_receive(box, action);
-        if (!box->hq.away)
-            return false;
-        *out_event = (struct np_enrol_event){
-            .type = NP_EVENT_FAILED, .rc = -ECONNREFUSED, .reason = "hq.devices.example: connection refused"};
-        return true;
+        return send_request(box, action, out_event);
     case NP_ACTION_CHECK:
         check_package(box, why, out_event);
         note(box, "package: %s", out_event->rc ? why : "good");
@@ -162,12 +167,31 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
         install(box);
         out_event->type = NP_EVENT_TIMER;
         return true;
+    case NP_ACTION_FORGET:
+        note(box, "forgotten");
+        box->installed[0] = 0;
+        box->purge = true;
+        dns_view(box);
+        out_event->type = NP_EVENT_TIMER;
+        return true;
     case NP_ACTION_ASK_ZONE: /* np_enrol_ask_zone_first is not called: there is no zone here */
-    case NP_ACTION_FORGET:   /* no scenario leaves */
         out_event->type = NP_EVENT_TIMER;
         return true;
     }
     return false;
+}
+
+/* As np_agent_seed. */
+static bool seeded(struct box *box)
+{
+    if (box->entropy_late)
+        return false;
+    if (!box->seeded && box->own_random) {
+        np_entropy_init_seed(&box->entropy, box->own_random, 32);
+        np_identity_seed(&box->entropy, box->self.has_factory ? box->self.secret : NULL, &box->state);
+    }
+    box->seeded = true;
+    return true;
 }
 
 void box_enrol(struct box *box, const struct np_enrol_event *event)
@@ -178,7 +202,7 @@ void box_enrol(struct box *box, const struct np_enrol_event *event)
     unsigned steps = 0;
     do {
         struct np_enrol_time now = {.now_ms = box->now_ms, .judged_s = box_judged_s(box)};
-        if (next.type == NP_EVENT_TIMER && !box->enrol.entropy && !box->entropy_late)
+        if (next.type == NP_EVENT_TIMER && !box->enrol.entropy && seeded(box))
             next.type = NP_EVENT_ENTROPY;
         if (++steps > STEPS_MAX)
             step_fail(box->step, "an end of what follows from one event", "%d steps in one moment", STEPS_MAX);
@@ -189,28 +213,62 @@ void box_enrol(struct box *box, const struct np_enrol_event *event)
                  np_enrol_state_name(action.transitions[i].to), action.transitions[i].reason);
         if (strcmp(name, box->state.name) != 0)
             dns_view(box);
-    } while (act(box, &action, why, &next));
+    } while (act(box, &action, why, &next) && !lost_power(box));
     np_jobs_reschedule(&box->jobs, JOB_ENROL, np_enrol_due(&box->enrol));
 }
 
-static int64_t next_due(const struct box *box)
+/* As in agent/agent_hq.c. */
+static void arrive(struct box *box)
+{
+    struct box_arrival arrival = box->arrival;
+    struct np_exchange_headers headers = {.nonce = arrival.nonce[0] ? arrival.nonce : NULL,
+                                          .etag = arrival.etag[0] ? arrival.etag : NULL,
+                                          .retry_after_s = arrival.retry_after_s};
+    box->arrival = (struct box_arrival){.at_ms = NP_JOB_NEVER};
+    if (arrival.err) {
+        note(box, "<- %s", arrival.why);
+        box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = arrival.err, .reason = arrival.why});
+        return;
+    }
+    note(box, "<- %d %.100s", arrival.status, arrival.body ? arrival.body : "");
+    np_exchange_parse(box->enrol.inflight, arrival.status, &headers, arrival.body ? arrival.body : "", arrival.body_len,
+                      &box->response);
+    free(arrival.body);
+    if (np_clock_hear(&box->clock, box->response.time_s, box_system_s(box), box->now_ms / 1000))
+        box->state.floor_s = box->clock.floor_s;
+    if (box->response.request == NP_REQUEST_ENROL && arrival.status < 300 && box->response.rc == 0)
+        np_entropy_mix(&box->entropy, "hq-seed", box->response.enrol.seed, sizeof box->response.enrol.seed);
+    box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_RESPONSE, .response = &box->response});
+}
+
+int64_t box_due(const struct box *box)
 {
     int64_t enrol_ms = box->running ? np_jobs_next_due(&box->jobs) : NP_JOB_NEVER, dns_ms = upstreams_due(box);
-    return enrol_ms < dns_ms ? enrol_ms : dns_ms;
+    int64_t due_ms = enrol_ms < dns_ms ? enrol_ms : dns_ms;
+    if (box->running && box->carry && box->arrival.at_ms < due_ms)
+        due_ms = box->arrival.at_ms;
+    return due_ms;
+}
+
+void box_run(struct box *box)
+{
+    if (box->running && box->carry && box->arrival.at_ms <= box->now_ms)
+        arrive(box);
+    if (box->running && !lost_power(box) && np_jobs_take_due(&box->jobs, box->now_ms) == JOB_ENROL)
+        box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_TIMER});
+    if (upstreams_due(box) <= box->now_ms)
+        upstreams_timer(box);
 }
 
 void box_pass(struct box *box, int64_t ms)
 {
     int64_t end_ms = box->now_ms + ms;
-    for (int i = 0; next_due(box) <= end_ms; i++) {
+    for (int i = 0; box_due(box) <= end_ms; i++) {
         if (i == TIMERS_MAX)
             step_fail(box->step, "fewer timers", "%d of them", TIMERS_MAX);
-        int64_t due_ms = next_due(box);
+        int64_t due_ms = box_due(box);
         box->now_ms = due_ms > box->now_ms ? due_ms : box->now_ms;
-        if (box->running && np_jobs_take_due(&box->jobs, box->now_ms) == JOB_ENROL)
-            box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_TIMER});
-        if (upstreams_due(box) <= box->now_ms)
-            upstreams_timer(box);
+        box_run(box);
     }
     box->now_ms = end_ms;
     if (box->running)
@@ -284,7 +342,11 @@ void box_look(struct box *box)
 /* As in agent/agent.c: with every generation damaged the box begins anew. */
 static void load(struct box *box)
 {
-    int rc = np_flash_open(&box->flash, box->folder);
+    int rc = 0;
+    if (box->medium)
+        np_flash_open_on(&box->flash, memory_disk_operations(box->medium), "");
+    else
+        rc = np_flash_open(&box->flash, box->folder);
     if (rc)
         step_fail(box->step, "a state folder", "%s: %s", box->folder, np_strerror(rc));
     rc = np_flash_load(&box->flash, &box->state, &box->report);
@@ -296,18 +358,24 @@ static void load(struct box *box)
     np_clock_init(&box->clock, box->state.floor_s, box->now_ms / 1000);
 }
 
-void box_boot(struct box *box)
+void box_init(struct box *box)
 {
     static const char secret[32] = "replay";
+    box->now_ms = BOX_START_MS;
+    box->arrival.at_ms = NP_JOB_NEVER;
+    box->self = (struct np_exchange_self){.url = BOX_URL, .model = "replay", .version = "1", .has_factory = true};
+    snprintf(box->self.serial, sizeof box->self.serial, "NP-0001");
+    memcpy(box->self.secret, secret, sizeof secret);
+    dns_init(box);
+}
+
+void box_boot(struct box *box)
+{
     box_kill(box);
     note(box, "boot");
     load(box);
     box->running = true;
-    box->self = (struct np_exchange_self){.url = BOX_URL, .model = "replay", .version = "1", .has_factory = true};
-    if (box->policy.local_only)
-        box->self.publish = NP_PUBLISH_LOCAL_ONLY;
-    snprintf(box->self.serial, sizeof box->self.serial, "NP-0001");
-    memcpy(box->self.secret, secret, sizeof secret);
+    box->self.publish = box->policy.local_only ? NP_PUBLISH_LOCAL_ONLY : NP_PUBLISH_PUBLIC;
     np_jobs_init(&box->jobs);
     np_enrol_init(&box->enrol, &box->state, box->policy.local_only, box_below, box);
     memset(&box->delivered, 0, sizeof box->delivered);
@@ -315,7 +383,7 @@ void box_boot(struct box *box)
     /* The front is fed with what was stored as soon as it runs. */
     memcpy(box->installed, box->state.has_chain ? box->state.chain : "", box->state.has_chain ? NP_CHAIN_MAX + 1 : 1);
     dns_view(box);
-    box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_START, .entropy = !box->entropy_late});
+    box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_START, .entropy = seeded(box)});
     look(box, true);
 }
 
@@ -325,6 +393,9 @@ void box_kill(struct box *box)
         np_flash_close(&box->flash);
     box->running = false;
     np_exchange_free(&box->exchange);
+    free(box->arrival.body);
+    box->arrival = (struct box_arrival){.at_ms = NP_JOB_NEVER};
+    box->seeded = box->purge = false;
     memset(&box->state, 0, sizeof box->state);
     memset(&box->enrol, 0, sizeof box->enrol);
     box->hq.expected = false;

@@ -13,11 +13,13 @@
 #include "agent/certificate/exchange.h"
 #include "agent/identity/clock.h"
 #include "agent/identity/flash.h"
+#include "agent/identity/identity.h"
 #include "agent/network/addresses.h"
 #include "resolver/attempt.h"
 #include "resolver/message.h"
 #include "resolver/recall.h"
 #include "tests/replay/script.h"
+#include "tests/support/memory_disk.h"
 
 #define BOX_URL      "https://hq.devices.example"
 #define BOX_TRIES    32
@@ -40,6 +42,18 @@ struct hq {
     struct np_addresses_request addresses; /* of the request that waits */
     struct np_enrol_request enrol;         /* likewise */
     const char *bearer; /* "poll", "auth", "older" (an auth token that was given before), "none" or "other" */
+};
+
+/* An answer that is on its way to the box, or the end of the hope for one. */
+struct box_arrival {
+    int64_t at_ms; /* NP_JOB_NEVER: none */
+    int err;       /* not 0: no answer came, and why */
+    const char *why;
+    int status;
+    char nonce[NP_NONCE_MAX + 1], etag[NP_ETAG_MAX + 1];
+    int64_t retry_after_s;
+    char *body; /* malloc'd */
+    size_t body_len;
 };
 
 /* A question that was forwarded. */
@@ -70,6 +84,13 @@ struct box {
     int64_t now_ms; /* monotonic; HQ's clock runs with it */
     int64_t off_s;  /* the system clock is wrong by so much */
     bool disk_full, entropy_late, running;
+    struct memory_disk *medium; /* borrowed; NULL: the folder */
+    /* Takes box->exchange to HQ and sets box->arrival. NULL: the scenario plays HQ. */
+    void (*carry)(void *ctx, struct box *box, enum np_request request);
+    void *carry_ctx;
+    struct box_arrival arrival;
+    bool purge, seeded;
+    const uint8_t *own_random; /* the kernel's 32 bytes at each boot; NULL: the generator goes on through boots */
 
     struct np_network network;   /* as the kernel has it */
     struct np_network delivered; /* as the agent last saw it */
@@ -118,6 +139,15 @@ int64_t box_system_s(const struct box *box);
 
 /* The time by which the box judges certificates. */
 int64_t box_judged_s(const struct box *box);
+
+/* A box out of the factory, before its first boot: serial number NP-0001. The rest of the struct is zero. */
+void box_init(struct box *box);
+
+/* When the box has something to do by itself; NP_JOB_NEVER. */
+int64_t box_due(const struct box *box);
+
+/* Does what is due at box->now_ms. */
+void box_run(struct box *box);
 
 /* Power on (a running box loses its power first). */
 void box_boot(struct box *box);

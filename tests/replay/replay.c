@@ -352,8 +352,7 @@ int main(int argc, char **argv)
     snprintf(box->folder, sizeof box->folder, "/tmp/nameplate-replay-XXXXXX");
     if (!mkdtemp(box->folder))
         return 2;
-    box->now_ms = BOX_START_MS;
-    dns_init(box);
+    box_init(box);
     np_entropy_init_seed(&box->entropy, seed, sizeof seed);
     run(box, argv[1 + verbose], stage->trace, show, stage);
     box_kill(box);

@@ -47,6 +47,8 @@ struct memory_disk {
     int error;
     unsigned writes, cut_before;
     bool cut;
+    memory_disk_fn *ask;
+    void *ask_ctx;
     uint64_t random;
 };
 
@@ -120,11 +122,9 @@ static int may_write(struct memory_disk *disk)
     if (disk->cut)
         return -EIO;
     disk->writes++;
-    if (disk->cut_before && --disk->cut_before == 0) {
+    if ((disk->cut_before && --disk->cut_before == 0) || (disk->ask && disk->ask(disk->ask_ctx)))
         disk->cut = true;
-        return -EIO;
-    }
-    return disk->error;
+    return disk->cut ? -EIO : disk->error;
 }
 
 static int new_node(struct memory_disk *disk, bool folder)
@@ -381,6 +381,12 @@ void memory_disk_cut_before(struct memory_disk *disk, unsigned count)
     disk->cut_before = count;
 }
 
+void memory_disk_on_write(struct memory_disk *disk, memory_disk_fn *ask, void *ctx)
+{
+    disk->ask = ask;
+    disk->ask_ctx = ctx;
+}
+
 bool memory_disk_is_cut(const struct memory_disk *disk)
 {
     return disk->cut;
@@ -391,14 +397,14 @@ void memory_disk_power_on(struct memory_disk *disk, uint64_t random)
     disk->random = random;
     draw(disk);
     for (size_t i = 0; i < disk->pending_count; i++) {
-        if (draw(disk) & 1)
+        if (random == 0 || (draw(disk) & 1))
             apply(&disk->medium, &disk->pending[i]);
     }
     disk->pending_count = 0;
     disk->now = disk->medium;
     for (int i = 0; i < NODES_MAX; i++) {
         struct node *node = &disk->nodes[i];
-        if (node->folder || node->synced || !node->data)
+        if (random == 0 || node->folder || node->synced || !node->data)
             continue;
         size_t len = draw(disk) % (node->len + 1), whole = draw(disk) % (len + 1);
         memset(node->data + whole, 0, len - whole); /* what delayed allocation leaves */

@@ -30,10 +30,16 @@ void memory_disk_fail(struct memory_disk *disk, int error);
  * then until memory_disk_power_on. */
 void memory_disk_cut_before(struct memory_disk *disk, unsigned count);
 
+/* Asked before each writing operation: should the power go now? */
+typedef bool memory_disk_fn(void *ctx);
+/* See above; NULL: nobody is asked. */
+void memory_disk_on_write(struct memory_disk *disk, memory_disk_fn *ask, void *ctx);
+
 /* Is the power gone? */
 bool memory_disk_is_cut(const struct memory_disk *disk);
 
-/* Cuts the power if it is not gone yet, and switches on again: only what the medium has is left. */
+/* Cuts the power if it is not gone yet, and switches on again: only what the medium has is left. With random 0 that is
+ * everything, as after a process was killed. */
 void memory_disk_power_on(struct memory_disk *disk, uint64_t random);
 
 /* Writing operations so far. */

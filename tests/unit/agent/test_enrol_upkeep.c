@@ -682,6 +682,38 @@ static void leave_and_full_flash(void **state)
     assert_int_equal(e.leave, NP_LEAVE_DONE);
 }
 
+/* Another key on demand: its CSR is sent, the old certificate serves meanwhile; a restart goes on with the same key,
+ * and a renewal for the old one that comes first is taken and ends nothing. */
+static void rotates(void **state)
+{
+    (void)state;
+    whole_way();
+    give_address(1);
+    step((struct np_enrol_event){.type = NP_EVENT_ROTATE});
+    assert_int_equal(keys, 2);
+    assert_memory_equal(&device.next, &(struct np_private_key[]){test_ca_key(2)}[0], sizeof device.next);
+    expect_request(NP_REQUEST_CSR);
+    restart();
+    answer_nonce();
+    expect_request(NP_REQUEST_CSR);
+    assert_int_equal(keys, 2);
+    step((struct np_enrol_event){.type = NP_EVENT_ROTATE}); /* it is on its way already */
+    answer_csr(1);
+    while (action.type != NP_ACTION_SEND || action.request != NP_REQUEST_PACKAGE) {
+        if (action.type != NP_ACTION_SEND)
+            wait_timer();
+        else
+            answer_checkin(NP_CHECKIN_KEEP, 0, DAY);
+    }
+    answer_package(2, &device.tls, false, 45);
+    assert_true(device.has_next);
+    wait_request(NP_REQUEST_PACKAGE);
+    answer_package(3, &device.next, true, 45);
+    assert_false(device.has_next);
+    assert_int_equal(keys, 2);
+    assert_int_equal(e.state, NP_ENROL_INSTALLED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +743,7 @@ int main(void)
         TEST(leave_fails),
         TEST(leave_while_asking),
         TEST(leave_and_power_cut),
+        TEST(rotates),
         TEST(leave_answer_lost),
         TEST(leave_and_full_flash),
         TEST(lost_key),
