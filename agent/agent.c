@@ -13,6 +13,7 @@
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
+#include "resolver/base/notify.h"
 #include "resolver/base/text.h"
 
 int64_t np_agent_now_ms(struct np_agent *agent)
@@ -46,6 +47,16 @@ void np_agent_arm(struct np_agent *agent)
         uv_timer_start(&agent->timer, on_timer, due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
 }
 
+/* The loop turns and its jobs are done: that is all that the service manager wants to know. */
+static void watchdog(struct np_agent *agent)
+{
+    int64_t every_ms = np_notify_watchdog_ms();
+    if (every_ms == 0)
+        return;
+    np_notify("WATCHDOG=1");
+    np_jobs_reschedule(&agent->jobs, NP_JOB_WATCHDOG, np_agent_now_ms(agent) + every_ms);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct np_agent *agent = timer->data;
@@ -67,6 +78,9 @@ static void on_timer(uv_timer_t *timer)
             break;
         case NP_JOB_DEPLOY:
             np_agent_deploy_look(agent);
+            break;
+        case NP_JOB_WATCHDOG:
+            watchdog(agent);
             break;
         case NP_JOB_REPORT:
             np_agent_report_due(agent);
@@ -154,6 +168,7 @@ static void stop(struct np_agent *agent)
 static void on_signal(uv_signal_t *handle, int number)
 {
     np_notice("stopping (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    np_notify("STOPPING=1");
     stop(handle->data);
 }
 
@@ -238,6 +253,8 @@ static int start(struct np_agent *agent)
     np_agent_log_certificate(agent, "from the state folder");
     np_agent_deploy_ask(agent);
     np_agent_enrol_simple(agent, NP_EVENT_START);
+    np_notify("READY=1");
+    watchdog(agent);
     np_agent_arm(agent);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
+#include "resolver/base/notify.h"
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
@@ -160,7 +161,7 @@ static void store(struct np_agent *agent, struct np_enrol_event *out_event)
 void np_agent_log_certificate(const struct np_agent *agent, const char *what)
 {
     struct np_x509 leaf;
-    char until[32] = "?";
+    char until[32] = "?", shown[NP_NAME_MAX + 96];
     struct tm tm;
     if (np_enrol_leaf(&agent->state, &leaf))
         return;
@@ -168,6 +169,8 @@ void np_agent_log_certificate(const struct np_agent *agent, const char *what)
     if (gmtime_r(&end, &tm))
         strftime(until, sizeof until, "%Y-%m-%d %H:%M:%S UTC", &tm);
     np_notice("certificate %s, valid until %s, issued by %s", what, until, leaf.issuer);
+    snprintf(shown, sizeof shown, "STATUS=%s, certificate valid until %s", agent->state.name, until);
+    np_notify(shown);
     if (agent->config->https_port == 443)
         np_notice("https://%s/", agent->state.name);
     else

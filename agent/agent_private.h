@@ -28,7 +28,15 @@
 #include "resolver/stats.h"
 #include "resolver/view.h"
 
-enum np_agent_job { NP_JOB_ENROL, NP_JOB_LISTEN, NP_JOB_CERTIFICATE, NP_JOB_ZONE, NP_JOB_REPORT, NP_JOB_DEPLOY };
+enum np_agent_job {
+    NP_JOB_ENROL,
+    NP_JOB_LISTEN,
+    NP_JOB_CERTIFICATE,
+    NP_JOB_ZONE,
+    NP_JOB_REPORT,
+    NP_JOB_DEPLOY,
+    NP_JOB_WATCHDOG
+};
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
 

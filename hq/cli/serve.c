@@ -5,12 +5,9 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -19,6 +16,7 @@
 #include "hq/zone/zone.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/notify.h"
 
 static const char help[] = "nameplate-hq serve [--config FILE]\n"
                            "\n"
@@ -29,34 +27,16 @@ static const char help[] = "nameplate-hq serve [--config FILE]\n"
 struct service {
     uv_loop_t loop;
     uv_signal_t sigterm, sigint;
+    uv_timer_t watchdog;
     struct np_hq *hq;
     bool stopping, failed;
 };
-
-/* sd_notify(3) by hand: one datagram to the socket that systemd names. */
-static void notify(const char *text)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!path || !*path || strlen(path) >= sizeof address.sun_path)
-        return;
-    memcpy(address.sun_path, path, strlen(path));
-    if (address.sun_path[0] == '@')
-        address.sun_path[0] = 0; /* an abstract address, whose length counts */
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, len) < 0)
-        np_warning("the service manager could not be told '%s': %s", text, np_strerror(-errno));
-    close(fd);
-}
 
 static void on_ready(void *ctx, const char *listening)
 {
     (void)ctx;
     np_notice("ready: %s", listening);
-    notify("READY=1");
+    np_notify("READY=1");
 }
 
 static void stop(struct service *service);
@@ -74,6 +54,14 @@ static void on_stopped(void *ctx)
     struct service *service = ctx;
     uv_close((uv_handle_t *)&service->sigterm, NULL);
     uv_close((uv_handle_t *)&service->sigint, NULL);
+    uv_close((uv_handle_t *)&service->watchdog, NULL);
+}
+
+/* The loop turns: that is all that the service manager wants to know. */
+static void on_watchdog(uv_timer_t *handle)
+{
+    (void)handle;
+    np_notify("WATCHDOG=1");
 }
 
 static void stop(struct service *service)
@@ -87,7 +75,7 @@ static void stop(struct service *service)
 static void on_signal(uv_signal_t *handle, int number)
 {
     np_notice("stopping: %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    notify("STOPPING=1");
+    np_notify("STOPPING=1");
     stop(handle->data);
 }
 
@@ -154,11 +142,15 @@ static int serve(const struct np_config *config, const struct np_hq_config *valu
     uv_loop_init(&service.loop);
     uv_signal_init(&service.loop, &service.sigterm);
     uv_signal_init(&service.loop, &service.sigint);
+    uv_timer_init(&service.loop, &service.watchdog);
     service.sigterm.data = service.sigint.data = &service;
     int rc = start(&service, config, uid, gid);
     if (rc == 0) {
         uv_signal_start(&service.sigterm, on_signal, SIGTERM);
         uv_signal_start(&service.sigint, on_signal, SIGINT);
+        uint64_t watchdog_ms = (uint64_t)np_notify_watchdog_ms();
+        if (watchdog_ms)
+            uv_timer_start(&service.watchdog, on_watchdog, 0, watchdog_ms);
     } else if (service.hq) {
         stop(&service);
     } else {
