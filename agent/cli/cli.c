@@ -122,11 +122,7 @@ static void agent_usage(FILE *out)
           "  --config FILE  configuration (default " NP_DEFAULT_CONFIG ")\n"
           "  --check        read the configuration, say what is wrong with it, and end\n\nKeys of the file:\n",
           out);
-    for (const struct np_config_key *key = np_agent_config_keys; key->name; key++) {
-        fprintf(out, "  %-15s %s", key->name, key->help);
-        fprintf(out, key->default_value && key->default_value[0] ? " [%s]\n" : "%.0s\n",
-                key->default_value ? key->default_value : "");
-    }
+    np_config_describe(np_agent_config_keys, out);
 }
 
 static int agent_main(int argc, char **argv)

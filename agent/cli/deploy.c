@@ -55,11 +55,7 @@ static void usage(FILE *out)
         "  --json            print the outcome as JSON (docs/schema/deploy.schema.json)\n\n"
         "Keys of a target's file:\n",
         out);
-    for (const struct np_config_key *key = np_deploy_keys; key->name; key++) {
-        fprintf(out, "  %-17s %s", key->name, key->help);
-        fprintf(out, key->default_value && key->default_value[0] ? " [%s]\n" : "%.0s\n",
-                key->default_value ? key->default_value : "");
-    }
+    np_config_describe(np_deploy_keys, out);
     fputs("\nExit status: 0 every server presents the certificate, 1 one does not, 2 wrong usage or configuration.\n",
           out);
 }

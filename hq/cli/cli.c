@@ -19,8 +19,9 @@ static int run_version(int argc, char **argv)
 
 static const char version_help[] = "nameplate-hq version\n\nPrints the program's version.\n";
 
-static const struct np_verb version_verb = {"version", run_version, "  nameplate-hq version\n", version_help};
-static const struct np_verb version_option = {"--version", run_version, NULL, version_help};
+static const struct np_verb version_verb = {
+    .name = "version", .run = run_version, .synopsis = "  nameplate-hq version\n", .help = version_help};
+static const struct np_verb version_option = {.name = "--version", .run = run_version, .help = version_help};
 
 static const struct np_verb *const verbs[] = {
     &np_init_verb,           &np_serve_verb, &np_device_verb, &np_order_verb, &np_claim_verb,  &np_import_verb,
@@ -49,11 +50,20 @@ static void print_program_help(FILE *out)
           out);
 }
 
+static void print_verb_help(const struct np_verb *verb)
+{
+    fputs(verb->help, stdout);
+    if (verb->keys) {
+        puts("\nKeys of the file:");
+        np_config_describe(verb->keys(), stdout);
+    }
+}
+
 static int print_help(const char *name)
 {
     const struct np_verb *verb = name ? find_verb(name) : NULL;
     if (verb && verb->help)
-        fputs(verb->help, stdout);
+        print_verb_help(verb);
     else
         print_program_help(stdout);
     return EXIT_SUCCESS;

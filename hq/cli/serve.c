@@ -190,6 +190,7 @@ const struct np_verb np_serve_verb = {
     .run = run_serve,
     .synopsis = "  nameplate-hq serve [--config FILE]                            run the server\n",
     .help = help,
+    .keys = np_hq_config_keys,
 };
 
 /* Hidden: the zone's DNS server, started by serve. */

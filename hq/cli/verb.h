@@ -29,6 +29,7 @@ struct np_verb {
     int (*run)(int argc, char **argv); /* argv[0] is its title, as getopt begins messages; returns the exit code */
     const char *synopsis;              /* its lines in the program's own help; NULL: it is hidden */
     const char *help;                  /* NULL: it is hidden */
+    const struct np_config_key *(*keys)(void); /* the configuration's, which follow the help; NULL: none */
 };
 
 /* The verbs, each in its own file. */

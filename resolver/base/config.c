@@ -436,3 +436,18 @@ int np_config_fail(const struct np_config *config, const char *name, char error[
         snprintf(error, NP_CONFIG_ERROR_MAX, "%.200s: %.280s", config->path, clean);
     return NP_E_CONFIG;
 }
+
+void np_config_describe(const struct np_config_key *keys, FILE *out)
+{
+    int width = 0;
+    for (const struct np_config_key *key = keys; key->name; key++) {
+        int len = (int)strlen(key->name);
+        width = len > width ? len : width;
+    }
+    for (const struct np_config_key *key = keys; key->name; key++) {
+        fprintf(out, "  %-*s  %s", width, key->name, key->help);
+        if (key->default_value && key->default_value[0])
+            fprintf(out, " [%s]", key->default_value);
+        fputc('\n', out);
+    }
+}

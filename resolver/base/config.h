@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define NP_CONFIG_KEYS_MAX  96    /* keys in one table */
 #define NP_CONFIG_LIST_MAX  64    /* values in one list */
@@ -66,6 +67,9 @@ unsigned np_config_line(const struct np_config *config, const char *name);
  * NP_E_CONFIG, so that it can be returned at once. */
 int np_config_fail(const struct np_config *config, const char *name, char error[NP_CONFIG_ERROR_MAX],
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Writes a line for each key, with its help and its default: for a program's --help, from which manuals are made. */
+void np_config_describe(const struct np_config_key *keys, FILE *out);
 
 /* The candidate nearest to text by edit distance, or NULL when none is near (distance over a third of its length).
  * count candidates. */
