@@ -31,6 +31,7 @@ def main(argv):
     commands.add_parser('nodes')
     commands.add_parser('down')
     commands.add_parser('install')
+    commands.add_parser('manuals')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
     bench.add_argument('what', choices=['resolver', 'zone'])
@@ -150,5 +151,12 @@ def _build(arguments):
     return 0
 
 
-RUN = {'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
+def _manuals(_arguments):
+    from lab import build, manuals
+    build.build('release', targets=('nameplate', 'nameplate-hq'))
+    manuals.write(paths.BUILD / 'release' / 'bin')
+    return 0
+
+
+RUN = {'manuals': _manuals, 'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
        'build': _build, 'bench': _bench}
