@@ -45,7 +45,7 @@ static void on_ended(void *ctx)
 {
     struct service *service = ctx;
     service->failed = true;
-    notify("STOPPING=1");
+    np_notify("STOPPING=1");
     stop(service);
 }
 
@@ -86,13 +86,15 @@ static int find_user(const char *name, uid_t *out_uid, gid_t *out_gid)
     *out_gid = (gid_t)-1;
     if (!*name)
         return 0;
-    if (geteuid() != 0) {
-        np_error("user = %s: only root can become another user; start as root, or take the line out", name);
-        return NP_EXIT_FAILED;
-    }
     const struct passwd *entry = getpwnam(name);
     if (!entry) {
         np_error("user = %s: there is no such user; 'adduser --system %s' makes one", name, name);
+        return NP_EXIT_FAILED;
+    }
+    if (geteuid() == entry->pw_uid)
+        return 0; /* the service manager has seen to it */
+    if (geteuid() != 0) {
+        np_error("user = %s: only root can become another user; start as root, or take the line out", name);
         return NP_EXIT_FAILED;
     }
     *out_uid = entry->pw_uid;
