@@ -32,6 +32,7 @@ def main(argv):
     commands.add_parser('down')
     commands.add_parser('install')
     commands.add_parser('manuals')
+    commands.add_parser('package')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
     bench.add_argument('what', choices=['resolver', 'zone'])
@@ -158,5 +159,15 @@ def _manuals(_arguments):
     return 0
 
 
-RUN = {'manuals': _manuals, 'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
+def _package(_arguments):
+    from lab import packages
+    for deb in packages.build().values():
+        said = packages.lint(deb)
+        print(said or f'{deb}: lintian finds nothing')
+        if said:
+            raise Failed(f'lintian has something to say of {deb.name}')
+    return 0
+
+
+RUN = {'package': _package, 'manuals': _manuals, 'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
        'build': _build, 'bench': _bench}
