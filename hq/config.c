@@ -138,7 +138,10 @@ const struct np_config_key *np_hq_config_keys(void)
         {"probe-public", NP_CONFIG_LIST, NULL, "answers of *.plain-test.<zone>", NULL, 0, 0},
         {"connections", NP_CONFIG_INT, "4096", "TLS connections at once", NULL, 1, 1000000},
         {"connections-per-address", NP_CONFIG_INT, "64", "of them from one address (IPv6: /64)", NULL, 1, 1000000},
-        {"admin-socket", NP_CONFIG_STRING, NULL, "socket for the operator's verbs", NULL, 0, 0},
+        {"admin-listen", NP_CONFIG_STRING, NULL, "operator's HTTP: metrics and dashboard, ADDRESS:PORT; unset: none",
+         NULL, 0, 0},
+        {"admin-token", NP_CONFIG_STRING, NULL, "file of the operator's token; unset: admin-token beside the secrets",
+         NULL, 0, 0},
         {"user", NP_CONFIG_STRING, NULL, "user to become after the ports are bound", NULL, 0, 0},
         {"log-level", NP_CONFIG_STRING, "info", "least important level shown", levels, 0, 0},
         {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0}};
@@ -260,6 +263,23 @@ static int read_listen(const struct np_config *config, struct np_hq_config *out,
     return out->socket_count > 0 ? read_socket_rights(config, out, error) : 0;
 }
 
+/* Without a token's path of its own it lies where `init` makes it: in the folder that holds the secrets folder. */
+static int read_admin(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    const char *text = np_config_string(config, "admin-listen");
+    if (!text)
+        return 0;
+    if (np_endpoint_parse(text, NP_HQ_ADMIN_PORT, &out->admin_listen))
+        return np_config_fail(config, "admin-listen", error,
+                              "admin-listen = %s: must be ADDRESS:PORT or [ADDRESS]:PORT", text);
+    if (np_config_string(config, "admin-token"))
+        return read_text(config, "admin-token", out->admin_token, sizeof out->admin_token, error);
+    const char *slash = strrchr(out->secrets, '/');
+    snprintf(out->admin_token, sizeof out->admin_token, "%.*sadmin-token", slash ? (int)(slash - out->secrets) + 1 : 0,
+             out->secrets);
+    return 0;
+}
+
 /* The names of "NAME=ADDRESS"; what is behind the sign is the zone's. */
 static int read_nameservers(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
 {
@@ -321,6 +341,8 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         return rc;
     if (np_config_string(config, "user"))
         rc = read_text(config, "user", c.user, sizeof c.user, error);
+    if (rc == 0)
+        rc = read_admin(config, &c, error);
     if (rc)
         return rc;
     c.listed_only = strcmp(np_config_string(config, "factory-list"), "required") == 0;

@@ -15,6 +15,7 @@
 #define NP_HQ_LISTEN_MAX 16
 #define NP_HQ_PATH_MAX   512
 #define NP_HQ_USER_MAX   64
+#define NP_HQ_ADMIN_PORT 9180
 #define NP_HQ_SOCKET_MAX 107 /* bytes of a Unix socket's path: struct sockaddr_un */
 
 /* The server's settings; a plain value. */
@@ -34,8 +35,10 @@ struct np_hq_config {
     char secrets[NP_HQ_PATH_MAX];
     char tls_certificate[NP_HQ_PATH_MAX]; /* empty, as the key, where nothing listens for TLS */
     char tls_key[NP_HQ_PATH_MAX];
-    char user[NP_HQ_USER_MAX];       /* empty: none */
-    bool enrol[NP_CREDENTIAL_TYPES]; /* by enum np_credential_type */
+    char user[NP_HQ_USER_MAX];        /* empty: none */
+    struct np_endpoint admin_listen;  /* the operator's; AF_UNSPEC: none */
+    char admin_token[NP_HQ_PATH_MAX]; /* its token's file */
+    bool enrol[NP_CREDENTIAL_TYPES];  /* by enum np_credential_type */
     bool listed_only, publish_shared, publish_global;
     int64_t serial_names, serial_enrolments, open_enrolments;
     int64_t silent_days;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hq/admin/auth.h"
 #include "hq/config.h"
 #include "hq/pki.h"
 #include "hq/secrets.h"
@@ -125,6 +126,16 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     fprintf(out, "\n# Answers of *.rebind-test and *.plain-test, by which devices see who filters their names.\n");
     print_list(out, "probe-private", NULL, 0, "192.168.0.1");
     print_list(out, "probe-public", o->addresses, o->address_count ? 1 : 0, "198.51.100.10");
+    bool admin = !o->admin_listen || strcmp(o->admin_listen, "none") != 0;
+    fprintf(
+        out,
+        "\n# For you: metrics, and a dashboard behind the token in admin-token. Plain HTTP: keep it on loopback.\n");
+    print_key(out, "admin-listen",
+              !admin            ? NULL
+              : o->admin_listen ? o->admin_listen
+                                : NP_INIT_ADMIN_LISTEN,
+              NP_INIT_ADMIN_LISTEN);
+    print_path(out, "admin-token", folder, "admin-token");
     fprintf(out, "\n# The user to become once the ports are open. The database's folder must belong to that user.\n");
     print_key(out, "user", o->user, "nameplate-hq");
     fprintf(out, "# log-level = info\n");
@@ -265,6 +276,9 @@ int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX]
         return fail(error, rc, "%s", secrets_error);
     rc = write_tls(&secrets, folder, host, error);
     np_secrets_deinit(&secrets);
+    snprintf(path, sizeof path, "%s/admin-token", folder);
+    if (rc == 0 && (rc = np_admin_token_make(path)))
+        fail(error, rc, "%s: %s", path, np_strerror(rc));
     return rc;
 }
 
@@ -275,6 +289,7 @@ void np_init_print_next(const struct np_init_options *options)
            "  nameplate-hq.conf   the configuration: read it through once\n"
            "  secrets/            HQ's keys: back them up, show them to nobody\n"
            "  data/               where the database will be: back it up\n"
+           "  admin-token         opens the dashboard ('admin-listen'): show it to nobody\n"
            "  hq-anchors.pem      what devices check HQ with ('hq-anchors' in nameplate.conf)\n"
            "\nNext:\n",
            folder);

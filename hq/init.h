@@ -1,5 +1,6 @@
 /* init: makes what a first HQ needs, in one folder: secrets with a private CA for HQ's own TLS, the certificate, the
- * anchors file for the devices, and a commented configuration. Nothing that is there already is overwritten. */
+ * anchors file for the devices, the operator's token, and a commented configuration. Nothing that is there already is
+ * overwritten. */
 #ifndef HQ_INIT_H
 #define HQ_INIT_H
 
@@ -16,6 +17,7 @@ struct np_init_options {
     const char *folder;                             /* required; made unless it is there */
     const char *directory;                          /* of ACME; NULL: Let's Encrypt */
     const char *acme_anchors, *acme_contact, *user; /* NULL: none */
+    const char *admin_listen;                       /* "none": no operator's listener; NULL: NP_INIT_ADMIN_LISTEN */
     bool terms_agreed;
     const char *nameservers[NP_INIT_LIST_MAX]; /* "ns1.devices.example=198.51.100.10" */
     const char *addresses[NP_INIT_LIST_MAX];   /* of HQ */
@@ -25,6 +27,7 @@ struct np_init_options {
     size_t nameserver_count, address_count, listen_count, dns_listen_count, enrol_count;
 };
 
+#define NP_INIT_ADMIN_LISTEN   "127.0.0.1:9180"
 #define NP_INIT_ACME_DIRECTORY "https://acme-v02.api.letsencrypt.org/directory"
 
 /* Makes it all. Returns 0, or an error with a sentence in error; what was made before the error stays. */

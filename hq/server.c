@@ -14,6 +14,7 @@
 
 #include "hq/acme/issuance.h"
 #include "hq/acme/renewer.h"
+#include "hq/admin/admin.h"
 #include "hq/api/api.h"
 #include "hq/api/web.h"
 #include "hq/frontdoor.h"
@@ -57,6 +58,7 @@ struct np_hq {
     struct np_issuance *issuance;
     struct np_renewer *renewer;
     struct np_retention *retention;
+    struct np_admin *admin; /* NULL: no operator's listener */
     struct np_lease *lease; /* NULL: nobody else has our database */
     bool working;           /* zone, issuance, renewer and retention have been started */
     bool looked;            /* it is known whether they are to be */
@@ -443,6 +445,30 @@ static int open_door(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ER
     return rc;
 }
 
+/* The devices are served whether or not the operator is: a port that is taken is told, and is no reason to end. */
+static void open_admin(struct np_hq *hq)
+{
+    char error[NP_ADMIN_ERROR_MAX];
+    if (hq->config.admin_listen.addr.family == AF_UNSPEC)
+        return;
+    if (np_admin_new(hq->loop, &hq->config.admin_listen, hq->config.admin_token, &hq->admin, error))
+        np_error("no operator's listener: %s", error);
+}
+
+static void start_admin(struct np_hq *hq)
+{
+    const struct np_admin_sources sources = {.database = hq->config.database,
+                                             .store = hq->store,
+                                             .zone = hq->zone,
+                                             .issuance = hq->issuance,
+                                             .web = hq->web,
+                                             .door = hq->door,
+                                             .working = hq->lease ? &hq->working : NULL};
+    int rc = hq->admin ? np_admin_start(hq->admin, &sources) : 0;
+    if (rc)
+        np_error("no operator's listener: %s", np_strerror(rc));
+}
+
 int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t gid, struct np_hq **out_hq,
               char error[NP_HQ_ERROR_MAX])
 {
@@ -479,6 +505,7 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
         rc = open_door(hq, uid, gid, error);
     if (rc)
         return rc;
+    open_admin(hq);
     rc = np_issuance_load(hq->issuance);
     return rc ? fail(error, rc, "%s: the ACME account key cannot be read or made: %s", hq->config.secrets,
                      np_strerror(rc))
@@ -577,6 +604,7 @@ int np_hq_start(struct np_hq *hq, const struct np_hq_events *events, char error[
     }
     uv_prepare_start(&hq->prepare, on_prepare);
     uv_unref((uv_handle_t *)&hq->prepare);
+    start_admin(hq);
     uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
     uv_timer_start(&hq->others_timer, on_others_timer, OTHERS_MS, OTHERS_MS);
@@ -634,14 +662,19 @@ static void on_door_closed(void *ctx)
 
 static void close_all(struct np_hq *hq)
 {
-    hq->closing = 10; /* six handles, renewer, retention, the door with HTTP behind it, issuance with the zone and the
-                        lease behind */
+    hq->closing = 11; /* six handles, admin, renewer, retention, the door with HTTP behind it, issuance with the zone
+                        and the lease behind */
     uv_close((uv_handle_t *)&hq->hear_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&hq->again, on_handle_closed);
     uv_close((uv_handle_t *)&hq->leaf_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->ready_timer, on_handle_closed);
     uv_close((uv_handle_t *)&hq->others_timer, on_handle_closed);
+    if (hq->admin) /* first: it looks at all the others */
+        np_admin_close(hq->admin, on_one_closed, hq);
+    else
+        on_one_closed(hq);
+    hq->admin = NULL;
     if (hq->renewer)
         np_renewer_close(hq->renewer, on_one_closed, hq);
     else

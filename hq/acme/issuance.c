@@ -105,6 +105,38 @@ const struct np_outlook *np_issuance_outlook(const struct np_issuance *issuance)
     return &issuance->outlook;
 }
 
+static void describe_ca(const struct np_ca *ca, struct np_issuance_ca *out)
+{
+    const struct np_limits *limits = &ca->config->limits;
+    struct np_limit_view view;
+    int64_t now_ms = np_issuance_now_ms();
+    *out = (struct np_issuance_ca){.directory = ca->config->directory,
+                                   .ready = ca->acme && np_acme_is_ready(ca->acme),
+                                   .down = ca->down,
+                                   .in_flight = ca->job_count,
+                                   .issued = ca->issued,
+                                   .backoff = ca->backoff,
+                                   .dead = ca->dead};
+    if (np_meter_shared(&ca->meter, NP_PRIORITY_URGENT, &view))
+        return;
+    if (view.full_ms[NP_LIMIT_PAUSE] > now_ms)
+        out->pause_ms = view.full_ms[NP_LIMIT_PAUSE] - now_ms;
+    for (int kind = 0; kind < NP_LIMIT_RULES; kind++) {
+        const struct np_limit_rule *rule = &limits->rules[kind];
+        if (rule->count == 0 || !np_limits_is_shared(limits, (enum np_limit)kind))
+            continue;
+        out->limits[kind].size = rule->count;
+        out->limits[kind].left = np_limit_level(rule, view.full_ms[kind], now_ms);
+    }
+}
+
+size_t np_issuance_cas(const struct np_issuance *issuance, struct np_issuance_ca out_cas[NP_CA_MAX])
+{
+    for (size_t i = 0; i < issuance->ca_count; i++)
+        describe_ca(&issuance->cas[i], &out_cas[i]);
+    return issuance->ca_count;
+}
+
 void np_issuance_wake_revoker(struct np_issuance *issuance)
 {
     np_revoker_wake(&issuance->revoker);

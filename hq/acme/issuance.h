@@ -20,6 +20,7 @@
 #include <uv.h>
 
 #include "hq/acme/config.h"
+#include "hq/acme/limits.h"
 
 #define NP_ISSUANCE_IN_FLIGHT 256 /* orders worked on at once: a real CA takes 5 to 10 s for each */
 
@@ -49,6 +50,23 @@ void np_issuance_wake(struct np_issuance *issuance);
 
 /* How fast certificates are made at this moment (acme/queue.h). Borrowed, lives as long as the issuance. */
 const struct np_outlook *np_issuance_outlook(const struct np_issuance *issuance);
+
+/* What one CA does, for hq/admin. */
+struct np_issuance_ca {
+    const char *directory; /* borrowed */
+    bool ready;            /* our account there is known */
+    bool down;             /* nothing has worked for acme-switch-after */
+    size_t in_flight;      /* orders worked on */
+    uint64_t issued, backoff, dead;
+    int64_t pause_ms; /* until orders may be begun again; 0: now */
+    struct {
+        int64_t size; /* 0: there is no such limit, or it is no limit that all devices share */
+        int64_t left;
+    } limits[NP_LIMIT_RULES];
+};
+
+/* Writes what each CA does, at most NP_CA_MAX; returns their number. */
+size_t np_issuance_cas(const struct np_issuance *issuance, struct np_issuance_ca out_cas[NP_CA_MAX]);
 
 /* There are certificates in the store that are to be revoked. Cheap. */
 void np_issuance_wake_revoker(struct np_issuance *issuance);

@@ -40,7 +40,8 @@ struct np_ca {
     struct np_meter meter;
     struct np_ari_poller windows;
     struct np_ca_health health;
-    bool down; /* as it was last told to the log */
+    bool down;                      /* as it was last told to the log */
+    uint64_t issued, backoff, dead; /* orders since the start: that led to a certificate, failed for now, for good */
     size_t job_count;
 };
 

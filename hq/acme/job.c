@@ -392,6 +392,7 @@ static void on_committed(void *ctx, int rc)
         return;
     }
     if (job->package) {
+        job->ca->issued++;
         log_times(job);
         np_ari_poller_wake(&job->ca->windows, job->package->ask_ms);
         if (!job->resumed)
@@ -422,6 +423,8 @@ static void log_change(const struct np_job *job)
     const struct np_order *order = &job->run.order;
     if (order->state == job->action.from)
         return;
+    job->ca->backoff += order->state == NP_ORDER_BACKOFF;
+    job->ca->dead += order->state == NP_ORDER_DEAD;
     if (order->state == NP_ORDER_BACKOFF)
         np_warning("acme: %s: %s -> backoff for %lld s (%s)", title(job), np_order_state_name(job->action.from),
                    (long long)(order->next_try_ms - np_issuance_now_ms()) / 1000, order->error);

@@ -154,7 +154,12 @@ static json_t *orders_json(const struct np_census *c)
 
 int np_view_census(const struct np_census *c, char **out_json)
 {
-    json_t *versions = json_array();
+    json_t *versions = json_array(), *errors = json_array();
+    for (size_t i = 0; i < c->error_count; i++)
+        json_array_append_new(errors, json_pack("{s:s,s:s,s:s,s:s,s:I,s:s}", "order", c->errors[i].order, "device",
+                                                c->errors[i].device, "name", c->errors[i].name, "state",
+                                                np_order_state_name(c->errors[i].state), "at",
+                                                (json_int_t)(c->errors[i].at_ms / 1000), "error", c->errors[i].error));
     for (size_t i = 0; i < c->version_count; i++)
         json_array_append_new(versions, json_pack("{s:s,s:I}", "version", c->versions[i].version, "devices",
                                                   (json_int_t)c->versions[i].count));
@@ -162,9 +167,9 @@ int np_view_census(const struct np_census *c, char **out_json)
         json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "active", (json_int_t)c->active, "silent", (json_int_t)c->silent,
                   "blocked", (json_int_t)c->blocked, "retired", (json_int_t)c->retired, "open", (json_int_t)c->open,
                   "seen_day", (json_int_t)c->seen_day);
-    return np_json_dump_take(json_pack("{s:I,s:o,s:o,s:o,s:o,s:I,s:I}", "time", (json_int_t)c->now_s, "devices",
+    return np_json_dump_take(json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:I}", "time", (json_int_t)c->now_s, "devices",
                                        devices, "versions", versions, "certificates", certificates_json(c), "orders",
-                                       orders_json(c), "unpublished", (json_int_t)c->dirty, "revocations",
-                                       (json_int_t)c->revocations),
+                                       orders_json(c), "errors", errors, "unpublished", (json_int_t)c->dirty,
+                                       "revocations", (json_int_t)c->revocations),
                              out_json);
 }

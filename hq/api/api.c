@@ -23,16 +23,17 @@ static const struct route {
     const char *method;
     const char *allow;
     int (*handle)(struct np_api_call *call);
+    enum np_api_route route;
 } routes[] = {
-    {"/v1/nonce", "HEAD", "GET, HEAD", nonce_only},
-    {"/v1/nonce", "GET", "GET, HEAD", nonce_only},
-    {"/v1/devices", "POST", "POST", np_api_enrol},
-    {"/v1/devices/{}/csr", "POST", "POST", np_api_csr},
-    {"/v1/devices/{}/package", "GET", "GET", np_api_package},
-    {"/v1/devices/{}/addresses", "PUT", "PUT", np_api_addresses},
-    {"/v1/devices/{}/checkin", "POST", "POST", np_api_checkin},
-    {"/v1/devices/{}/leave", "POST", "POST", np_api_leave},
-    {"/v1/session", "POST", "POST", np_api_session},
+    {"/v1/nonce", "HEAD", "GET, HEAD", nonce_only, NP_ROUTE_NONCE},
+    {"/v1/nonce", "GET", "GET, HEAD", nonce_only, NP_ROUTE_NONCE},
+    {"/v1/devices", "POST", "POST", np_api_enrol, NP_ROUTE_ENROL},
+    {"/v1/devices/{}/csr", "POST", "POST", np_api_csr, NP_ROUTE_CSR},
+    {"/v1/devices/{}/package", "GET", "GET", np_api_package, NP_ROUTE_PACKAGE},
+    {"/v1/devices/{}/addresses", "PUT", "PUT", np_api_addresses, NP_ROUTE_ADDRESSES},
+    {"/v1/devices/{}/checkin", "POST", "POST", np_api_checkin, NP_ROUTE_CHECKIN},
+    {"/v1/devices/{}/leave", "POST", "POST", np_api_leave, NP_ROUTE_LEAVE},
+    {"/v1/session", "POST", "POST", np_api_session, NP_ROUTE_SESSION},
 };
 
 static bool match(const char *pattern, const char *path, char device[NP_DEVICE_ID_MAX + 1])
@@ -64,6 +65,7 @@ static int dispatch(struct np_api_call *call)
     if (!at_path)
         return np_refuse(&call->refusal, NP_REFUSE_NOT_FOUND,
                          "there is nothing at %.120s; protocol v1 lives below /v1/", call->request->path);
+    call->response->route = at_path->route;
     if (!found) {
         call->response->allow = at_path->allow;
         return np_refuse(&call->refusal, NP_REFUSE_METHOD_NOT_ALLOWED, "%.16s is not possible here, only %s",

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "hq/acme/queue.h"
+#include "hq/api/stats.h"
 #include "hq/crypto.h"
 #include "hq/policy.h"
 #include "hq/proto/message.h"
@@ -61,6 +62,7 @@ struct np_api_response {
     char etag[NP_API_ETAG_MAX + 1]; /* empty: none */
     const char *allow;              /* of a 405, else NULL */
     int64_t retry_after_s;          /* 0: none */
+    enum np_api_route route;        /* for the statistics */
     int store_error;                /* what the store said where status is 500 or 503: for the log */
 };
 

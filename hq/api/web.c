@@ -15,13 +15,23 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
+/* A request that was answered in this turn. */
+struct answered {
+    enum np_api_route route;
+    int status;
+    int64_t begun_ns;
+};
+
 struct np_web {
     struct np_api *api;
     struct np_web_events events;
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer;
-    bool last;        /* answers end their connections */
+    bool last; /* answers end their connections */
+    struct np_api_stats stats;
+    struct answered turn[NP_WEB_TURN_MAX];
+    size_t turn_count;
     unsigned handles; /* still to be closed */
     bool told;        /* that the proxy does not say who asks */
     void (*done)(void *ctx);
@@ -30,6 +40,7 @@ struct np_web {
 
 /* A request whose body is coming in. */
 struct body {
+    int64_t begun_ns;
     size_t len;
     size_t discarded;
     char data[NP_BODY_MAX];
@@ -40,6 +51,27 @@ static int64_t now_us(void)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The answers of the turn are on their way. */
+static void count_turn(struct np_web *web)
+{
+    int64_t now_ns = web->turn_count ? monotonic_ns() : 0;
+    for (size_t i = 0; i < web->turn_count; i++)
+        np_api_stats_add(&web->stats, web->turn[i].route, web->turn[i].status, now_ns - web->turn[i].begun_ns);
+    web->turn_count = 0;
+}
+
+const struct np_api_stats *np_web_stats(const struct np_web *web)
+{
+    return &web->stats;
 }
 
 static const char *header(struct MHD_Connection *connection, const char *name)
@@ -138,6 +170,9 @@ static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection 
     };
     request.client = client_of(web, connection);
     np_api_handle(web->api, &request, &answer);
+    if (web->turn_count == NP_WEB_TURN_MAX)
+        count_turn(web);
+    web->turn[web->turn_count++] = (struct answered){answer.route, answer.status, body->begun_ns};
     log_request(web, &request, &answer);
     return send_response(web, connection, &answer);
 }
@@ -150,6 +185,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     if (!body) {
         /* MHD keeps a connection alive only when the answer is queued at a later call than this first one. */
         body = calloc(1, sizeof *body);
+        if (body)
+            body->begun_ns = monotonic_ns();
         *request_ctx = body;
         return body ? MHD_YES : MHD_NO;
     }
@@ -194,6 +231,7 @@ static void run(struct np_web *web)
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     MHD_run(web->daemon);
     int rc = np_store_commit(web->api->store);
+    count_turn(web);
     web->events.committed(web->events.ctx, rc);
     if (MHD_get_timeout(web->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&web->timer, on_timer, wait_ms, 0);

@@ -16,6 +16,7 @@
 
 #define NP_WEB_IDLE_S      60          /* an idle keep-alive connection is closed */
 #define NP_WEB_MEMORY_MAX  (16 * 1024) /* of one connection, for its headers */
+#define NP_WEB_TURN_MAX    256         /* requests of one turn whose time counts up to their commit */
 #define NP_WEB_DISCARD_MAX (64 * 1024) /* bytes of a too large body that are read to be able to answer 413 */
 
 struct np_web;
@@ -38,6 +39,9 @@ int np_web_add(struct np_web *web, int fd, const struct np_endpoint *client);
 
 /* From now on every answer is the last one of its connection (Connection: close). */
 void np_web_last(struct np_web *web);
+
+/* What was counted since the start, borrowed. */
+const struct np_api_stats *np_web_stats(const struct np_web *web);
 
 /* Ends all connections and frees; done(ctx) is called from the loop. */
 void np_web_close(struct np_web *web, void (*done)(void *ctx), void *ctx);

@@ -29,6 +29,7 @@ static const char help[] =
     "  --acme-anchors FILE          PEM anchors for the CA's own HTTPS (the system's)\n"
     "  --acme-contact mailto:...    where the CA may write to\n"
     "  --agree-tos                  you have read and agree to the CA's terms of service\n"
+    "  --admin-listen ADDRESS:PORT  the operator's HTTP, metrics and dashboard (" NP_INIT_ADMIN_LISTEN "), or none\n"
     "  --user USER                  the user that serve becomes\n";
 
 enum init_option {
@@ -44,7 +45,8 @@ enum init_option {
     OPT_ANCHORS,
     OPT_CONTACT,
     OPT_AGREE,
-    OPT_USER
+    OPT_USER,
+    OPT_ADMIN_LISTEN
 };
 
 static bool append(const char **list, size_t *count)
@@ -89,6 +91,9 @@ static bool take_option(struct np_init_options *o, int option)
     case OPT_USER:
         o->user = optarg;
         return true;
+    case OPT_ADMIN_LISTEN:
+        o->admin_listen = optarg;
+        return true;
     case OPT_AGREE:
         o->terms_agreed = true;
         return true;
@@ -125,6 +130,7 @@ static int run_init(int argc, char **argv)
                                           {"acme-contact", required_argument, NULL, OPT_CONTACT},
                                           {"agree-tos", no_argument, NULL, OPT_AGREE},
                                           {"user", required_argument, NULL, OPT_USER},
+                                          {"admin-listen", required_argument, NULL, OPT_ADMIN_LISTEN},
                                           {NULL, 0, NULL, 0}};
     struct np_init_options options = {0};
     char error[NP_INIT_ERROR_MAX];

@@ -9,6 +9,8 @@
 #include "hq/cli/verb.h"
 #include "hq/store/browse.h"
 
+#define ERRORS_SHOWN 5
+
 static const char help[] = "nameplate-hq stats [--json] [--config FILE]\n"
                            "\n"
                            "Shows the fleet in numbers: devices by state and version, certificates by the days they "
@@ -71,6 +73,12 @@ static void print_orders(const struct np_census *c)
             count += c->cas[i].states[k];
         printf("  %lld at %s\n", (long long)count, c->cas[i].ca[0] ? c->cas[i].ca : "no CA yet");
     }
+    char at[NP_TABLE_TIME_MAX];
+    if (c->error_count)
+        puts("\nLAST ERRORS (UTC)");
+    for (size_t i = 0; i < c->error_count && i < ERRORS_SHOWN; i++)
+        printf("  %s  %-8s %s: %s\n", np_table_time(c->errors[i].at_ms / 1000, at),
+               np_order_state_name(c->errors[i].state), c->errors[i].name, c->errors[i].error);
     puts("\nTO DO");
     row("names to be published", c->dirty);
     row("certificates to be revoked", c->revocations);

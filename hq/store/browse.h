@@ -104,6 +104,16 @@ struct np_census_ca {
     int64_t states[NP_CENSUS_ORDER_STATES]; /* those of done are not counted */
 };
 
+#define NP_CENSUS_ERRORS_MAX 20
+
+/* An order that has failed. */
+struct np_census_error {
+    char order[NP_DEVICE_ID_MAX + 1], device[NP_DEVICE_ID_MAX + 1], name[NP_NAME_MAX + 1];
+    enum np_order_state state; /* backoff or dead */
+    int64_t at_ms;
+    char error[NP_ORDER_ERROR_MAX + 1];
+};
+
 /* The numbers of the whole fleet at one moment. */
 struct np_census {
     int64_t now_s;
@@ -120,6 +130,8 @@ struct np_census {
     int64_t lanes[NP_PRIORITY_OPEN + 1][2]; /* waiting, by priority and whether fresh */
     struct np_census_ca cas[NP_CENSUS_CAS_MAX];
     size_t ca_count;
+    struct np_census_error errors[NP_CENSUS_ERRORS_MAX]; /* the newest first */
+    size_t error_count;
     int64_t dirty;       /* names whose records are to be published */
     int64_t revocations; /* that the CA is still to be told */
 };

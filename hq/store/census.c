@@ -120,6 +120,26 @@ static int count_cas(struct np_store *store, struct np_census *census)
     return np_sql_finish(&q);
 }
 
+static int read_errors(struct np_store *store, struct np_census *census)
+{
+    static const char text[] =
+        "SELECT o.id, o.device, coalesce(d.name, ''), o.state, o.updated_ms, o.error FROM orders o"
+        " LEFT JOIN device d ON d.id = o.device WHERE o.state IN (9, 10)"
+        " ORDER BY o.updated_ms DESC LIMIT ?1";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, NP_CENSUS_ERRORS_MAX);
+    while (census->error_count < NP_CENSUS_ERRORS_MAX && np_sql_next(&q)) {
+        struct np_census_error *error = &census->errors[census->error_count++];
+        np_sql_get_text(&q, error->order, sizeof error->order);
+        np_sql_get_text(&q, error->device, sizeof error->device);
+        np_sql_get_text(&q, error->name, sizeof error->name);
+        error->state = (enum np_order_state)np_sql_get_int(&q);
+        error->at_ms = np_sql_get_int(&q);
+        np_sql_get_text(&q, error->error, sizeof error->error);
+    }
+    return np_sql_finish(&q);
+}
+
 static int count_rest(struct np_store *store, struct np_census *census)
 {
     static const char text[] = "SELECT (SELECT count(*) FROM dirty), (SELECT count(*) FROM revocation WHERE state = 0)";
@@ -133,8 +153,9 @@ static int count_rest(struct np_store *store, struct np_census *census)
 
 int np_store_census(struct np_store *store, int64_t now_s, struct np_census *out_census)
 {
-    static int (*const counts[])(struct np_store *, struct np_census *) = {
-        count_devices, count_seen, count_versions, count_certificates, count_orders, count_cas, count_rest};
+    static int (*const counts[])(struct np_store *,
+                                 struct np_census *) = {count_devices, count_seen, count_versions, count_certificates,
+                                                        count_orders,  count_cas,  read_errors,    count_rest};
     *out_census = (struct np_census){.now_s = now_s};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         int rc = counts[i](store, out_census);

@@ -32,6 +32,8 @@ struct np_zone_backend {
     bool (*ready)(const void *self);
     /* Of the DNS child; 0: none. */
     int (*child_pid)(const void *self);
+    /* What each updated server does, at most max of them; returns their number. NULL: none is updated. */
+    size_t (*report)(const void *self, struct np_zone_update_report *out, size_t max);
     /* Ends and frees; done(ctx) is called from the loop. */
     void (*close)(void *self, void (*done)(void *ctx), void *ctx);
 };

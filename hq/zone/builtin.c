@@ -426,6 +426,6 @@ int np_builtin_new(struct np_zone_core *core, struct np_zone_backend *out_backen
     }
     uv_idle_init(core->loop, &builtin->turns);
     builtin->turns.data = builtin;
-    *out_backend = (struct np_zone_backend){builtin, start, wake, account, ready, child_pid, close_all};
+    *out_backend = (struct np_zone_backend){builtin, start, wake, account, ready, child_pid, NULL, close_all};
     return 0;
 }

@@ -380,6 +380,15 @@ static int add_targets(struct rfc2136 *backend, const struct np_zone_servers *se
     return 0;
 }
 
+static size_t report(const void *self, struct np_zone_update_report *out, size_t max)
+{
+    const struct rfc2136 *backend = self;
+    size_t count = backend->slot_count < max ? backend->slot_count : max;
+    for (size_t i = 0; i < count; i++)
+        np_target_report(backend->slots[i].target, &out[i]);
+    return count;
+}
+
 int np_rfc2136_new(struct np_zone_core *core, struct np_zone_backend *out_backend, char error[NP_ZONE_ERROR_MAX])
 {
     const struct np_zone_config *config = &core->config;
@@ -412,6 +421,6 @@ int np_rfc2136_new(struct np_zone_core *core, struct np_zone_backend *out_backen
     }
     uv_timer_init(core->loop, &backend->tick);
     backend->tick.data = backend;
-    *out_backend = (struct np_zone_backend){backend, start, wake, add_own_to_all, ready, child_pid, close_all};
+    *out_backend = (struct np_zone_backend){backend, start, wake, add_own_to_all, ready, child_pid, report, close_all};
     return 0;
 }

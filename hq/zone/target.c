@@ -101,6 +101,20 @@ static void on_refused(void *ctx, const struct np_outbox_item *item)
         np_error("dns: %s refuses more names ('nameplate-hq zone check' shows them)", target->title);
 }
 
+void np_target_report(const struct np_target *target, struct np_zone_update_report *out_report)
+{
+    const struct np_outbox *outbox = &target->outbox;
+    int64_t since_ms = np_outbox_failing_since(outbox);
+    *out_report = (struct np_zone_update_report){.refused = outbox->parked};
+    snprintf(out_report->server, sizeof out_report->server, "%s", target->title);
+    snprintf(out_report->zone, sizeof out_report->zone, "%s", target->zone);
+    out_report->waiting = NP_OUTBOX_ITEMS_MAX - np_outbox_room(outbox) - outbox->parked;
+    if (since_ms == NP_JOB_NEVER)
+        return;
+    out_report->failing_ms = now_ms(target) - since_ms + 1;
+    snprintf(out_report->why, sizeof out_report->why, "%.*s", NP_ZONE_WHY_MAX - 1, target->told);
+}
+
 /* ---- Results ---- */
 
 static void on_done(void *ctx, const struct np_outbox_item *item)

@@ -13,6 +13,7 @@
 #include "hq/zone/outbox.h"
 #include "hq/zone/records.h"
 #include "hq/zone/tsig.h"
+#include "hq/zone/zone.h"
 
 #define NP_TARGET_TELL_MS 600000 /* between two log lines about a server that goes on failing */
 #define NP_TARGET_NAMES   10     /* refused names that are told one by one in that time */
@@ -45,6 +46,9 @@ void np_target_pump(struct np_target *target);
 
 /* Has the server failed for skip_ms without a break? Then nobody waits for it. */
 bool np_target_is_dead(const struct np_target *target, int64_t skip_ms);
+
+/* What it does, for hq/admin. */
+void np_target_report(const struct np_target *target, struct np_zone_update_report *out_report);
 
 /* "192.0.2.53:53", borrowed. */
 const char *np_target_title(const struct np_target *target);

@@ -113,6 +113,26 @@ int np_zone_child_pid(const struct np_zone *zone)
     return zone->backend.child_pid(zone->backend.self);
 }
 
+void np_zone_report(const struct np_zone *zone, struct np_zone_report *out_report)
+{
+    const struct np_zone_config *config = &zone->core.config;
+    int64_t now_ms = (int64_t)uv_now(zone->core.loop);
+    *out_report = (struct np_zone_report){.ready = np_zone_ready(zone)};
+    for (size_t i = 0; i < config->nameserver_count + config->challenge_nameserver_count; i++) {
+        const struct np_zone_nameserver *server = i < config->nameserver_count
+                                                      ? &config->nameservers[i]
+                                                      : &config->challenge_nameservers[i - config->nameserver_count];
+        bool failing = zone->health.servers[i].failing && now_ms - zone->health.servers[i].last_ms < NP_CHECK_FORGET_MS;
+        out_report->nameservers[i].name = server->name;
+        out_report->nameservers[i].address = server->address;
+        out_report->nameservers[i].failing_ms = failing ? now_ms - zone->health.servers[i].since_ms + 1 : 0;
+        out_report->nameserver_count++;
+    }
+    if (zone->backend.report)
+        out_report->update_count =
+            zone->backend.report(zone->backend.self, out_report->updates, 2 * NP_ZONE_SERVERS_MAX);
+}
+
 static void on_one_closed(struct np_zone *zone)
 {
     if (--zone->closing > 0)

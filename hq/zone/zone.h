@@ -143,6 +143,34 @@ bool np_zone_ready(const struct np_zone *zone);
 /* The builtin child's process id, 0 when there is none. For `status` and tests. */
 int np_zone_child_pid(const struct np_zone *zone);
 
+#define NP_ZONE_WHY_MAX 200 /* bytes of a reason */
+
+/* A server that HQ updates, for one zone. */
+struct np_zone_update_report {
+    char server[NP_ADDR_TEXT_MAX];
+    char zone[NP_NAME_MAX + 1];
+    int64_t failing_ms;        /* how long it has failed without a break; 0: it does not */
+    size_t waiting;            /* names taken up that it does not show yet */
+    size_t refused;            /* names that it refuses */
+    char why[NP_ZONE_WHY_MAX]; /* it fails; else empty */
+};
+
+/* What HQ knows of the name servers, for hq/admin. */
+struct np_zone_report {
+    bool ready;
+    struct {
+        const char *name; /* borrowed */
+        struct np_endpoint address;
+        int64_t failing_ms; /* how long it has failed when challenges were looked for; 0: it does not */
+    } nameservers[2 * NP_ZONE_NAMESERVERS_MAX];
+    size_t nameserver_count;
+    struct np_zone_update_report updates[2 * NP_ZONE_SERVERS_MAX];
+    size_t update_count;
+};
+
+/* See struct np_zone_report. */
+void np_zone_report(const struct np_zone *zone, struct np_zone_report *out_report);
+
 /* Ends the child and closes everything; done(ctx) is called from the loop when the memory has been freed. */
 void np_zone_close(struct np_zone *zone, void (*done)(void *ctx), void *ctx);
 

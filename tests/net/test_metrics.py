@@ -1,6 +1,5 @@
 """Metrics of a real agent and of `nameplate resolver`: promtool has nothing to say, and a strict parser of OpenMetrics takes them."""
 import json
-import math
 import os
 import signal
 import subprocess
@@ -15,34 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 from fake_hq import NAME as BOX_NAME
 from lab.namespaces import attempt
 from lab.waiting import wait_until
+from metrics import check_histograms, promtool, samples
 from real_agent import BOX, OUTSIDE, a_box
 from resolver_process import NAME, VIEW, Resolver
 from upstream import reply
-
-
-def promtool(text):
-    done = subprocess.run(['promtool', 'check', 'metrics'], input=text, capture_output=True, text=True, timeout=30, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, ''), done.stdout + done.stderr
-
-
-def samples(families):
-    """{(sample's name, labels without le): value}; buckets are left out."""
-    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in families for sample in family.samples if 'le' not in sample.labels}
-
-
-def check_histograms(families):
-    """Buckets rise to +Inf, which is the count."""
-    for family in families:
-        if family.type != 'histogram':
-            continue
-        counts = {tuple(sample.labels.items()): sample.value for sample in family.samples if sample.name.endswith('_count')}
-        assert counts
-        for labels, count in counts.items():
-            buckets = [(float(sample.labels['le']), sample.value) for sample in family.samples
-                       if 'le' in sample.labels and all(sample.labels[name] == value for name, value in labels)]
-            assert buckets == sorted(buckets) and buckets[-1] == (math.inf, count)
-            assert [value for _, value in buckets] == sorted(value for _, value in buckets)
 
 
 @pytest.fixture(scope='module')

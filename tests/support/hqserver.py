@@ -1,4 +1,6 @@
 """nameplate-hq as the tests run it: `init` in a folder of its own, then `serve` on loopback."""
+import contextlib
+import http.client
 import os
 import select
 import signal
@@ -21,7 +23,7 @@ class Hq:
 
     def __init__(self, program, folder, *options):
         self.program, self.folder = program, folder
-        self.port, self.dns_port = free_port(), free_port()
+        self.port, self.dns_port, self.admin_port = free_port(), free_port(), free_port()
         self.url = f'https://{HOST}:{self.port}'
         self.conf = folder / 'nameplate-hq.conf'
         self.log = folder / 'log'
@@ -29,7 +31,8 @@ class Hq:
         self.init = subprocess.run(
             [program, 'init', '--zone', ZONE, '--url', self.url, '--dir', folder, '--listen', f'127.0.0.1:{self.port}',
              '--dns-listen', f'127.0.0.1:{self.dns_port}', '--nameserver', f'ns1.{ZONE}=127.0.0.1:{self.dns_port}',
-             '--address', '127.0.0.1', '--acme-directory', 'https://127.0.0.1:9/dir', '--agree-tos', *options],
+             '--address', '127.0.0.1', '--acme-directory', 'https://127.0.0.1:9/dir', '--agree-tos',
+             '--admin-listen', f'127.0.0.1:{self.admin_port}', *options],
             capture_output=True, text=True, check=True)
         with self.conf.open('a') as conf:
             conf.write('dns-rate-limit = 0\n')  # nobody asks as often as a test that waits
@@ -56,6 +59,17 @@ class Hq:
     def run(self, *words, check=True):
         return subprocess.run([self.program, *words, '--config', self.conf], capture_output=True, text=True,
                               check=check, timeout=20)
+
+    def admin(self, path, method='GET', body=None, **headers):
+        """(status, headers, text) of the operator's listener."""
+        connection = http.client.HTTPConnection('127.0.0.1', self.admin_port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, {name.replace('_', '-'): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+
+    def admin_token(self):
+        return (self.folder / 'admin-token').read_text().strip()
 
     def secret(self, serial):
         lines = dict(line.split(' = ') for line in self.run('factory-secret', serial).stdout.splitlines())

@@ -25,7 +25,7 @@ LIBRARIES = [
     ('libcurl', r'curl/', ('hq/acme/', 'hq/outgoing')),
     ('c-ares', r'ares(_\w+)?\.h$', ('agent/',)),
     ('rtnetlink', r'linux/(rtnetlink|netlink|if_link|if_addr|neighbour)\.h$', ('agent/network/',)),
-    ('libmicrohttpd', r'microhttpd', ('hq/api/', 'hq/server')),
+    ('libmicrohttpd', r'microhttpd', ('hq/admin/', 'hq/api/', 'hq/server')),
     ('SQLite', r'sqlite3', ('hq/store/',)),
     ('libpq', r'postgresql/', ('hq/store/',)),
     ('libconfuse', r'confuse\.h$', ('resolver/base/config.c',)),
