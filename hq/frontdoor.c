@@ -66,15 +66,27 @@ static struct np_door_connection *waited(const struct np_door *door, enum np_doo
     return c && uv_now(door->loop) - c->since_ms >= ms ? c : NULL;
 }
 
+/* While the door drains: whoever has asked nothing for a while is not about to (a device asks for a nonce first, and
+ * then uses it on the same connection). */
+static void end_idle(struct np_door *door)
+{
+    struct np_door_connection *c;
+    while ((c = waited(door, NP_DOOR_IDLE, NP_DOOR_DRAIN_IDLE_MS)))
+        np_door_connection_end(c);
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct np_door *door = timer->data;
     const uint64_t limits[NP_DOOR_WAITS] = {[NP_DOOR_HANDSHAKING] = door->config.handshake_ms,
                                             [NP_DOOR_ASKED] = door->config.request_ms,
                                             [NP_DOOR_IDLE] = door->config.idle_ms,
-                                            [NP_DOOR_LINGERING] = NP_DOOR_LINGER_MS,
+                                            [NP_DOOR_LINGERING] =
+                                                door->draining ? NP_DOOR_DRAIN_LINGER_MS : NP_DOOR_LINGER_MS,
                                             [NP_DOOR_REFUSED] = NP_DOOR_LINGER_MS};
     struct np_door_connection *c;
+    if (door->draining)
+        end_idle(door);
     for (enum np_door_wait wait = 0; wait < NP_DOOR_WAITS; wait++) {
         while ((c = waited(door, wait, limits[wait]))) {
             door->stats.timeouts += wait < NP_DOOR_LINGERING;
@@ -364,11 +376,7 @@ void np_door_drain(struct np_door *door, unsigned limit_ms, void (*done)(void *c
     door->drained_ctx = ctx;
     close_listeners(door);
     uv_timer_start(&door->drain, on_drain_limit, limit_ms, 0);
-    for (struct np_door_connection *c = door->queues[NP_DOOR_IDLE].first, *next; c; c = next) {
-        next = c->next;
-        if (c->answered) /* who has just come sends his first request now */
-            np_door_connection_end(c);
-    }
+    end_idle(door);
     np_door_connection_gone(door);
 }
 

@@ -82,8 +82,9 @@ struct np_endpoint np_door_local(const struct np_door *door, size_t index);
 /* Cuts every connection at once, without sending what waits. */
 void np_door_drop_all(struct np_door *door);
 
-/* Stops listening, closes what is idle, and lets requests under way be answered (the HTTP server is to close behind
- * each of them), for at most limit_ms; done(ctx) is called once no connection is left. */
+/* Stops listening, lets requests under way be answered and those that follow at once (the HTTP server is to close
+ * behind each of them), and closes what asks nothing any more, for at most limit_ms; done(ctx) is called once no
+ * connection is left. */
 void np_door_drain(struct np_door *door, unsigned limit_ms, void (*done)(void *ctx), void *ctx);
 
 /* The counters, borrowed. */

@@ -224,7 +224,6 @@ static void on_behind_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         server_is_done(c);
         return;
     }
-    c->answered = true;
     if (!c->tls)
         send_copy(c, &c->front.stream, buf->base, (size_t)n);
     else if (np_tls_stream_write(c->tls, buf->base, (size_t)n))
@@ -371,7 +370,10 @@ struct np_door_connection *np_door_connection_new(struct np_door *door, bool pla
 
 void np_door_connection_end(struct np_door_connection *c)
 {
-    if (!c->closing && !c->server_done)
+    if (c->closing)
+        return;
+    np_door_wait(c, NP_DOOR_LINGERING);
+    if (!c->server_done)
         server_is_done(c);
 }
 

@@ -7,9 +7,11 @@
 
 #include "hq/frontdoor.h"
 
-#define NP_DOOR_BUCKETS   1024 /* of the table of client addresses */
-#define NP_DOOR_LINGER_MS 2000 /* for the client to have read the last answer: closing earlier can reset it away */
-#define NP_DOOR_SWEEP_MS  100  /* how late a deadline may be noticed */
+#define NP_DOOR_BUCKETS         1024 /* of the table of client addresses */
+#define NP_DOOR_LINGER_MS       2000 /* for the client to have read the last answer: closing earlier can reset it away */
+#define NP_DOOR_DRAIN_IDLE_MS   500  /* without a request, when the door drains */
+#define NP_DOOR_DRAIN_LINGER_MS 300  /* likewise: who stays now has read what there was */
+#define NP_DOOR_SWEEP_MS        100  /* how late a deadline may be noticed */
 
 /* What a connection waits for; also its list. */
 enum np_door_wait {
@@ -56,7 +58,6 @@ struct np_door_connection {
     bool front_reading, behind_reading;
     bool client_done; /* the client will send no more */
     bool server_done; /* the HTTP server will send no more */
-    bool answered;    /* the HTTP server has sent something */
     bool deaf;        /* the HTTP server takes no more: what the client sends is thrown away */
     size_t lingered;  /* bytes thrown away while lingering */
 };

@@ -130,6 +130,23 @@ static void test_fence(void **state)
     assert_true(serial > 0);
 }
 
+/* An HQ that stands still in the middle of a transaction holds the others up for a moment only, and loses it. */
+static void test_halt_in_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct np_zone_name name;
+    if (!database_is_server())
+        return; /* SQLite has one HQ only */
+    assert_int_equal(np_store_name_mark(f->a, "a-a.devices.example"), 0);
+    assert_int_equal(np_store_name_mark(f->b, "b-b.devices.example"), 0); /* waits until the server has ended a's */
+    assert_int_equal(np_store_commit(f->b), 0);
+    assert_int_equal(np_store_commit(f->a), -EAGAIN);
+    assert_int_equal(np_store_name_get(f->a, "a-a.devices.example", &name), 0);
+    assert_int_equal(name.version, 0);
+    assert_int_equal(np_store_name_mark(f->a, "a-a.devices.example"), 0);
+    assert_int_equal(np_store_commit(f->a), 0);
+}
+
 /* What one HQ commits the other one hears of; what it undoes, not. */
 static void test_heard(void **state)
 {
@@ -157,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_judge),
         cmocka_unit_test_setup_teardown(test_take_beat_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_halt_in_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heard, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,280 @@
+"""Two HQs on one PostgreSQL: devices go to either, one of them works, and when it is killed, stopped or restarted the
+other one takes over: no certificate is ordered twice, nothing is lost. BIND serves the zone, Pebble is the CA."""
+import collections
+import http.client
+import re
+import shutil
+import signal
+import ssl
+import threading
+import time
+
+import pytest
+
+from hqclient import Client, Device
+from hqdriver import Pebble, free_port
+from hqserver import Hq
+from nameservers import ACME, Bind, Key, Resolver
+from postgres import Postgres
+
+ZONE = 'devices.example'
+TAKES_OVER = 40  # s; a lease is taken after 12
+
+
+class Member(Hq):
+    """One of several HQs: its own folder, port and process, the secrets and the database of all."""
+
+    def __init__(self, program, folder, first=None, **settings):
+        if first:
+            self.program, self.folder = program, folder
+            shutil.copytree(first.folder, folder, ignore=shutil.ignore_patterns('log', 'data'))
+            self.port, self.url, self.process = free_port(), first.url, None
+            self.conf, self.log = folder / 'nameplate-hq.conf', folder / 'log'
+            text = self.conf.read_text().replace(str(first.folder), str(folder))
+            text = text.replace(f'listen = {{"127.0.0.1:{first.port}"}}', f'listen = {{"127.0.0.1:{self.port}"}}')
+            self.conf.write_text(text)
+            return
+        super().__init__(program, folder)
+        for key, value in settings.items():
+            self.set(key.replace('_', '-'), value)
+
+    def set(self, key, value):
+        text = re.sub(rf'^#? ?{key} = .*\n', '', self.conf.read_text(), flags=re.M)
+        items = value if isinstance(value, (list, bool, int)) else str(value)
+        shown = ('{' + ', '.join(f'"{item}"' for item in items) + '}' if isinstance(items, list)
+                 else str(items).lower() if isinstance(items, (bool, int)) else f'"{items}"')
+        self.conf.write_text(f'{text}{key} = {shown}\n')
+
+    def works(self):
+        """Is it the one that does the work behind the requests?"""
+        return self.process is not None and self.holder().endswith(f':{self.process.pid}')
+
+
+@pytest.fixture(scope='module')
+def postgres():
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def pair(bin_dir, tmp_path, postgres, request):
+    """Two HQs that are not started, and their surroundings."""
+    keys = Key(tmp_path, 'hq-zone'), Key(tmp_path, 'hq-acme')
+    bind = Bind(tmp_path / 'bind', *keys).start()
+    ca_folder = tmp_path / 'pebble'
+    ca_folder.mkdir()
+    resolver = Resolver(tmp_path / 'resolver', *keys, servers={ZONE: bind, ACME: bind}).start()
+    ca = Pebble(ca_folder, resolver.port, PEBBLE_AUTHZREUSE='0').start()
+    name = re.sub(r'\W', '_', request.node.name)
+    first = Member(bin_dir / 'nameplate-hq', tmp_path / 'a', database=postgres.create(name), zone_backend='rfc2136',
+                   update_servers=[bind.endpoint], update_key=keys[0].path, acme_update_key=keys[1].path,
+                   nameservers=[f'ns1.{ZONE}={bind.endpoint}'], hq_address=[], probe_public=[], dns_listen=[],
+                   acme_directory=ca.directory, acme_anchors=ca.certificate, enrol=['open'], open_enrolments=10000)
+    first.holder = lambda: postgres.sql('SELECT holder FROM lease', name)
+    first.start()  # makes the account's key, which the others need too
+    second = Member(bin_dir / 'nameplate-hq', tmp_path / 'b', first)
+    second.holder = first.holder
+    second.start()
+    around = collections.namedtuple('Pair', 'first second ca bind database')(first, second, ca, bind, name)
+    yield around
+    for hq in (first, second):
+        if hq.process and hq.process.poll() is None:
+            hq.process.send_signal(signal.SIGCONT)
+            hq.stop(signal.SIGKILL)
+    for one in (ca, resolver, bind):
+        one.stop()
+
+
+class Box:
+    """A device that knows both addresses: it tries the other one where a connection is refused."""
+
+    def __init__(self, *hqs):
+        self.hqs, self.retries = list(hqs), 0
+        self.device = Device(self.connect(hqs[0]))
+
+    @staticmethod
+    def connect(hq):
+        return Client(hq.url, hq.folder / 'hq-anchors.pem', ('127.0.0.1', hq.port))
+
+    def ask(self, what, deadline=30):
+        """what(device) until there is an answer that is neither 503 nor a stale nonce. A connection that is refused or
+        ends before the answer is what docs/protocol.md lets a box repeat."""
+        end, nonces, last = time.monotonic() + deadline, 0, None
+        while True:
+            try:
+                answer = what(self.device)
+            except (ConnectionError, ssl.SSLError, http.client.RemoteDisconnected, http.client.CannotSendRequest) as error:
+                answer, last = None, error
+            if answer is not None and answer.status != 503:
+                if answer.problem != 'bad-nonce' or nonces == 3:
+                    return answer
+                nonces += 1
+            else:
+                self.retries += 1
+                last = answer.json if answer else last
+                self.hqs.append(self.hqs.pop(0))
+                self.device.client.close()
+                self.device.client = self.connect(self.hqs[0])
+            assert time.monotonic() < end, f'no HQ answers: {last!r}'
+            threading.Event().wait(0.05)
+
+    def enrol(self):
+        answer = self.ask(lambda device: device.enrol())
+        assert answer.status in (200, 201), answer.json
+        return self
+
+    def send_csr(self):
+        csr = self.device.csr()
+        answer = self.ask(lambda device: device.post_csr(csr))
+        assert answer.status == 202, answer.json
+        return self
+
+    def has_package(self):
+        return self.ask(lambda device: device.package()).status == 200
+
+
+def wait_for_work(hq, wait_until):
+    wait_until(hq.works, TAKES_OVER, f'{hq.folder.name} to work')
+
+
+def check_world(pair, boxes, wait_until, orders_before=0):
+    """Every box has one certificate from one order, and its address is public."""
+    for box in boxes:
+        wait_until(box.has_package, 60, f'the certificate of {box.device.name}')
+    assert pair.ca.orders() - orders_before == len(boxes)
+    assert pair.ca.certificates() == len(boxes) + orders_before
+    for box in boxes:
+        wait_until(lambda box=box: pair.bind.lookup(box.device.name) == ['192.168.1.10'], 30, box.device.name)
+    wait_until(lambda: not [name for name, kind in pair.bind.transfer(ACME) if kind == 'TXT' and name.count('.') > 2
+                            and not name.startswith('_')], 30, 'the challenge values to go')
+
+
+def test_either_answers(pair, wait_until):
+    """A nonce, a token and a device of one HQ are good at the other one, and a nonce is good once for both."""
+    first, second = pair.first, pair.second
+    assert first.works() and not second.works()
+    box = Box(first).enrol()
+    device = box.device
+    nonce = device.client.fresh_nonce()
+    device.client = Box.connect(second)
+    assert device.session(nonce=nonce).status == 200
+    used = device.client.nonce
+    assert device.session(nonce=used).status == 200
+    device.client = Box.connect(first)
+    refused = device.session(nonce=used)
+    assert (refused.status, refused.problem) == (400, 'bad-nonce')
+    # The work of what the second one takes in is done by the first one.
+    other = Box(second).enrol().send_csr()
+    wait_until(other.has_package, 30, 'a certificate')
+    wait_until(lambda: pair.bind.lookup(other.device.name) == ['192.168.1.10'], 10, 'the address')
+    assert other.device.put_addresses(1, ['192.168.1.20']).status == 200
+    wait_until(lambda: pair.bind.lookup(other.device.name) == ['192.168.1.20'], 10, 'the new address')
+    # An enrolment that arrives at both at once is one device.
+    twin = Device(Box.connect(first))
+    twin.client.fresh_nonce()
+    results = []
+
+    def enrol(hq):
+        copy = Device(Box.connect(hq))
+        copy.identity, copy.epoch, copy.token = twin.identity, twin.epoch, twin.token
+        copy.client.fresh_nonce()
+        barrier.wait()
+        results.append(copy.enrol())
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=enrol, args=(hq,)) for hq in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 2
+    good = [answer for answer in results if answer.status in (200, 201)]
+    assert good and sorted(answer.status for answer in good) in ([200, 201], [201])
+    assert len({answer.json['device'] for answer in good}) == 1
+
+
+def storm(pair, count):
+    """Boxes enrol and send their CSRs, at both HQs."""
+    hqs = pair.first, pair.second
+    return [Box(hqs[n % 2], hqs[(n + 1) % 2]).enrol().send_csr() for n in range(count)]
+
+
+@pytest.mark.parametrize('blow', ['kill', 'pause'])
+def test_takeover(pair, wait_until, blow):
+    """In the middle of its orders the working HQ is killed, or stands still for longer than its lease and then goes on:
+    each certificate is ordered once, and what the late one would write is refused."""
+    first, second, ca, bind = pair.first, pair.second, pair.ca, pair.bind
+    with ca.paused():  # the first orders hang in the CA, each at its own step
+        boxes = storm(pair, 6)
+    boxes += storm(pair, 6)
+    first.process.send_signal(signal.SIGKILL if blow == 'kill' else signal.SIGSTOP)
+    if blow == 'kill':
+        first.process.wait(10)
+    boxes += [Box(second).enrol().send_csr() for _ in range(3)]
+    for box in boxes:
+        box.hqs = [second]
+        box.device.client = Box.connect(second)
+    wait_for_work(second, wait_until)
+    check_world(pair, boxes, wait_until)
+    if blow == 'pause':
+        epoch = bind.lookup(f'_nameplate.{ZONE}', 'TXT')
+        first.process.send_signal(signal.SIGCONT)
+        assert first.process.wait(30) != 0
+        assert 'another one has taken over its work' in first.log.read_text()
+        assert bind.lookup(f'_nameplate.{ZONE}', 'TXT') == epoch
+    first.start()
+    first.wait_for_log('standing by')
+    again = Box(first).enrol().send_csr()
+    check_world(pair, boxes + [again], wait_until)
+    assert not first.works() and second.works()
+
+
+def test_rolling_restart(pair, wait_until):
+    """Both HQs are restarted, one after the other, under a stream of enrolments: no request fails but by a connection
+    that is refused or ends, and the box's next try is good."""
+    first, second = pair.first, pair.second
+    boxes, failures, over = [], [], threading.Event()
+
+    def stream(order):
+        try:
+            while not over.is_set():
+                box = Box(*order).enrol()
+                box.device.client.close()  # one address may have so many connections
+                boxes.append(box)
+        except BaseException as error:  # pylint: disable=broad-except
+            failures.append(error)
+    threads = [threading.Thread(target=stream, args=(order,))
+               for order in ((first, second), (second, first), (first, second))]
+    for thread in threads:
+        thread.start()
+    try:
+        for hq, other in ((first, second), (second, first)):
+            seen = len(boxes)
+            wait_until(lambda seen=seen: len(boxes) > seen + 20 or failures, 30, 'enrolments')
+            assert hq.stop() == 0
+            wait_for_work(other, wait_until)
+            seen = len(boxes)
+            wait_until(lambda seen=seen: len(boxes) > seen + 20 or failures, 30, 'enrolments')
+            hq.start()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
+    assert len({box.device.id for box in boxes}) == len({box.device.name for box in boxes}) == len(boxes)
+    # Handed over, not taken after a time of silence.
+    assert 'nothing was heard' not in first.log.read_text() + second.log.read_text()
+    last = Box(second).enrol().send_csr()
+    wait_until(last.has_package, 30, 'a certificate')
+
+
+def test_database_away(pair, postgres, wait_until):
+    """The database is restarted: 503 with Retry-After meanwhile, then all goes on, and the same HQ works."""
+    box = Box(pair.first).enrol()
+    postgres.stop()
+    answer = box.device.session()
+    assert (answer.status, answer.problem) == (503, 'busy') and int(answer.headers['Retry-After']) > 0
+    postgres.start()
+    wait_until(lambda: box.device.session().status == 200, 20, 'HQ to find its database again')
+    late = Box(pair.second).enrol().send_csr()
+    wait_until(late.has_package, 60, 'a certificate')
+    assert pair.first.works() and not pair.second.works()
