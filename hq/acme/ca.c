@@ -1,4 +1,5 @@
 /* One CA of the issuance: its account, what an earlier life left there, and whether it works. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ void np_ca_init(struct np_ca *ca, struct np_issuance *issuance, size_t index)
     const struct np_ca_config *config = &issuance->config.cas[index];
     *ca = (struct np_ca){.issuance = issuance, .index = index, .config = config};
     np_ari_poller_init(&ca->windows, issuance->loop, issuance->store, config->directory, index == 0);
+    ca->account.lock_fd = -1;
     ca->meter = (struct np_meter){.store = issuance->store, .ca = config->directory, .limits = &config->limits};
 }
 
@@ -126,14 +128,16 @@ int np_ca_load(struct np_ca *ca)
                                     .allowed = issuance->allowed,
                                     .allowed_ctx = issuance->allowed_ctx,
                                     .ctx = ca};
-    char path[NP_ISSUANCE_PATH_MAX + 32];
-    snprintf(path, sizeof path, "%s/%s-account.pem", issuance->config.secrets, ca->config->prefix);
-    int rc = np_acme_key_load(path, &ca->key);
+    int rc = np_account_open(&ca->account, issuance->config.secrets, ca->config->prefix, false);
     if (rc) {
-        np_error("acme: %s: %s", path, np_strerror(rc));
+        np_error("acme: %s: %s%s", ca->account.path, np_strerror(rc),
+                 rc == -EBUSY ? ": 'nameplate-hq ca rollover' is changing it" : "");
         return rc;
     }
-    rc = np_acme_new(issuance->loop, ca->config, ca->key, &events, &ca->acme);
+    if (ca->account.next)
+        np_warning("acme: a rollover of %s was interrupted: finish it with 'nameplate-hq ca rollover'",
+                   ca->account.path);
+    rc = np_acme_new(issuance->loop, ca->config, ca->account.key, ca->account.next, &events, &ca->acme);
     if (rc)
         np_error("acme: %s: %s", ca->config->directory, np_strerror(rc));
     return rc;
@@ -157,7 +161,7 @@ void np_ca_close(struct np_ca *ca, void (*done)(void *ctx), void *ctx)
 
 void np_ca_deinit(struct np_ca *ca)
 {
-    np_acme_key_free(ca->key);
+    np_account_close(&ca->account);
     np_adopt_deinit(&ca->adopt);
 }
 

@@ -33,7 +33,8 @@ struct post {
     struct post *next, **link; /* in waiting or sent */
     char *url;                 /* NULL: newOrder */
     char *accept, *payload;
-    bool with_jwk; /* newAccount */
+    bool with_jwk;                 /* newAccount */
+    const struct np_acme_key *key; /* that signs; NULL: the account's */
     unsigned nonce_failures, requests;
     int64_t network_ms;
     np_acme_reply_fn *done;
@@ -49,7 +50,7 @@ struct get {
 struct np_acme {
     uv_loop_t *loop;
     struct np_ca_config config;
-    const struct np_acme_key *key;
+    const struct np_acme_key *key, *next; /* next: perhaps the account's, not asked for yet */
     uint8_t eab_key[EAB_KEY_MAX];
     size_t eab_key_len;
     struct np_acme_events events;
@@ -273,8 +274,8 @@ static int transmit(struct post *post)
     const char *url = post_url(post);
     char *body = NULL;
     /* The newest nonce first: it is the least likely to be forgotten by the CA. */
-    int rc = np_acme_jws_sign(acme->key, post->with_jwk ? NULL : acme->account_url, acme->nonces[--acme->nonce_count],
-                              url, post->payload, &body);
+    int rc = np_acme_jws_sign(post->key ? post->key : acme->key, post->with_jwk ? NULL : acme->account_url,
+                              acme->nonces[--acme->nonce_count], url, post->payload, &body);
     if (rc == 0)
         rc = np_http_send(acme->http, NP_HTTP_POST_JOSE, url, post->accept, body, on_answer, post);
     free(body);
@@ -356,25 +357,52 @@ static int account_payload(const struct np_acme *acme, char **out_payload)
     return np_json_dump_take(object, out_payload);
 }
 
-static void make_account(struct np_acme *acme)
+static void post_account(struct np_acme *acme, const struct np_acme_key *key, const char *payload,
+                         np_acme_reply_fn *done)
 {
-    struct np_acme_reply failed = {0};
-    struct post *post = NULL;
-    char *payload = NULL;
-    failed.rc = account_payload(acme, &payload);
-    if (failed.rc == 0) {
-        post = post_new(acme, NULL, NULL, payload, on_account, acme);
-        failed.rc = post ? 0 : -ENOMEM;
-    }
-    free(payload);
-    if (failed.rc) {
-        pause_client(acme, "newAccount", &failed);
+    struct post *post = post_new(acme, NULL, NULL, payload, done, acme);
+    if (!post) {
+        pause_client(acme, "newAccount", &(struct np_acme_reply){.rc = -ENOMEM});
         return;
     }
     post->with_jwk = true;
+    post->key = key;
     wait_first(post);
     acme->stage = STAGE_ACCOUNT;
     pump(acme);
+}
+
+static void make_account(struct np_acme *acme);
+
+/* Is the account's key the next one already? A rollover may have been interrupted before or after the CA did it. */
+static void on_next_account(void *ctx, const struct np_acme_reply *reply)
+{
+    struct np_acme *acme = ctx;
+    if (reply->rc == 0) {
+        acme->key = acme->next;
+        acme->next = NULL;
+        on_account(acme, reply);
+    } else if (reply->rc == NP_E_ACME && strcmp(reply->problem.type, "accountDoesNotExist") == 0) {
+        acme->next = NULL;
+        make_account(acme);
+    } else {
+        pause_client(acme, "newAccount", reply);
+    }
+}
+
+static void make_account(struct np_acme *acme)
+{
+    char *payload = NULL;
+    if (acme->next) {
+        post_account(acme, acme->next, "{\"onlyReturnExisting\":true}", on_next_account);
+        return;
+    }
+    int rc = account_payload(acme, &payload);
+    if (rc)
+        pause_client(acme, "newAccount", &(struct np_acme_reply){.rc = rc});
+    else
+        post_account(acme, NULL, payload, on_account);
+    free(payload);
 }
 
 static void on_directory(void *ctx, const struct np_http_response *response)
@@ -457,7 +485,7 @@ static int read_eab_key(struct np_acme *acme)
 }
 
 int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
-                const struct np_acme_events *events, struct np_acme **out_acme)
+                const struct np_acme_key *next, const struct np_acme_events *events, struct np_acme **out_acme)
 {
     struct np_acme *acme = calloc(1, sizeof *acme);
     if (!acme)
@@ -465,6 +493,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct
     acme->loop = loop;
     acme->config = *config;
     acme->key = key;
+    acme->next = next;
     acme->events = *events;
     acme->backoff = (struct np_backoff){NP_ACME_RETRY_MIN_MS, NP_ACME_RETRY_MAX_MS, 0};
     int rc = read_eab_key(acme);
@@ -523,6 +552,11 @@ int np_acme_get(struct np_acme *acme, const char *url, np_acme_reply_fn *done, v
         return rc;
     }
     return NP_E_LIMIT;
+}
+
+const struct np_acme_key *np_acme_key(const struct np_acme *acme)
+{
+    return acme->key;
 }
 
 const char *np_acme_orders_url(const struct np_acme *acme)

@@ -59,10 +59,14 @@ struct np_acme_events {
     void *ctx;
 };
 
-/* Allocates. config is copied, key borrowed. Returns 0, -errno, or NP_E_KEY for an EAB key file that is no base64url.
- */
+/* Allocates. config is copied, the keys are borrowed. next (NULL: none) is the key of a rollover that was begun: where
+ * the CA knows it, the account has it, and key is not used any more. Returns 0, -errno, or NP_E_KEY for an EAB key file
+ * that is no base64url. */
 int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
-                const struct np_acme_events *events, struct np_acme **out_acme);
+                const struct np_acme_key *next, const struct np_acme_events *events, struct np_acme **out_acme);
+
+/* The account's key: which of the two it is, is known once the account is. Borrowed. */
+const struct np_acme_key *np_acme_key(const struct np_acme *acme);
 
 /* Begins with the directory. */
 void np_acme_start(struct np_acme *acme);

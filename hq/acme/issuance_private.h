@@ -4,6 +4,7 @@
 #ifndef HQ_ACME_ISSUANCE_PRIVATE_H
 #define HQ_ACME_ISSUANCE_PRIVATE_H
 
+#include "hq/acme/account.h"
 #include "hq/acme/adopt.h"
 #include "hq/acme/ari_poll.h"
 #include "hq/acme/client.h"
@@ -34,7 +35,7 @@ struct np_ca {
     struct np_issuance *issuance;
     size_t index;
     const struct np_ca_config *config; /* in the issuance */
-    struct np_acme_key *key;
+    struct np_account account;
     struct np_acme *acme;
     struct np_adopt adopt;
     struct np_meter meter;

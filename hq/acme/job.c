@@ -132,7 +132,7 @@ static void on_authorization(struct np_job *job, const struct np_acme_reply *rep
         return;
     }
     if (authorization.has_challenge)
-        np_acme_dns01_value(job->ca->key, authorization.token, value);
+        np_acme_dns01_value(np_acme_key(job->ca->acme), authorization.token, value);
     np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
                                               .index = job->action.index,
                                               .authz = &authorization,

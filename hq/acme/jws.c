@@ -53,18 +53,11 @@ static int flatten(char *input, const uint8_t *signature, size_t len, char **out
                              out_body);
 }
 
-int np_acme_jws_sign(const struct np_acme_key *key, const char *kid, const char *nonce, const char *url,
-                     const char *payload, char **out_body)
+/* Signs payload under header, which it takes over. */
+static int sign_take(const struct np_acme_key *key, json_t *header, const char *payload, char **out_body)
 {
     uint8_t signature[64];
     char *input;
-    json_t *header = json_pack("{s:s,s:s,s:s}", "alg", "ES256", "nonce", nonce, "url", url);
-    int bad =
-        kid ? json_object_set_new(header, "kid", json_string(kid)) : json_object_set_new(header, "jwk", jwk_json(key));
-    if (bad) {
-        json_decref(header);
-        return -ENOMEM;
-    }
     int rc = signing_input_take(header, payload, &input);
     if (rc)
         return rc;
@@ -72,6 +65,32 @@ int np_acme_jws_sign(const struct np_acme_key *key, const char *kid, const char 
     if (rc == 0)
         rc = flatten(input, signature, sizeof signature, out_body);
     free(input);
+    return rc;
+}
+
+int np_acme_jws_sign(const struct np_acme_key *key, const char *kid, const char *nonce, const char *url,
+                     const char *payload, char **out_body)
+{
+    json_t *header = json_pack("{s:s,s:s,s:s}", "alg", "ES256", "nonce", nonce, "url", url);
+    int bad =
+        kid ? json_object_set_new(header, "kid", json_string(kid)) : json_object_set_new(header, "jwk", jwk_json(key));
+    if (bad) {
+        json_decref(header);
+        return -ENOMEM;
+    }
+    return sign_take(key, header, payload, out_body);
+}
+
+int np_acme_key_change_sign(const struct np_acme_key *old, const struct np_acme_key *new, const char *account_url,
+                            const char *url, char **out_json)
+{
+    char *payload;
+    int rc = np_json_dump_take(json_pack("{s:s,s:o}", "account", account_url, "oldKey", jwk_json(old)), &payload);
+    if (rc)
+        return rc;
+    rc =
+        sign_take(new, json_pack("{s:s,s:o,s:s}", "alg", "ES256", "jwk", jwk_json(new), "url", url), payload, out_json);
+    free(payload);
     return rc;
 }
 

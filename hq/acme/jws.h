@@ -18,6 +18,11 @@
 int np_acme_jws_sign(const struct np_acme_key *key, const char *kid, const char *nonce, const char *url,
                      const char *payload, char **out_body);
 
+/* The payload of a request to keyChange (RFC 8555 section 7.3.5): a JWS by the new key over the account and its old
+ * key, as malloc'd JSON. url is keyChange's. Returns 0, -ENOMEM or NP_E_KEY. */
+int np_acme_key_change_sign(const struct np_acme_key *old, const struct np_acme_key *new, const char *account_url,
+                            const char *url, char **out_json);
+
 /* The externalAccountBinding object: HS256 over the account's public key with the CA's MAC key, as malloc'd JSON.
  * Returns 0, -ENOMEM or NP_E_KEY. */
 int np_acme_eab_sign(const struct np_acme_key *key, const char *eab_kid, const uint8_t *mac_key, size_t mac_key_len,

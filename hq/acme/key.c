@@ -61,19 +61,24 @@ static int write_key(const char *path, const struct np_acme_key *key)
     return rc;
 }
 
-int np_acme_key_load(const char *path, struct np_acme_key **out_key)
+int np_acme_key_read(const char *path, struct np_acme_key **out_key)
 {
-    struct np_acme_key *key = NULL;
     struct np_hq_key *hq_key;
     uint8_t *pem;
     size_t len;
     int rc = np_file_read(path, KEY_FILE_MAX, &pem, &len);
-    if (rc == 0) {
-        rc = np_hq_key_parse((const char *)pem, len, &hq_key);
-        np_wipe(pem, len);
-        free(pem);
-        return rc ? rc : wrap_take(hq_key, out_key);
-    }
+    if (rc)
+        return rc;
+    rc = np_hq_key_parse((const char *)pem, len, &hq_key);
+    np_wipe(pem, len);
+    free(pem);
+    return rc ? rc : wrap_take(hq_key, out_key);
+}
+
+int np_acme_key_load(const char *path, struct np_acme_key **out_key)
+{
+    struct np_acme_key *key = NULL;
+    int rc = np_acme_key_read(path, out_key);
     if (rc != -ENOENT)
         return rc; /* never replaced by a new key: the account would be lost */
     rc = np_acme_key_make(&key);

@@ -12,6 +12,9 @@ struct np_acme_key;
 /* Makes a new key in memory. Returns 0 or NP_E_KEY. */
 int np_acme_key_make(struct np_acme_key **out_key);
 
+/* Reads a PEM file (PKCS#8 or SEC1). Returns 0, -errno, or NP_E_KEY for a file that holds no P-256 key. */
+int np_acme_key_read(const char *path, struct np_acme_key **out_key);
+
 /* Reads a PEM file (PKCS#8 or SEC1), or makes a key and writes it there (PKCS#8, mode 0600, atomically) when there is
  * no such file. Returns 0, -errno, or NP_E_KEY for a file that holds no P-256 key. */
 int np_acme_key_load(const char *path, struct np_acme_key **out_key);

@@ -79,6 +79,7 @@ class Front:
         with ca.lock:
             shown = ('names', 'profile', 'replaces', 'status', 'exempt', 'created', 'error', 'account')
             return {'requests': dict(self.requests), 'accounts': [account['url'] for account in ca.accounts.values()],
+                    'keys': [account['thumbprint'] for account in ca.accounts.values()],
                     'orders': [{name: ca.refresh(order)[name] for name in shown} for order in ca.orders.values()],
                     'certificates': [{'serial': key, 'names': item['names'], 'profile': item['profile'], 'revoked': item['revoked'],
                                       'ari_id': ca.ari_id(item)} for key, item in ca.certificates.items()],

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "hq/acme/account.h"
 #include "hq/acme/chain.h"
 #include "hq/acme/jws.h"
 #include "hq/acme/order.h"
@@ -385,6 +387,75 @@ static void test_jws(void **state)
     np_acme_key_free(key);
 }
 
+/* RFC 8555 section 7.3.5: the new key signs over the account and the old one, without a nonce. */
+static void test_key_change(void **state)
+{
+    struct np_acme_key *old, *new;
+    char *body;
+    (void)state;
+    assert_int_equal(np_acme_key_make(&old), 0);
+    assert_int_equal(np_acme_key_make(&new), 0);
+    assert_int_equal(np_acme_key_change_sign(old, new, "https://ca.example/acct/1", "https://ca.example/k", &body), 0);
+    json_t *jws = json_loads(body, 0, NULL);
+    assert_true(verify_es256(new, jws));
+    assert_false(verify_es256(old, jws));
+    char *header = decode(json_string_value(json_object_get(jws, "protected")));
+    char *payload = decode(json_string_value(json_object_get(jws, "payload")));
+    json_t *protected = json_loads(header, 0, NULL), *inner = json_loads(payload, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(protected, "url")), "https://ca.example/k");
+    assert_null(json_object_get(protected, "nonce"));
+    assert_null(json_object_get(protected, "kid"));
+    assert_string_equal(json_string_value(json_object_get(inner, "account")), "https://ca.example/acct/1");
+    const json_t *old_jwk = json_object_get(inner, "oldKey"), *new_jwk = json_object_get(protected, "jwk");
+    assert_true(json_is_object(old_jwk) && json_is_object(new_jwk) && !json_equal(old_jwk, new_jwk));
+    json_decref(protected);
+    json_decref(inner);
+    free(header);
+    free(payload);
+    json_decref(jws);
+    free(body);
+    np_acme_key_free(old);
+    np_acme_key_free(new);
+}
+
+/* The files of a rollover, as far as it came; and nobody else at the same time. */
+static void test_account_files(void **state)
+{
+    char folder[] = "/tmp/np-account-XXXXXX", path[128];
+    struct np_account server, second, rollover;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(np_account_open(&server, folder, "acme", false), 0);
+    assert_null(server.next);
+    assert_int_equal(np_account_open(&second, folder, "acme", false), 0);
+    assert_int_equal(np_account_open(&rollover, folder, "acme", true), -EBUSY);
+    np_account_close(&rollover);
+    np_account_close(&second);
+    np_account_close(&server);
+    assert_int_equal(np_account_open(&rollover, folder, "acme", true), 0);
+    assert_int_equal(np_account_open(&server, folder, "acme", false), -EBUSY);
+    np_account_close(&server);
+    assert_int_equal(np_account_make_next(&rollover), 0);
+    struct np_public_key old = *np_acme_key_public(rollover.key), new = *np_acme_key_public(rollover.next);
+    np_account_close(&rollover);
+    /* Interrupted: both are there, and the next one is not made again. */
+    assert_int_equal(np_account_open(&rollover, folder, "acme", true), 0);
+    assert_int_equal(np_account_make_next(&rollover), 0);
+    assert_memory_equal(np_acme_key_public(rollover.key), &old, sizeof old);
+    assert_memory_equal(np_acme_key_public(rollover.next), &new, sizeof new);
+    assert_int_equal(np_account_promote(&rollover), 0);
+    np_account_close(&rollover);
+    assert_int_equal(np_account_open(&server, folder, "acme", false), 0);
+    assert_memory_equal(np_acme_key_public(server.key), &new, sizeof new);
+    assert_null(server.next);
+    np_account_close(&server);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/acme-account.%s", folder, i ? "lock" : "pem");
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void test_key_file(void **state)
 {
     struct np_acme_key *made, *read;
@@ -542,6 +613,8 @@ int main(void)
         cmocka_unit_test(test_list_keeps_the_newest),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_jws),
+        cmocka_unit_test(test_key_change),
+        cmocka_unit_test(test_account_files),
         cmocka_unit_test(test_key_file),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_ari_id),

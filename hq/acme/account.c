@@ -1,0 +1,76 @@
+#include "hq/acme/account.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "resolver/base/error.h"
+#include "resolver/base/file.h"
+
+/* A folder in which nothing can be made has no lock: then nothing can be changed there either. */
+static int lock(struct np_account *account, const char *path, bool alone)
+{
+    account->lock_fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (account->lock_fd < 0)
+        return errno == EROFS || (errno == EACCES && !alone) ? 0 : -errno;
+    if (flock(account->lock_fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB))
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    return 0;
+}
+
+int np_account_open(struct np_account *account, const char *secrets, const char *prefix, bool alone)
+{
+    char path[NP_ACCOUNT_PATH_MAX];
+    memset(account, 0, sizeof *account);
+    account->lock_fd = -1;
+    if (snprintf(path, sizeof path, "%s/%s-account.lock", secrets, prefix) >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    snprintf(account->path, sizeof account->path, "%s/%s-account.pem", secrets, prefix);
+    if (snprintf(account->next_path, sizeof account->next_path, "%s/%s-account.next.pem", secrets, prefix) >=
+        (int)sizeof account->next_path)
+        return -ENAMETOOLONG;
+    int rc = lock(account, path, alone);
+    if (rc == 0)
+        rc = np_acme_key_load(account->path, &account->key);
+    if (rc)
+        return rc;
+    rc = np_acme_key_read(account->next_path, &account->next);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int np_account_make_next(struct np_account *account)
+{
+    struct stat now;
+    if (account->next)
+        return 0;
+    int rc = np_acme_key_load(account->next_path, &account->next);
+    /* Root makes it for whoever the server runs as. */
+    if (rc == 0 && geteuid() == 0 && stat(account->path, &now) == 0 &&
+        chown(account->next_path, now.st_uid, now.st_gid))
+        rc = -errno;
+    return rc;
+}
+
+int np_account_promote(struct np_account *account)
+{
+    char folder[NP_ACCOUNT_PATH_MAX];
+    if (rename(account->next_path, account->path))
+        return -errno;
+    memcpy(folder, account->path, sizeof folder);
+    return np_folder_sync(dirname(folder));
+}
+
+void np_account_close(struct np_account *account)
+{
+    np_acme_key_free(account->key);
+    np_acme_key_free(account->next);
+    account->key = account->next = NULL;
+    if (account->lock_fd >= 0)
+        close(account->lock_fd);
+    account->lock_fd = -1;
+}
