@@ -15,6 +15,8 @@
 #define FRAME_DROP        NP_FRAME('D', 'R', 'O', 'P')
 #define FRAME_VIEW        NP_FRAME('V', 'I', 'E', 'W')
 #define FRAME_CERTIFICATE NP_FRAME('C', 'E', 'R', 'T')
+#define FRAME_SETTINGS    NP_FRAME('C', 'O', 'N', 'F')
+#define FRAME_NEWS        NP_FRAME('N', 'E', 'W', 'S')
 #define FRAME_FORGET      NP_FRAME('F', 'R', 'G', 'T')
 #define FRAME_READY       NP_FRAME('R', 'E', 'D', 'Y')
 #define FRAME_STATS       NP_FRAME('S', 'T', 'A', 'T')
@@ -66,12 +68,7 @@ static void send_certificate(struct np_agent *agent, struct np_child *child)
         return;
     np_key_encode_sec1(&agent->state.tls, der);
     np_base64url_encode(der, sizeof der, key);
-    const struct np_agent_config *c = agent->config;
-    char backend[NP_ADDR_TEXT_MAX] = "";
-    if (c->has_backend)
-        np_endpoint_format(&c->backend, backend);
-    json_t *object = json_pack("{s:o,s:s,s:s,s:s}", "names", leaf_names(agent), "chain", agent->state.chain, "key", key,
-                               "backend", backend);
+    json_t *object = json_pack("{s:o,s:s,s:s}", "names", leaf_names(agent), "chain", agent->state.chain, "key", key);
     char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (json) {
@@ -81,6 +78,14 @@ static void send_certificate(struct np_agent *agent, struct np_child *child)
     }
     np_wipe(der, sizeof der);
     np_wipe(key, sizeof key);
+}
+
+static void send_settings(struct np_agent *agent, struct np_child *child)
+{
+    char *json = np_front_settings_encode(&agent->config->front);
+    if (json)
+        np_agent_tell(agent, child, FRAME_SETTINGS, json, NULL, 0);
+    free(json);
 }
 
 void np_agent_send_certificate(struct np_agent *agent)
@@ -106,11 +111,13 @@ static void feed(void *ctx, struct np_child *child)
 {
     struct np_agent *agent = ctx;
     send_listeners(agent, child, NP_LISTENERS_OPEN);
-    if (child == agent->front)
+    if (child == agent->front) {
+        send_settings(agent, child);
         send_certificate(agent, child);
+    }
     np_agent_dot_feed(agent, child);
     if (child == agent->front && agent->news_json)
-        np_agent_tell(agent, child, NP_FRAME('N', 'E', 'W', 'S'), agent->news_json, NULL, 0);
+        np_agent_tell(agent, child, FRAME_NEWS, agent->news_json, NULL, 0);
     if (agent->view_json)
         np_agent_tell(agent, child, FRAME_VIEW, agent->view_json, NULL, 0);
 }

@@ -11,6 +11,7 @@
 static const char *const role_choices[] = {"host", "router", NULL};
 static const char *const publish_choices[] = {"public", "local-only", NULL};
 static const char *const mode_choices[] = {"full", "own-name-only", NULL};
+static const char *const proxy_choices[] = {"none", "v1", "v2", NULL};
 static const char *const filter_choices[] = {"auto", "on", "off", NULL};
 static const char *const level_choices[] = {"error", "warning", "notice", "info", "debug", NULL};
 
@@ -74,6 +75,20 @@ const struct np_config_key np_agent_config_keys[] = {
     {"http-port", NP_CONFIG_INT, "80", "port of http", NULL, 1, 65535},
     {"https-port", NP_CONFIG_INT, "443", "port of https", NULL, 1, 65535},
     {"backend", NP_CONFIG_STRING, "", "where https goes, for example 127.0.0.1:8080; empty: a status page", NULL, 0, 0},
+    {"backends", NP_CONFIG_LIST, NULL,
+     "where single names go instead, for example {\"files=127.0.0.1:9000\"}: a label below the box's name (with a "
+     "wildcard certificate), or a whole name of alias",
+     NULL, 0, 0},
+    {"backend-proxy", NP_CONFIG_STRING, "none",
+     "v1 or v2: tell backends who the client is by the PROXY protocol, which they must then expect", proxy_choices, 0,
+     0},
+    {"address-access", NP_CONFIG_BOOL, "true",
+     "the backend can also be used over http at the box's addresses, where the name does not open or has no "
+     "certificate",
+     NULL, 0, 0},
+    {"handshake-limit", NP_CONFIG_INT, "0",
+     "TLS handshakes a second, of which one client may have a quarter; others wait; 0: what half of a core does", NULL,
+     0, NP_FRONT_HANDSHAKES_MAX},
     {"deploy-report", NP_CONFIG_STRING, "",
      "report of `nameplate deploy`, which gives the certificate to other servers of this machine; empty: none is asked",
      NULL, 0, 0},
@@ -319,9 +334,32 @@ static bool wants_dot(const struct np_config *file, const struct np_agent_config
     return c->dns && np_config_bool(file, "dot") && (!beside || np_config_line(file, "dot") > 0);
 }
 
+static int read_backends(const struct np_config *file, struct np_front_settings *front, char *error)
+{
+    const char *backend = np_config_string(file, "backend");
+    size_t count = np_config_list_count(file, "backends");
+    front->has_backend = backend && backend[0];
+    if (front->has_backend && np_endpoint_parse(backend, 0, &front->backend))
+        return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);
+    if (front->has_backend && front->backend.port == 0)
+        return np_config_fail(file, "backend", error, "backend: '%.60s' has no port", backend);
+    if (count > NP_FRONT_BACKENDS_MAX)
+        return np_config_fail(file, "backends", error, "backends has more than %d names", NP_FRONT_BACKENDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = np_config_list(file, "backends", i);
+        if (np_front_backend_parse(text, &front->backends[i]))
+            return np_config_fail(file, "backends", error,
+                                  "backends: '%.80s' is not NAME=ADDRESS:PORT, as in files=127.0.0.1:9000", text);
+    }
+    front->backend_count = count;
+    front->address_access = np_config_bool(file, "address-access");
+    front->handshakes = (uint32_t)np_config_int(file, "handshake-limit");
+    return np_proxy_parse(np_config_string(file, "backend-proxy"), &front->proxy);
+}
+
 static int read_services(const struct np_config *file, struct np_agent_config *c, char *error)
 {
-    const char *backend = np_config_string(file, "backend"), *model = np_config_string(file, "model");
+    const char *model = np_config_string(file, "model");
     c->rate_limit = (uint32_t)np_config_int(file, "rate-limit");
     c->inflight_limit = (uint32_t)np_config_int(file, "inflight-limit");
     if (np_cache_parse_size(np_config_string(file, "cache"), &c->cache))
@@ -335,11 +373,9 @@ static int read_services(const struct np_config *file, struct np_agent_config *c
         return np_config_fail(file, "https-port", error, "dns-port, dot-port, http-port and https-port must differ");
     c->dns_loopback = c->dns && c->dns_port != NP_VIEW_UPSTREAM_PORT;
     c->dot = wants_dot(file, c);
-    c->has_backend = backend && backend[0];
-    if (c->has_backend && np_endpoint_parse(backend, 0, &c->backend))
-        return np_config_fail(file, "backend", error, "backend: '%.60s' is not ADDRESS:PORT", backend);
-    if (c->has_backend && c->backend.port == 0)
-        return np_config_fail(file, "backend", error, "backend: '%.60s' has no port", backend);
+    int rc = read_backends(file, &c->front, error);
+    if (rc)
+        return rc;
     if (!np_is_token(model, NP_MODEL_MAX))
         return np_config_fail(file, "model", error, "model: 1 to %d printable characters without spaces", NP_MODEL_MAX);
     memcpy(c->model, model, strlen(model) + 1);

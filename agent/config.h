@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/front/settings.h"
 #include "agent/network/addresses.h"
 #include "agent/own_names.h"
 #include "hq/proto/message.h"
@@ -63,8 +64,7 @@ struct np_agent_config {
     char deploy_report[NP_CONFIG_PATH_MAX + 1]; /* empty: no other server gets the certificate */
     bool canary;
     enum np_mode mode;
-    bool has_backend;
-    struct np_endpoint backend;
+    struct np_front_settings front; /* as the front gets it */
     enum np_log_level log_level;
 };
 

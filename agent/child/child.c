@@ -103,7 +103,8 @@ static bool is_whole_state(uint32_t type)
 {
     return type == NP_FRAME('V', 'I', 'E', 'W') || type == NP_FRAME('C', 'E', 'R', 'T') ||
            type == NP_FRAME('S', 'T', 'A', 'T') || type == NP_FRAME('P', 'E', 'E', 'R') ||
-           type == NP_FRAME('C', 'L', 'C', 'K') || type == NP_FRAME('N', 'E', 'W', 'S');
+           type == NP_FRAME('C', 'L', 'C', 'K') || type == NP_FRAME('N', 'E', 'W', 'S') ||
+           type == NP_FRAME('C', 'O', 'N', 'F');
 }
 
 static void unlink_older(struct np_child *child, uint32_t type)

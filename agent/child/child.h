@@ -10,9 +10,9 @@
  * VIEW). When the child dies or closes its channel, what was queued is forgotten, and it is started again with backoff
  * (100 ms, doubling to 30 s; forgotten after 60 s of life with REDY seen).
  *
- * Frames that the peer is too slow for are queued (NP_CHILD_QUEUE_MAX frames, NP_CHILD_QUEUE_BYTES). VIEW, CERT, PEER,
- * CLCK, NEWS and STAT replace an older queued frame of the same type: only the newest state counts. A child that does
- * not read until the queue is full is taken for hung, killed and started anew.
+ * Frames that the peer is too slow for are queued (NP_CHILD_QUEUE_MAX frames, NP_CHILD_QUEUE_BYTES). VIEW, CERT, CONF,
+ * PEER, CLCK, NEWS and STAT replace an older queued frame of the same type: only the newest state counts. A child that
+ * does not read until the queue is full is taken for hung, killed and started anew.
  *
  * Lifecycle: np_child_new, np_child_start, (callbacks), np_child_close; the memory goes when the process has been
  * reaped and the handles are closed. Deaths are seen by the channel's end and waitpid(2) on the one pid: no SIGCHLD

@@ -30,24 +30,6 @@ static uint32_t interface_of(const struct np_view *view, const struct np_addr *l
     return found;
 }
 
-/* A free place for a client, or NP_E_LIMIT: the newest is the one that is not served. */
-static int find_slot(const struct np_front *front, enum np_listen_kind kind, const struct np_addr *remote)
-{
-    int slot = NP_E_LIMIT;
-    bool dot = kind == NP_LISTEN_DOT;
-    size_t same = 0, neighbours = 0, limit = dot ? NP_FRONT_DOT_PER_CLIENT : NP_FRONT_PER_CLIENT_MAX;
-    for (int i = 0; i < NP_FRONT_CONNECTIONS_MAX; i++) {
-        const struct np_front_connection *connection = front->connections[i];
-        if (!connection)
-            slot = i;
-        if (!connection || dot != (connection->kind == NP_LISTEN_DOT))
-            continue;
-        same += np_addr_equal(&connection->client.remote.addr, remote);
-        neighbours += np_addr_same_network(&connection->client.remote.addr, remote);
-    }
-    return same < limit && neighbours < NP_FRONT_NETWORK_CLIENTS * limit ? slot : NP_E_LIMIT;
-}
-
 static void accept_one(struct np_front_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct np_front *front = listener->front;
@@ -69,7 +51,7 @@ static void accept_one(struct np_front_listener *listener, int fd, const struct 
         close(fd);
         return;
     }
-    int slot = find_slot(front, kind, &client.remote.addr);
+    int slot = np_front_find_place(front, kind == NP_LISTEN_DOT, &client.remote.addr);
     int rc = slot;
     if (slot >= 0)
         rc = np_front_connection_open(front, (size_t)slot, fd, kind, &client);

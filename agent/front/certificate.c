@@ -10,8 +10,7 @@
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-#define LEAF_MAX     8192 /* bytes of DER: a leaf with a few names is under 2 KiB */
-#define BACKEND_PORT 80
+#define LEAF_MAX 8192 /* bytes of DER: a leaf with a few names is under 2 KiB */
 
 static int parse_leaf(const char *chain, size_t len, struct np_x509 *out_leaf)
 {
@@ -34,12 +33,9 @@ static int parse_key(const char *text, struct np_private_key *out_key)
 
 static int fill(json_t *root, struct np_front_certificate *certificate)
 {
-    const char *chain, *key_text, *backend = "";
+    const char *chain, *key_text;
     struct np_private_key key;
-    if (json_unpack(root, "{s:s, s:s, s?s}", "chain", &chain, "key", &key_text, "backend", &backend))
-        return NP_E_MALFORMED;
-    certificate->has_backend = *backend != '\0';
-    if (certificate->has_backend && np_endpoint_parse(backend, BACKEND_PORT, &certificate->backend))
+    if (json_unpack(root, "{s:s, s:s}", "chain", &chain, "key", &key_text))
         return NP_E_MALFORMED;
     int rc = parse_leaf(chain, strlen(chain), &certificate->leaf);
     if (!rc)

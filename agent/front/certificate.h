@@ -1,20 +1,16 @@
-/* certificate: what a CERT frame brings: the certificate with its key, ready to be served, and the backend. Pure. */
+/* certificate: what a CERT frame brings: the certificate with its key, ready to be served. Pure. */
 #ifndef AGENT_FRONT_CERTIFICATE_H
 #define AGENT_FRONT_CERTIFICATE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/certificate/x509.h"
 #include "agent/tls/profile.h"
-#include "resolver/base/address.h"
 
 /* A certificate that can be served. */
 struct np_front_certificate {
     struct np_tls_identity *identity; /* one reference */
     struct np_x509 leaf;
-    bool has_backend;
-    struct np_endpoint backend;
 };
 
 /* Parses the JSON of a CERT frame (front.h). The key must be the leaf's. The names in the JSON are for the reader; what

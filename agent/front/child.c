@@ -115,12 +115,24 @@ static void apply_news(struct np_front *front, const struct np_frame *frame)
         np_error("NEWS: %s", np_strerror(rc));
 }
 
+static void apply_settings(struct np_front *front, const struct np_frame *frame)
+{
+    struct np_front_settings settings;
+    int rc = np_front_settings_parse((const char *)frame->payload, frame->len, &settings);
+    if (rc)
+        np_error("CONF refused, what was before stays: %s", np_strerror(rc));
+    else
+        np_front_set_settings(front, &settings);
+}
+
 static void other_frame(void *ctx, struct np_frame *frame)
 {
     if (frame->type == NP_FRAME('A', 'N', 'C', 'H'))
         apply_anchors(ctx, frame);
     if (frame->type == NP_FRAME('C', 'L', 'C', 'K'))
         apply_clock(ctx, frame);
+    if (frame->type == NP_FRAME('C', 'O', 'N', 'F'))
+        apply_settings(ctx, frame);
     if (frame->type == NP_FRAME('N', 'E', 'W', 'S'))
         apply_news(ctx, frame);
     if (frame->type == NP_FRAME('C', 'E', 'R', 'T'))

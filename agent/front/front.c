@@ -42,14 +42,48 @@ void np_front_need_tick(struct np_front *front)
         uv_timer_start(&front->tick, on_tick, NP_FRONT_TICK_MS, NP_FRONT_TICK_MS);
 }
 
+static void on_queue(uv_timer_t *timer)
+{
+    struct np_front *front = timer->data;
+    np_front_connections_begin(front);
+    if (front->queued == 0)
+        uv_timer_stop(timer);
+}
+
+void np_front_need_queue(struct np_front *front)
+{
+    if (!uv_is_active((uv_handle_t *)&front->queue))
+        uv_timer_start(&front->queue, on_queue, NP_FRONT_QUEUE_MS, NP_FRONT_QUEUE_MS);
+}
+
+/* So many handshakes a second take half of this processor's one core. */
+static uint32_t measure_rate(void)
+{
+    int64_t rate = 1000000 / NP_FRONT_CPU_SHARE / np_tls_handshake_us();
+    if (rate < NP_FRONT_RATE_MIN)
+        return NP_FRONT_RATE_MIN;
+    return rate < NP_FRONT_PACE_RATE_MAX ? (uint32_t)rate : NP_FRONT_PACE_RATE_MAX;
+}
+
+void np_front_set_settings(struct np_front *front, const struct np_front_settings *settings)
+{
+    front->settings = *settings;
+    np_front_pace_init(&front->pace, settings->handshakes ? settings->handshakes : front->own_rate,
+                       (int64_t)uv_now(front->loop));
+}
+
 void np_front_init(struct np_front *front, uv_loop_t *loop)
 {
+    static const struct np_front_settings none;
     memset(front, 0, sizeof *front);
     front->loop = loop;
     np_view_init(&front->view);
     (void)np_view_admit(&front->view, &front->admit); /* an empty view has no limits to break */
     (void)uv_timer_init(loop, &front->tick);          /* cannot fail */
-    front->tick.data = front;
+    (void)uv_timer_init(loop, &front->queue);
+    front->tick.data = front->queue.data = front;
+    front->own_rate = measure_rate();
+    np_front_set_settings(front, &none);
     np_clock_init(&front->clock, 0, 0);
     br_ssl_session_cache_lru_init(&front->sessions, front->session_store, sizeof front->session_store);
 }
@@ -98,6 +132,7 @@ void np_front_close(struct np_front *front)
             np_front_connection_abort(front->connections[i]);
     }
     uv_close((uv_handle_t *)&front->tick, NULL);
+    uv_close((uv_handle_t *)&front->queue, NULL);
     drop_peer(front);
     np_front_upstreams_forget(front);
     np_front_certificate_free(front->certificate);
@@ -187,7 +222,11 @@ void np_front_drop_listener(struct np_front *front, const struct np_listen *what
 struct np_answer_facts np_front_facts(const struct np_front *front)
 {
     struct np_answer_facts facts = {
-        .view = &front->view, .leaf = front->certificate ? &front->certificate->leaf : NULL, .news = &front->news};
+        .view = &front->view,
+        .leaf = front->certificate ? &front->certificate->leaf : NULL,
+        .news = &front->news,
+        .fallback = front->settings.address_access && front->settings.has_backend,
+    };
     for (size_t i = 0; i < NP_FRONT_LISTENERS_MAX; i++) {
         const struct np_front_listener *listener = front->listeners[i];
         if (listener && listener->what.kind == NP_LISTEN_HTTPS && facts.https_port != NP_ANSWER_PORT_TLS)
@@ -218,6 +257,10 @@ char *np_front_stats_json(const struct np_front *front)
         {"accepted", stats->accepted},
         {"not-admitted", stats->not_admitted},
         {"refused", stats->refused},
+        {"evicted", stats->evicted},
+        {"waited", stats->waited},
+        {"waiting", front->queued},
+        {"handshake-limit", front->pace.rate},
         {"requests", stats->requests},
         {"handshakes", stats->handshakes},
         {"handshakes-failed", stats->handshakes_failed},

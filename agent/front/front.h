@@ -9,7 +9,8 @@
  *
  *   LSTN, DROP  resolver/listen.h; kinds "http", "https" and "dot", bound and listening; others are closed
  *   VIEW        resolver/view.h: own names, own addresses, who is admitted
- *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER", "backend":"ADDR:PORT"}
+ *   CERT        {"names":["..."], "chain":"PEM, leaf first", "key":"base64url of SEC1 DER"}
+ *   CONF        agent/front/settings.h: backends and limits
  *   PEER        resolver/peer.h: this process's end of the channel to the resolver; without one 853 refuses at once
  *   FRGT        empty: the certificate is taken away; ports 443 and 853 serve nobody until the next CERT
  *   NEWS        agent/front/news.h: why the name does not open, and earlier addresses, for the pages
@@ -17,8 +18,8 @@
  *   CLCK        {"floor":UNIX SECONDS, "steady":SECONDS OF CLOCK_BOOTTIME}: what time it certainly is
  *   STAT        asks for the counters
  *
- * A CERT with backend "" or without it gives the own page. New connections use the newest certificate and backend, old
- * ones end in peace with theirs.
+ * Where there is no backend for a name, the front serves its own pages. New connections use the newest certificate and
+ * backend, old ones end in peace with theirs.
  *
  * and out: REDY, once, after the first VIEW; STAT with a JSON object of counters. */
 #ifndef AGENT_FRONT_FRONT_H

@@ -3,9 +3,10 @@
  *   child.c       descriptor 3: frames in, REDY and STAT out
  *   front.c       the top: view, certificate, listeners, deadlines, counters
  *   accept.c      who comes in: admit, ingress interface, limits
+ *   places.c      which connection gives its place to a newcomer
  *   connection.c  a client's connection over TCP or TLS, and its end
  *   http.c        the own pages on a connection
- *   relay.c       the bytes between a TLS client and the backend, or the resolver
+ *   relay.c       the bytes between a client and the backend, or the resolver
  *   upstream.c    streams to DNS servers over TLS, for the resolver
  *   dot.c         LAN clients of DNS over TLS, handed to the resolver over the stream channel */
 #ifndef AGENT_FRONT_FRONT_PRIVATE_H
@@ -19,6 +20,8 @@
 #include "agent/front/answer.h"
 #include "agent/front/certificate.h"
 #include "agent/front/news.h"
+#include "agent/front/pace.h"
+#include "agent/front/settings.h"
 #include "agent/front/request.h"
 #include "agent/front/tcp.h"
 #include "agent/identity/clock.h"
@@ -48,6 +51,10 @@
 #define NP_FRONT_SESSIONS_MAX     16      /* of DNS servers: twice the view's upstreams */
 #define NP_FRONT_SESSION_MS       3600000 /* then the certificate is judged again */
 #define NP_FRONT_TICK_MS          500     /* how exactly these are kept */
+#define NP_FRONT_QUEUE_MS         10      /* how often those that wait for a handshake are looked at */
+#define NP_FRONT_CPU_SHARE        2       /* handshakes may take one half of a core, where no limit is set */
+#define NP_FRONT_RATE_MIN         4       /* a second, however slow the processor is */
+#define NP_FRONT_QUIET_MS         30000   /* a relayed connection without a byte for so long may give its place away */
 #define NP_FRONT_SESSIONS_BYTES   16384   /* TLS session cache: about 160 sessions */
 #define NP_FRONT_NEVER            UINT64_MAX
 
@@ -55,6 +62,7 @@ struct np_front;
 
 /* What a client gets. */
 enum np_front_mode {
+    NP_FRONT_QUEUED,    /* its handshake has to wait: there are too many (agent/front/pace.h) */
     NP_FRONT_HANDSHAKE, /* TLS not yet done */
     NP_FRONT_HTTP,      /* the own pages */
     NP_FRONT_RELAY      /* the backend, or the resolver */
@@ -71,14 +79,19 @@ struct np_front_connection {
     struct np_tcp *tcp;     /* port 80; NULL otherwise or when gone */
     struct np_stream *tls;  /* ports 443 and 853; likewise */
     struct np_tcp *backend; /* RELAY; NULL when gone */
+    int fd;                 /* QUEUED: the client's socket; else -1 */
     bool backend_ready, backend_failed, backend_done;
+    bool client_done; /* port 80: the client sends no more, and still reads */
     struct np_endpoint backend_endpoint;
-    uint64_t due_ms; /* closed at this time of the loop */
-    bool ending;     /* np_front_connection_end was called */
+    uint64_t due_ms;   /* closed at this time of the loop */
+    uint64_t number;   /* in the order of being accepted */
+    uint64_t moved_ms; /* RELAY: the last byte, either way */
+    bool ending;       /* np_front_connection_end was called */
+    bool passed;       /* QUEUED: looked at in this round */
     unsigned requests;
     size_t in_len; /* HTTP: bytes of heads not yet answered */
     uint8_t *in;   /* NP_REQUEST_HEAD_MAX bytes, or NULL */
-    uint8_t *out;  /* HTTP: an answer on its way, or NULL */
+    uint8_t *out;  /* HTTP: an answer on its way; RELAY: what the backend gets first; or NULL */
     size_t out_pos, out_len;
     bool out_last; /* the connection ends after it */
 };
@@ -114,13 +127,14 @@ struct np_front_session {
 
 /* Counters since the start. */
 struct np_front_stats {
-    uint64_t accepted, not_admitted, refused, requests, handshakes, handshakes_failed, relayed, backend_failed;
+    uint64_t accepted, not_admitted, refused, evicted, waited, requests, handshakes, handshakes_failed, relayed,
+        backend_failed;
     uint64_t upstream_opened, upstream_resumed; /* streams to DNS servers; of these, by an earlier session */
     uint64_t upstream_failed[NP_PEER_REASONS];
     uint64_t dot_accepted, dot_refused, dot_handshakes, dot_handshakes_failed; /* port 853 alone */
 };
 
-/* The top. About 64 KiB. */
+/* The top. About 72 KiB. */
 struct np_front {
     uv_loop_t *loop;
     uv_timer_t tick; /* runs while there are connections or paused listeners */
@@ -133,9 +147,15 @@ struct np_front {
     struct np_front_listener *listeners[NP_FRONT_LISTENERS_MAX];
     struct np_front_connection *connections[NP_FRONT_CONNECTIONS_MAX];
     size_t connection_count;
+    uint64_t connection_number;     /* of the last one */
     struct np_tls_anchors *anchors; /* for strict DNS servers; NULL: none */
     struct np_clock clock;
     struct np_news news;
+    struct np_front_settings settings;
+    uint32_t own_rate; /* handshakes a second that this processor can do with half of itself */
+    struct np_front_pace pace;
+    uv_timer_t queue; /* runs while connections wait for their handshakes */
+    size_t queued;
     struct np_front_upstream *upstreams[NP_FRONT_UPSTREAMS_MAX];
     size_t upstream_count;
     struct np_front_session upstream_sessions[NP_FRONT_SESSIONS_MAX];
@@ -152,6 +172,9 @@ void np_front_close(struct np_front *front);
 
 /* Replaces the view, which is copied. */
 void np_front_set_view(struct np_front *front, const struct np_view *view);
+
+/* Replaces the settings, which are copied: new connections go by them. */
+void np_front_set_settings(struct np_front *front, const struct np_front_settings *settings);
 
 /* Takes over a certificate for new connections; sessions of the old one are forgotten, so that every client sees it. */
 void np_front_set_certificate_take(struct np_front *front, struct np_front_certificate *certificate);
@@ -174,6 +197,9 @@ struct np_answer_facts np_front_facts(const struct np_front *front);
 /* Makes sure that the tick runs. */
 void np_front_need_tick(struct np_front *front);
 
+/* Makes sure that waiting handshakes are looked at. */
+void np_front_need_queue(struct np_front *front);
+
 /* The counters as JSON, malloc'd; NULL when out of memory. */
 char *np_front_stats_json(const struct np_front *front);
 
@@ -182,7 +208,20 @@ char *np_front_stats_json(const struct np_front *front);
 /* Accepts what waits on a listener. */
 void np_front_accept(struct np_front_listener *listener);
 
+/* places.c */
+
+/* A free place for a client. Where it has its share already, or no place is left, the connection that has done nothing
+ * for the longest gives its own: of the same client, or of the one that has most, if that has more than the newcomer
+ * would. Returns the slot, or NP_E_LIMIT. */
+int np_front_find_place(struct np_front *front, bool dot, const struct np_addr *remote);
+
 /* connection.c */
+
+/* Begins handshakes that had to wait, the oldest first, as many as may be begun now. */
+void np_front_connections_begin(struct np_front *front);
+
+/* Ends at once, and frees its place now; its memory goes as always. */
+void np_front_connection_evict(struct np_front_connection *connection);
 
 /* Starts serving fd, which is the connection's on success. Returns 0, NP_E_MISSING (no certificate, or no resolver) or
  * -errno. */
@@ -216,6 +255,9 @@ void np_front_connection_due(struct np_front_connection *connection, uint64_t ms
 /* Serves the own pages from now on. */
 void np_front_http_start(struct np_front_connection *connection);
 
+/* Answers what was kept while the backend was tried in vain. */
+void np_front_http_retry(struct np_front_connection *connection);
+
 /* Bytes of the client; as np_stream's on_data. */
 size_t np_front_http_data(struct np_front_connection *connection, const uint8_t *data, size_t len);
 
@@ -224,8 +266,14 @@ void np_front_http_writable(struct np_front_connection *connection);
 
 /* relay.c */
 
-/* Connects to the backend; where that fails the own pages say so. */
-void np_front_relay_start(struct np_front_connection *connection);
+/* Connects to the backend; where that fails the own pages say so. What connection->out holds goes there first. */
+void np_front_relay_start(struct np_front_connection *connection, const struct np_endpoint *backend);
+
+/* Writes what the backend is told about the client (PROXY protocol), if anything. */
+void np_front_relay_introduce(const struct np_front_connection *connection, struct np_writer *w);
+
+/* The client sends no more: so it is for the backend. */
+void np_front_relay_client_done(struct np_front_connection *connection);
 
 /* Relays to a connected descriptor, which becomes the connection's on success. Returns 0, -ENOMEM or -errno. */
 int np_front_relay_adopt(struct np_front_connection *connection, int fd);

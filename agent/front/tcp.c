@@ -28,6 +28,8 @@ struct np_tcp {
     bool eof_told;   /* on_eof was called */
     bool delivering; /* inside on_data */
     bool resumed;    /* np_tcp_resume was called meanwhile */
+    bool finished;   /* np_tcp_finish */
+    bool fin_sent;   /* or on its way */
     bool closing;    /* np_tcp_close */
     bool shut;       /* FIN sent */
     bool dead;       /* handles are being closed */
@@ -151,12 +153,18 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 {
     struct np_tcp *tcp = req->data;
     tcp->shut = true;
-    if (status < 0 || tcp->eof)
+    if (status < 0 || (tcp->closing && tcp->eof))
         destroy(tcp, 0);
 }
 
 static void send_fin(struct np_tcp *tcp)
 {
+    if (tcp->fin_sent) {
+        if (tcp->closing && tcp->shut && tcp->eof)
+            destroy(tcp, 0);
+        return;
+    }
+    tcp->fin_sent = true;
     tcp->shutdown.data = tcp;
     if (uv_shutdown(&tcp->shutdown, (uv_stream_t *)&tcp->tcp, on_shutdown))
         destroy(tcp, 0);
@@ -172,7 +180,7 @@ static void on_written(uv_write_t *req, int status)
         return;
     if (status < 0)
         destroy(tcp, status);
-    else if (tcp->closing)
+    else if (tcp->closing || tcp->finished)
         send_fin(tcp);
     else if (tcp->events.on_writable)
         tcp->events.on_writable(tcp->ctx, tcp);
@@ -201,9 +209,23 @@ static size_t write_later(struct np_tcp *tcp, const uint8_t *data, size_t len)
     return len;
 }
 
+bool np_tcp_has_room(const struct np_tcp *tcp)
+{
+    return tcp->ready && !tcp->writing && !tcp->finished && !tcp->closing && !tcp->dead;
+}
+
+void np_tcp_finish(struct np_tcp *tcp)
+{
+    if (!tcp->ready || tcp->finished || tcp->closing || tcp->dead)
+        return;
+    tcp->finished = true;
+    if (!tcp->writing)
+        send_fin(tcp);
+}
+
 size_t np_tcp_write(struct np_tcp *tcp, const void *data, size_t len)
 {
-    if (!tcp->ready || tcp->writing || tcp->closing || tcp->dead || len == 0)
+    if (!np_tcp_has_room(tcp) || len == 0)
         return 0;
     uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
     int n = uv_try_write((uv_stream_t *)&tcp->tcp, &buf, 1);

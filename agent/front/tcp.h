@@ -6,6 +6,7 @@
 #ifndef AGENT_FRONT_TCP_H
 #define AGENT_FRONT_TCP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -46,6 +47,12 @@ size_t np_tcp_write(struct np_tcp *tcp, const void *data, size_t len);
 
 /* Delivers again after on_data took less than it was given. */
 void np_tcp_resume(struct np_tcp *tcp);
+
+/* Can np_tcp_write take something now? If not, on_writable comes when it can. */
+bool np_tcp_has_room(const struct np_tcp *tcp);
+
+/* Sends what was written, then FIN, and goes on reading as before. np_tcp_write takes nothing any more. */
+void np_tcp_finish(struct np_tcp *tcp);
 
 /* Sends what was written, then FIN, and reads on into nothing until the peer's end, so that no RST overtakes the last
  * bytes; at most NP_TCP_LINGER_MS. Only on_closed comes any more. A second call does nothing. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/front/answer.h"
+#include "agent/front/forward.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,6 +52,25 @@ static void check_answer(const struct np_request *request, bool secure)
     check(out, w.pos);
 }
 
+/* What the backend gets means the same, and asks to close unless it asks for an upgrade. */
+static void check_forwarded(const uint8_t *data, size_t len, const struct np_request *request)
+{
+    static uint8_t out[NP_REQUEST_HEAD_MAX + NP_FORWARD_MORE];
+    struct np_request again;
+    struct np_writer w = np_writer_make(out, sizeof out);
+    np_forward_head(&w, data, len, request);
+    long whole = np_request_parse(out, w.pos, &again);
+    if (w.error || (whole != (long)w.pos && w.pos <= NP_REQUEST_HEAD_MAX && whole != NP_E_LIMIT))
+        abort(); /* the field that is added may be one too many for us */
+    if (whole <= 0)
+        return;
+    if (strcmp(again.target, request->target) != 0 || strcmp(again.host, request->host) != 0 ||
+        again.method != request->method || again.has_body != request->has_body || again.stays != request->stays)
+        abort();
+    if (again.upgrade != request->upgrade || (!request->upgrade && again.keep_alive))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct np_request request;
@@ -71,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct np_request cut;
     if (np_request_parse(data, (size_t)whole - 1, &cut) != 0)
         abort(); /* a head is whole at its last byte and not before */
+    check_forwarded(data, (size_t)whole, &request);
     check_answer(&request, false);
     check_answer(&request, true);
     return 0;

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
 from acmeca.client import AcmeCa  # noqa: E402
+from front_process import NAME, Ca, Front  # noqa: E402
 from hqdriver import free_port  # noqa: E402
 from lab import interrupts, tracks  # noqa: E402
 from lab.namespaces import Namespace  # noqa: E402
@@ -127,3 +128,25 @@ def home():
             box.ip('link', 'set', f'lan{i}', 'up')
             client.ip('link', 'set', f'eth{i}', 'up')
         yield box, client
+
+
+@pytest.fixture(scope='module')
+def ca():
+    return Ca()
+
+
+@pytest.fixture
+def front(bin_dir):
+    """A front that has a view and no certificate yet."""
+    with Front(bin_dir / 'nameplate') as process:
+        process.start()
+        yield process
+        assert process.process.poll() is None, 'the front has died'
+
+
+@pytest.fixture
+def serving(front, ca):
+    """A front with a certificate and no backend."""
+    front.send('CERT', ca.certificate_frame(NAME)[0])
+    front.stats()  # answered after the certificate was taken
+    return front

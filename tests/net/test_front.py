@@ -1,59 +1,17 @@
 """agent/front as its own process, driven over its channel: redirects, pages, TLS, the relay, and clients that behave badly."""
 import concurrent.futures
 import contextlib
-import hashlib
 import os
 import re
 import socket
 import ssl
-import threading
 import time
 
 import pytest
 
-from front_process import NAME, Ca, Front, client_context, exchange, listening, parse, request, reset_on_close
+from front_process import NAME, Front, client_context, exchange, get, get_tls, is_closed, listening, parse, request
 from lab.namespaces import Namespace, link
 from lab.paths import PREFIX
-
-
-@pytest.fixture(scope='module')
-def ca():
-    return Ca()
-
-
-@pytest.fixture
-def front(bin_dir):
-    """A front that has a view and no certificate yet."""
-    with Front(bin_dir / 'nameplate') as process:
-        process.start()
-        yield process
-        assert process.process.poll() is None, 'the front has died'
-
-
-@pytest.fixture
-def serving(front, ca):
-    """A front with a certificate and no backend."""
-    front.send('CERT', ca.certificate_frame(NAME)[0])
-    front.stats()  # answered after the certificate was taken
-    return front
-
-
-def get(front, host, target='/', method='GET', *more, **kwargs):
-    with front.connect(front.http_port) as sock:
-        return exchange(sock, request(host, target, method, *more, **kwargs))
-
-
-def get_tls(front, ca, host=NAME, target='/', method='GET', *more):
-    with front.connect_tls(ca) as sock:
-        return exchange(sock, request(host, target, method, *more))
-
-
-def is_closed(sock):
-    """Has the peer closed, without a word?"""
-    try:
-        return sock.recv(1) == b''
-    except ConnectionResetError:
-        return True
 
 
 # Port 80
@@ -210,188 +168,12 @@ def test_certificate_swap_drops_nobody(serving, ca):
 def test_bad_certificate_frames_change_nothing(serving, ca):
     good, other = ca.certificate_frame(NAME)[0], ca.certificate_frame(NAME)[0]
     for bad in [{}, [], {**good, 'key': other['key']}, {**good, 'chain': 'nonsense'}, {**good, 'key': 'AAAA'},
-                {**good, 'backend': 'nowhere'}]:
+                {**good, 'key': 7}]:
         serving.send('CERT', bad)
+    for bad in [[], {'backend': 'nowhere'}, {'proxy': 'v3'}, {'handshakes': -1}, {'backends': [{'name': 'x'}]}]:
+        serving.send('CONF', bad)
     serving.stats()
     assert get_tls(serving, ca)[0] == 200
-
-
-# The relay
-
-
-class Backend:
-    """A TCP server on loopback; handler(socket) serves one connection."""
-
-    def __init__(self, handler):
-        self.listener = listening('127.0.0.1')
-        self.listener.setblocking(True)
-        self.address = '127.0.0.1:%d' % self.listener.getsockname()[1]
-        self.handler = handler
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock):
-        with sock, contextlib.suppress(OSError):
-            self.handler(sock)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join(10)
-
-
-@contextlib.contextmanager
-def relaying(front, ca, handler):
-    with Backend(handler) as backend:
-        front.send('CERT', ca.certificate_frame(NAME, backend=backend.address)[0])
-        front.stats()
-        yield backend
-
-
-def read_all(sock):
-    digest, total = hashlib.sha256(), 0
-    while chunk := sock.recv(1 << 16):
-        digest.update(chunk)
-        total += len(chunk)
-    return total, digest.hexdigest()
-
-
-def test_relay_large_both_ways(front, ca):
-    """Both directions at once, so that neither may wait for the other."""
-    up, down = os.urandom(24 << 20), os.urandom(24 << 20)
-    seen = {}
-
-    def handler(sock):
-        sender = threading.Thread(target=sock.sendall, args=(down,))
-        sender.start()
-        digest, left = hashlib.sha256(), len(up)
-        while left and (chunk := sock.recv(min(left, 1 << 16))):
-            digest.update(chunk)
-            left -= len(chunk)
-        seen['up'] = digest.hexdigest()
-        sender.join()
-
-    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
-        sock.settimeout(60)
-        # The ssl module takes no two threads on one object: one loop, both ways.
-        sock.setblocking(False)
-        sent, digest, total = 0, hashlib.sha256(), 0
-        deadline = time.monotonic() + 60
-        done = False
-        while not done and time.monotonic() < deadline:
-            if sent < len(up):
-                with contextlib.suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    sent += sock.send(up[sent:sent + (1 << 16)])
-            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                chunk = sock.recv(1 << 16)
-                digest.update(chunk)
-                total += len(chunk)
-                done = not chunk
-        assert done and total == len(down) and digest.hexdigest() == hashlib.sha256(down).hexdigest()
-        assert seen['up'] == hashlib.sha256(up).hexdigest()
-
-
-def test_relay_slow_reader_gets_everything(front, ca):
-    """The backend is done long before the client: nothing may be cut, however long the client waits."""
-    down = os.urandom(16 << 20)
-    sent = threading.Event()
-
-    def handler(sock):
-        sock.sendall(down)
-        sock.shutdown(socket.SHUT_WR)
-        sent.set()
-        sock.recv(1)
-
-    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
-        assert not sent.wait(3.0), 'the front swallowed it all: no back-pressure'
-        assert read_all(sock) == (len(down), hashlib.sha256(down).hexdigest())
-
-
-def test_relay_slow_backend_holds_the_client_back(front, ca):
-    up = os.urandom(16 << 20)
-    go, result = threading.Event(), {}
-
-    def handler(sock):
-        go.wait(20)
-        digest, left = hashlib.sha256(), len(up)
-        while left and (chunk := sock.recv(min(left, 1 << 16))):
-            digest.update(chunk)
-            left -= len(chunk)
-        result['up'] = digest.hexdigest()
-        sock.sendall(b'done')
-
-    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
-        sock.settimeout(2)
-        sent = 0
-        with contextlib.suppress(TimeoutError, socket.timeout):
-            while sent < len(up):
-                sent += sock.send(up[sent:sent + 16384])
-        assert sent < len(up), 'the front swallowed it all: no back-pressure'
-        go.set()
-        sock.settimeout(30)
-        while sent < len(up):
-            sent += sock.send(up[sent:sent + 16384])
-        assert sock.recv(4) == b'done'
-        assert result['up'] == hashlib.sha256(up).hexdigest()
-
-
-def test_backend_that_is_cut_off_is_seen_by_the_client(front, ca):
-    def handler(sock):
-        sock.recv(100)
-        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\nhalf')
-        sock.recv(1)
-        reset_on_close(sock)
-
-    context = client_context(ca)
-    context.options &= ~0x80  # OP_IGNORE_UNEXPECTED_EOF, on by default in Python
-    with relaying(front, ca, handler), front.connect_tls(ca, context=context, suppress_ragged_eofs=False) as sock:
-        sock.sendall(request(NAME))
-        assert sock.recv(1000).endswith(b'half')
-        sock.sendall(b'x')
-        with pytest.raises((ssl.SSLError, ConnectionResetError)):
-            sock.recv(1000)
-
-
-def test_backend_that_does_not_answer(front, ca):
-    with relaying(front, ca, lambda sock: None):
-        pass  # its port is closed from here on
-    status, headers, body = get_tls(front, ca)
-    assert status == 502 and 'retry-after' in headers and 'do not answer' in body
-    assert front.stats()['backend-failed'] == 1
-
-
-def test_foreign_server_name_never_reaches_the_backend(front, ca):
-    context = client_context(ca)
-    context.check_hostname = False
-    with relaying(front, ca, lambda sock: sock.sendall(b'backend')):
-        with front.connect_tls(ca, 'evil.example', context=context) as sock:
-            assert exchange(sock, request('evil.example'))[0] == 421
-        with front.connect_tls(ca) as sock:
-            assert sock.recv(100) == b'backend'
-
-
-def test_old_connections_keep_their_backend(front, ca):
-    def echo(sock):
-        while data := sock.recv(1000):
-            sock.sendall(data)
-
-    with relaying(front, ca, echo), front.connect_tls(ca) as sock:
-        sock.sendall(b'one')
-        assert sock.recv(10) == b'one'
-        front.send('CERT', ca.certificate_frame(NAME)[0])
-        front.stats()
-        assert get_tls(front, ca)[0] == 200
-        sock.sendall(b'two')
-        assert sock.recv(10) == b'two'
 
 
 # Who is served, and how much
@@ -448,26 +230,6 @@ def test_strangers_are_not_admitted(bin_dir, ca, home, family):
         assert front.close() == 0
 
 
-def test_one_client_has_a_share(serving, wait_until):
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(serving.connect(serving.http_port, '127.0.0.2')) for _ in range(40)]
-        wait_until(lambda: serving.stats()['refused'] == 8)
-        assert is_closed(socks[-1])
-        assert get(serving, NAME)[0] == 301  # from another address
-        assert serving.stats()['connections'] <= 33
-    wait_until(lambda: serving.stats()['connections'] == 0)
-
-
-def test_many_connections_are_bounded(serving, ca, wait_until):
-    with contextlib.ExitStack() as stack:
-        for i in range(300):
-            stack.enter_context(serving.connect(serving.https_port if i % 2 else serving.http_port, f'127.0.1.{i % 20 + 1}'))
-        wait_until(lambda: serving.stats()['refused'] == 300 - 256)
-        assert serving.stats()['connections'] == 256
-    wait_until(lambda: serving.stats()['connections'] == 0)
-    assert get_tls(serving, ca)[0] == 200
-
-
 def test_slow_clients_are_ended(serving):
     """No handshake, no head, a head that never ends: 10 s each, all at once."""
     def silent(port, drip):
@@ -518,7 +280,7 @@ def test_ends_with_its_channel(bin_dir, ca):
 
 
 def test_nonsense_on_the_channel_is_survived(serving, ca):
-    for kind in 'LSTN', 'DROP', 'VIEW', 'CERT', 'WHAT':
+    for kind in 'LSTN', 'DROP', 'VIEW', 'CERT', 'CONF', 'NEWS', 'WHAT':
         serving.channel.send(kind.encode() + b'\xff{')
     serving.send('LSTN', [serving.element('http', serving.http)])  # without its descriptor
     serving.stats()

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from backend import Backend
 from front_process import NAME, Ca, Front, listening, view
 from lab.browser import Browser
 from lab.namespaces import Namespace, bridge, link
@@ -131,6 +132,14 @@ def certify(front, ca, days=45, https=True, told=None):
     front.stats()
 
 
+def hello(sock):
+    """A vendor's page."""
+    while data := sock.recv(65536):
+        sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 21\r\n\r\n<title>vendor</title>')
+        if b'Connection: close' in data:
+            return
+
+
 def only_from_the_box(browser):
     assert all(url.startswith((HERE, SECURE, 'data:')) for url in browser.asked()), browser.asked()
 
@@ -188,6 +197,28 @@ def test_filtered_by_the_router(fresh, home, front, ca, tmp_path):
     home.resolver('--stop-dns-rebind', f'--{line}')
     fresh.wait(f'location.href == "{SECURE}"', 60)  # by itself
     only_from_the_box(fresh)
+
+
+def test_staying_at_the_address(fresh, home, front, ca):
+    """The name is filtered: the person chooses to stay, and is at the device's own pages from then on."""
+    home.resolver('--stop-dns-rebind')
+    with home.box.inside():
+        backend = Backend(hello)
+    with backend:
+        front.configure(backend=backend.address, address_access=True)
+        certify(front, ca, told=news('filtered'))
+        fresh.goto(HERE)
+        fresh.wait('document.getElementById("help").open')
+        assert fresh.axe() == []
+        fresh.value('document.querySelector("a[href$=continue]").click()')
+        fresh.wait(f'location.href == "{HERE}" && document.title == "vendor"')
+        fresh.goto(HERE + 'settings')
+        fresh.wait('document.title == "vendor"')
+        fresh.goto(HERE + '.nameplate/')
+        fresh.wait('!!document.getElementById("qr")')
+        home.resolver()
+        fresh.goto(SECURE)  # and by its name it is there too
+        fresh.wait(f'location.href == "{SECURE}" && document.title == "vendor"')
 
 
 def test_offline(fresh, home, front, ca):

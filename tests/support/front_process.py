@@ -44,7 +44,7 @@ class Ca:
     def root_pem(self):
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def certificate_frame(self, *names, backend='', subject='', days=45):
+    def certificate_frame(self, *names, subject='', days=45):
         """The JSON of a CERT frame, and the leaf's serial number. subject: its common name, none being what CAs give today.
         days: that it is valid; less than 0: it ended so many days ago."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -54,7 +54,7 @@ class Ca:
         leaf = self._sign(x509.Name(common_name), key.public_key(), [(san, True), (usage, False)], days)
         der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
         chain = leaf.public_bytes(serialization.Encoding.PEM).decode() + self.root_pem()
-        frame = {'names': list(names), 'chain': chain, 'key': base64.urlsafe_b64encode(der).rstrip(b'=').decode(), 'backend': backend}
+        frame = {'names': list(names), 'chain': chain, 'key': base64.urlsafe_b64encode(der).rstrip(b'=').decode()}
         return frame, leaf.serial_number
 
 
@@ -175,6 +175,11 @@ class Front(Child):
         self.send('VIEW', view(**of_view))
         assert self.receive() == ('REDY', None)
 
+    def configure(self, **settings):
+        """Sends settings: backend, backends, proxy, address_access, handshakes."""
+        self.send('CONF', {key.replace('_', '-'): value for key, value in settings.items()})
+        self.stats()
+
     def connect(self, port, source=None, timeout=10.0):
         return socket.create_connection((self.address, port), timeout, source_address=(source, 0) if source else None)
 
@@ -221,3 +226,21 @@ def request(host, target='/', method='GET', *more, version='HTTP/1.1', close=Tru
 def reset_on_close(sock):
     """Closing it sends RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+
+
+def get(front, host, target='/', method='GET', *more, **kwargs):
+    with front.connect(front.http_port) as sock:
+        return exchange(sock, request(host, target, method, *more, **kwargs))
+
+
+def get_tls(front, ca, host=NAME, target='/', method='GET', *more):
+    with front.connect_tls(ca) as sock:
+        return exchange(sock, request(host, target, method, *more))
+
+
+def is_closed(sock):
+    """Has the peer closed, without a word?"""
+    try:
+        return sock.recv(1) == b''
+    except ConnectionResetError:
+        return True

@@ -33,7 +33,7 @@ static void defaults(void **state)
     assert_int_equal(config.policy.role, NP_ROLE_HOST);
     assert_string_equal(config.state, "/var/lib/nameplate");
     assert_string_equal(config.run, "/run/nameplate");
-    assert_true(config.dns && config.http && config.https && !config.has_backend && !config.has_factory);
+    assert_true(config.dns && config.http && config.https && !config.front.has_backend && !config.has_factory);
     assert_int_equal(config.dns_port, 53);
     assert_false(config.dns_loopback);
     assert_int_equal(config.cache, 4 << 20);
@@ -54,6 +54,8 @@ static void everything(void **state)
                            "forward = {\"home.arpa=127.0.0.1:5353\", \"home.arpa=127.0.0.2\", \"lan=127.0.0.1:5353\"}\n"
                            "mode = own-name-only\ndns-port = 5354\ncanary = no\nrebind-filter = off\nrebind-allow = "
                            "{\"router.example\", \"*.plex.direct\"}\n"
+                           "backends = {\"files=127.0.0.1:9000\", \"Nas.home.arpa=[::1]:9001\"}\n"
+                           "backend-proxy = v2\nhandshake-limit = 20\naddress-access = false\n"
                            "backend = \"127.0.0.1:8080\"\nhttps-port = 8443\nhttp = false\ncache = 64M\n"),
                      0);
     assert_int_equal(config.policy.role, NP_ROLE_ROUTER);
@@ -73,7 +75,13 @@ static void everything(void **state)
     assert_true(config.dns_loopback);
     assert_int_equal(config.rebind_count, 2);
     assert_true(config.rebind_allow[1].below && !config.rebind_allow[0].below);
-    assert_int_equal(config.backend.port, 8080);
+    assert_int_equal(config.front.backend.port, 8080);
+    assert_int_equal(config.front.backend_count, 2);
+    assert_string_equal(config.front.backends[1].name, "nas.home.arpa");
+    assert_int_equal(config.front.backends[1].to.port, 9001);
+    assert_int_equal(config.front.proxy, NP_PROXY_V2);
+    assert_int_equal(config.front.handshakes, 20);
+    assert_false(config.front.address_access);
     assert_int_equal(config.cache, 64 << 20);
     assert_false(config.http);
     /* Without the resolver there is nobody to ask behind the TLS. */
@@ -131,6 +139,11 @@ static void errors(void **state)
         {GOOD "rebind-filter = maybe\n", "box.conf:3: rebind-filter"},
         {GOOD "rebind-allow = {\"*\", \"*.\"}\n", "box.conf:3: rebind-allow: '*.' is not a name such as"},
         {GOOD "backend = \"127.0.0.1\"\n", "has no port"},
+        {GOOD "backends = {\"files\"}\n", "is not NAME=ADDRESS:PORT"},
+        {GOOD "backends = {\"files=127.0.0.1\"}\n", "is not NAME=ADDRESS:PORT"},
+        {GOOD "backends = {\"fi les=127.0.0.1:80\"}\n", "is not NAME=ADDRESS:PORT"},
+        {GOOD "backend-proxy = \"v3\"\n", "backend-proxy"},
+        {GOOD "handshake-limit = 10001\n", "handshake-limit"},
         {GOOD "http-port = 443\n", "must differ"},
         {GOOD "dot-port = 53\n", "must differ"},
         {GOOD "dns = false\nforward = {\"corp.example=tls://10.0.0.1#dns.corp.example\"}\n",
