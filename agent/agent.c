@@ -147,6 +147,7 @@ static void stop(struct np_agent *agent)
     uv_close((uv_handle_t *)&agent->timer, NULL);
     uv_close((uv_handle_t *)&agent->sigterm, NULL);
     uv_close((uv_handle_t *)&agent->sigint, NULL);
+    uv_close((uv_handle_t *)&agent->sighup, NULL);
     np_agent_zone_stop(agent);
     np_netwatch_close(agent->watch);
     np_wake_close(agent->wake);
@@ -170,6 +171,15 @@ static void on_signal(uv_signal_t *handle, int number)
     np_notice("stopping (%s)", number == SIGTERM ? "SIGTERM" : "SIGINT");
     np_notify("STOPPING=1");
     stop(handle->data);
+}
+
+/* The network's manager says that something is new. The kernel has said so too: this is for what it does not tell, a
+ * file of name servers on a file system that cannot be watched, say. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    np_info("SIGHUP: everything is looked at again");
+    np_agent_look_again(handle->data);
 }
 
 /* Keys are in this process's memory: nobody of the same user reads it, and no core holds it. */
@@ -279,9 +289,11 @@ int np_agent_run(const struct np_agent_config *config)
     uv_timer_init(&agent->loop, &agent->timer);
     uv_signal_init(&agent->loop, &agent->sigterm);
     uv_signal_init(&agent->loop, &agent->sigint);
-    agent->timer.data = agent->sigterm.data = agent->sigint.data = agent;
+    uv_signal_init(&agent->loop, &agent->sighup);
+    agent->timer.data = agent->sigterm.data = agent->sigint.data = agent->sighup.data = agent;
     uv_signal_start(&agent->sigterm, on_signal, SIGTERM);
     uv_signal_start(&agent->sigint, on_signal, SIGINT);
+    uv_signal_start(&agent->sighup, on_hangup, SIGHUP);
     np_notice("nameplate %s starts, HQ is %s", NP_VERSION, config->hq.text);
     rc = start(agent);
     if (rc)

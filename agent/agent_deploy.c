@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "agent/agent_private.h"
+#include "agent/certificate/deploy.h"
 #include "agent/certificate/pem.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define TRIGGER       "deploy"
 #define REPORT_MAX    65536
 #define LEAF_MAX      16384
 #define LOOK_MS       INT64_C(3600000) /* between looks at the report; asked again while it is not good */
@@ -72,10 +72,10 @@ static enum report_state judge(const struct np_agent *agent, const json_t *repor
 
 void np_agent_deploy_ask(struct np_agent *agent)
 {
-    char path[NP_CONFIG_RUN_MAX + sizeof TRIGGER + 1], text[32];
+    char path[NP_CONFIG_RUN_MAX + sizeof NP_DEPLOY_TRIGGER + 1], text[32];
     if (!agent->config->deploy_report[0] || !agent->state.has_chain)
         return;
-    snprintf(path, sizeof path, "%s/" TRIGGER, agent->config->run);
+    snprintf(path, sizeof path, "%s/" NP_DEPLOY_TRIGGER, agent->config->run);
     int len = snprintf(text, sizeof text, "%" PRIu64 "\n", agent->state.generation);
     int rc = np_file_write_atomic(path, text, (size_t)len, 0644);
     if (rc)

@@ -446,19 +446,23 @@ static void on_network(void *ctx, const struct np_network *network)
     np_agent_arm(agent);
 }
 
-/* The clock was set, or the machine was suspended: certificates are judged at another time now, and the network
- * may be another one. */
-static void on_woken(void *ctx)
+void np_agent_look_again(struct np_agent *agent)
 {
-    struct np_agent *agent = ctx;
     if (agent->stopping)
         return;
-    np_info("the clock was set or the machine was suspended: everything is looked at again");
     np_netwatch_look(agent->watch);
     for (size_t i = 0; i < agent->config->upstream_file_count; i++)
         np_upstreams_look(agent->upstreams[i]);
     np_agent_update_view(agent);
     np_agent_enrol_simple(agent, NP_EVENT_TIMER);
+}
+
+/* The clock was set, or the machine was suspended: certificates are judged at another time now, and the network may be
+ * another one. */
+static void on_woken(void *ctx)
+{
+    np_info("the clock was set or the machine was suspended: everything is looked at again");
+    np_agent_look_again(ctx);
 }
 
 static int start_child(struct np_agent *agent, const char *verb, struct np_child **out_child)

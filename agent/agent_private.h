@@ -58,7 +58,7 @@ struct np_agent {
     const struct np_agent_config *config;
     uv_loop_t loop;
     uv_timer_t timer;
-    uv_signal_t sigterm, sigint;
+    uv_signal_t sigterm, sigint, sighup;
     struct np_jobs jobs;
     bool stopping;
 
@@ -146,6 +146,9 @@ void np_agent_log_certificate(const struct np_agent *agent, const char *what);
 
 /* Starts children, netwatch and the watch of resolv.conf. Returns 0 or an error that was logged. */
 int np_agent_net_start(struct np_agent *agent);
+
+/* Looks at interfaces, addresses, name servers and the certificate's validity at once, whatever was seen before. */
+void np_agent_look_again(struct np_agent *agent);
 
 /* Opens listeners that are due, and hands them out. */
 void np_agent_listen(struct np_agent *agent);

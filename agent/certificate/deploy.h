@@ -21,10 +21,11 @@
 #include "resolver/base/address.h"
 #include "resolver/base/config.h"
 
-#define NP_DEPLOY_TARGETS_MAX 16  /* servers on one machine */
-#define NP_DEPLOY_NAME_MAX    32  /* of a target: its file's name without ".conf" */
-#define NP_DEPLOY_PATH_MAX    255 /* of a file; its temporary file's name is longer */
-#define NP_DEPLOY_ARGS_MAX    16  /* of the program that reloads */
+#define NP_DEPLOY_TRIGGER     "deploy" /* in the run folder: the agent writes it when there is something to deploy */
+#define NP_DEPLOY_TARGETS_MAX 16       /* servers on one machine */
+#define NP_DEPLOY_NAME_MAX    32       /* of a target: its file's name without ".conf" */
+#define NP_DEPLOY_PATH_MAX    255      /* of a file; its temporary file's name is longer */
+#define NP_DEPLOY_ARGS_MAX    16       /* of the program that reloads */
 #define NP_DEPLOY_ARG_MAX     255
 #define NP_DEPLOY_CHECKS_MAX  8 /* addresses of one server */
 #define NP_DEPLOY_WHY_MAX     256

@@ -1,5 +1,6 @@
 #include "agent/cli/deploy.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -7,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/certificate/deploy.h"
+#include "agent/certificate/deploy_private.h"
 #include "agent/certificate/pem.h"
 #include "agent/certificate/x509.h"
 #include "agent/cli/cli.h"
@@ -25,10 +28,11 @@
 #define VERB           "deploy"
 #define DEFAULT_FOLDER "/etc/nameplate/deploy.d"
 #define LEAF_MAX       16384
+#define AFTER_S        30
 
 struct options {
-    const char *config, *folder, *report;
-    bool check, json;
+    const char *config, *folder, *report, *after;
+    bool check, json, follow;
 };
 
 /* The work of one run. */
@@ -44,7 +48,8 @@ struct deployment {
 static void usage(FILE *out)
 {
     fputs(
-        "usage: nameplate deploy [--check] [--config FILE] [--targets FOLDER] [--report FILE] [--json]\n\n"
+        "usage: nameplate deploy [--check | --follow [--after PROGRAM]] [--config FILE] [--targets FOLDER]\n"
+        "                        [--report FILE] [--json]\n\n"
         "Gives the box's certificate and key to other servers of this machine, as root: writes their files, has them\n"
         "reload, and shakes hands with them to see what they really present. The agent has it run after each new\n"
         "certificate (nameplate-deploy.path); to run it by hand does no harm.\n\n"
@@ -52,6 +57,8 @@ static void usage(FILE *out)
         "  --config FILE     configuration that names the state folder (default " NP_DEFAULT_CONFIG ")\n"
         "  --targets FOLDER  one file for each server (default " DEFAULT_FOLDER ")\n"
         "  --report FILE     write the outcome there, for the agent (its deploy-report =)\n"
+        "  --follow          stay, and deploy whenever the agent asks: where no service manager watches its file\n"
+        "  --after PROGRAM   with --follow: run it after each time, with the exit status as its argument\n"
         "  --json            print the outcome as JSON (docs/schema/deploy.schema.json)\n\n"
         "Keys of a target's file:\n",
         out);
@@ -63,8 +70,10 @@ static void usage(FILE *out)
 /* 0, or an exit code; -1: help was asked for. */
 static int read_options(int argc, char **argv, struct options *out_options)
 {
-    static const struct option options[] = {{"check", no_argument, NULL, 'k'},
+    static const struct option options[] = {{"after", required_argument, NULL, 'a'},
+                                            {"check", no_argument, NULL, 'k'},
                                             {"config", required_argument, NULL, 'c'},
+                                            {"follow", no_argument, NULL, 'f'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"targets", required_argument, NULL, 't'},
                                             {"report", required_argument, NULL, 'r'},
@@ -76,7 +85,11 @@ static int read_options(int argc, char **argv, struct options *out_options)
             usage(stdout);
             return -1;
         }
-        if (option == 'k')
+        if (option == 'a')
+            out_options->after = optarg;
+        else if (option == 'f')
+            out_options->follow = true;
+        else if (option == 'k')
             out_options->check = true;
         else if (option == 'j')
             out_options->json = true;
@@ -91,6 +104,10 @@ static int read_options(int argc, char **argv, struct options *out_options)
     }
     if (optind < argc) {
         fprintf(stderr, "nameplate " VERB ": unexpected '%s'\n", argv[optind]);
+        return NP_EXIT_USAGE;
+    }
+    if ((out_options->check && out_options->follow) || (out_options->after && !out_options->follow)) {
+        fprintf(stderr, "nameplate " VERB ": --after goes with --follow, and --check with neither\n");
         return NP_EXIT_USAGE;
     }
     return 0;
@@ -178,32 +195,95 @@ static int deploy(struct deployment *d, const struct options *options)
     return code;
 }
 
-int np_deploy_verb_main(int argc, char **argv)
+/* One run, from the targets' files to the report. */
+static int run_once(const struct options *options)
 {
-    struct options options;
     char error[NP_CONFIG_ERROR_MAX];
-    int code = read_options(argc, argv, &options);
-    if (code)
-        return code < 0 ? NP_EXIT_OK : code;
+    int code = NP_EXIT_OK;
     struct deployment *d = calloc(1, sizeof *d);
     if (!d)
         return NP_EXIT_FAILURE;
-    np_log_init("nameplate[deploy]", NP_LOG_INFO);
-    signal(SIGPIPE, SIG_IGN);
-    if (np_deploy_targets_load(options.folder, d->targets, &d->count, error)) {
+    if (np_deploy_targets_load(options->folder, d->targets, &d->count, error)) {
         fprintf(stderr, "nameplate " VERB ": %s\n", error);
         code = NP_EXIT_USAGE;
-    } else if (d->count == 0) {
-        fprintf(stderr, "nameplate " VERB ": no target in %s: nothing to do\n", options.folder);
-    } else if (options.check) {
+    } else if (d->count == 0 && !options->follow) {
+        fprintf(stderr, "nameplate " VERB ": no target in %s: nothing to do\n", options->folder);
+    } else if (options->check) {
         for (size_t i = 0; i < d->count; i++)
             printf("%s: good\n", d->targets[i].name);
     } else {
-        code = load_certificate(options.config, d);
+        code = load_certificate(options->config, d);
         if (code == 0)
-            code = deploy(d, &options);
+            code = deploy(d, options);
     }
     np_wipe(d, sizeof *d);
     free(d);
     return code;
+}
+
+static void run_after(const char *program, int code)
+{
+    struct np_deploy_target target = {.name = "after", .arg_count = 2, .reload_timeout_s = AFTER_S};
+    char why[NP_DEPLOY_WHY_MAX] = "";
+    snprintf(target.args[0], sizeof target.args[0], "%s", program);
+    snprintf(target.args[1], sizeof target.args[1], "%d", code);
+    int rc = np_deploy_reload(&target, why);
+    if (rc)
+        np_warning("deploy: %s: %s", program, why[0] ? why : np_strerror(rc));
+}
+
+/* Waits until the agent's file is written anew. 0 or -errno. */
+static int wait_for_agent(int fd)
+{
+    uint8_t events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    for (;;) {
+        ssize_t n = read(fd, events, sizeof events);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const void *)(events + at);
+            if ((event->len && strcmp(event->name, NP_DEPLOY_TRIGGER) == 0) || (event->mask & IN_Q_OVERFLOW))
+                return 0;
+            if (event->mask & IN_IGNORED)
+                return -ENOENT;
+            at += (ssize_t)(sizeof *event + event->len);
+        }
+    }
+}
+
+/* Deploys now, and then whenever the agent asks; ends with an error when its run folder goes. */
+static int follow(const struct options *options)
+{
+    struct np_config *file;
+    char error[NP_CONFIG_ERROR_MAX];
+    if (np_config_load(options->config, np_agent_config_keys, &file, error)) {
+        fprintf(stderr, "nameplate " VERB ": %s\n", error);
+        return NP_EXIT_USAGE;
+    }
+    const char *run = np_config_string(file, "run");
+    int fd = inotify_init1(IN_CLOEXEC), rc = fd < 0 ? -errno : 0;
+    if (rc == 0 && inotify_add_watch(fd, run, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0)
+        rc = -errno;
+    while (rc == 0) {
+        int code = run_once(options);
+        if (options->after)
+            run_after(options->after, code);
+        rc = wait_for_agent(fd);
+    }
+    fprintf(stderr, "nameplate " VERB ": %s: %s\n", run, np_strerror(rc));
+    if (fd >= 0)
+        close(fd);
+    np_config_free(file);
+    return NP_EXIT_FAILURE;
+}
+
+int np_deploy_verb_main(int argc, char **argv)
+{
+    struct options options;
+    int code = read_options(argc, argv, &options);
+    if (code)
+        return code < 0 ? NP_EXIT_OK : code;
+    np_log_init("nameplate[deploy]", NP_LOG_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    return options.follow ? follow(&options) : run_once(&options);
 }

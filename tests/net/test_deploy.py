@@ -279,6 +279,25 @@ def test_new_certificate_of_the_agent(box, server):
     assert server.leaf() == own_leaf(box) and box.status()['deploy']['state'] == 'served'
 
 
+def test_follows_the_agent(box, server, tmp_path):
+    """Without a service manager: it deploys at the start and after each request, and tells a program."""
+    log, after = tmp_path / 'log', tmp_path / 'after'
+    after.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/told\n')
+    after.chmod(0o755)
+    told = tmp_path / 'told'
+    process = box.namespace.spawn(box.program, 'deploy', '--follow', '--after', after, '--config', box.conf, '--targets', box.targets, log=log)
+    try:
+        wait_until(lambda: told.exists() and told.read_text() == '0\n', 20, 'the first run')
+        first = server.leaf()
+        assert first == own_leaf(box)
+        box.restart()
+        wait_until(lambda: own_leaf(box) != first and server.leaf() == own_leaf(box), 30, 'the renewed certificate at the server')
+        wait_until(lambda: told.read_text().count('0\n') >= 2, 10, 'the program is told')
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def test_full_disk_changes_nothing(box, server, stale, tmp_path):
     """The key's folder has no room: the old pair stays, also the half that would have had room."""
     server.files = f'certificate = "{server.folder}/box.crt"\nkey = "/dev/full/box.key"\n'
