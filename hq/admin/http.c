@@ -116,7 +116,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         body->len += taken;
         body->discarded += *data_size - taken;
         *data_size = 0;
-        return body->discarded > NP_ADMIN_BODY_MAX ? MHD_NO : MHD_YES;
+        return body->discarded > NP_ADMIN_DISCARD_MAX ? MHD_NO : MHD_YES;
     }
     return answer_request(ctx, connection, method, url, body);
 }

@@ -11,8 +11,9 @@
 
 #include "resolver/base/address.h"
 
-#define NP_ADMIN_CONNECTIONS 32  /* a browser opens six, a monitoring system one */
-#define NP_ADMIN_BODY_MAX    512 /* a token has at most 128 */
+#define NP_ADMIN_CONNECTIONS 32    /* a browser opens six, a monitoring system one */
+#define NP_ADMIN_BODY_MAX    512   /* a token has at most 128 */
+#define NP_ADMIN_DISCARD_MAX 16384 /* bytes of a longer one that are read to be able to answer */
 #define NP_ADMIN_HEADERS_MAX 4
 
 /* A request. Header members are NULL when absent. All borrowed. */

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hq/admin/assets.h"
+#include "hq/admin/views.h"
 #include "resolver/base/error.h"
 
 #define READY_TEXT_MAX 1024
+#define FOUND_MAX      20 /* devices that a search shows */
 
 /* One request being answered. */
 struct call {
@@ -82,14 +85,177 @@ static void readiness(struct call *call)
     free(facts);
 }
 
+/* ---- The dashboard ---- */
+
+static void asset(struct call *call, const char *type, const unsigned char *data, size_t len)
+{
+    call->response->status = 200;
+    call->response->content_type = type;
+    call->response->body = data;
+    call->response->body_len = len;
+}
+
+static void index_page(struct call *call)
+{
+    asset(call, "text/html; charset=utf-8", np_asset_index_html, np_asset_index_html_len);
+}
+
+static void login_page(struct call *call)
+{
+    asset(call, "text/html; charset=utf-8", np_asset_login_html, np_asset_login_html_len);
+}
+
+static void style(struct call *call)
+{
+    asset(call, "text/css; charset=utf-8", np_asset_app_css, np_asset_app_css_len);
+}
+
+static void script(struct call *call)
+{
+    asset(call, "text/javascript; charset=utf-8", np_asset_app_js, np_asset_app_js_len);
+}
+
+static void icon(struct call *call)
+{
+    asset(call, "image/svg+xml", np_asset_icon_svg, np_asset_icon_svg_len);
+}
+
+static void plot_style(struct call *call)
+{
+    asset(call, "text/css; charset=utf-8", np_asset_uplot_css, np_asset_uplot_css_len);
+}
+
+static void plot_script(struct call *call)
+{
+    asset(call, "text/javascript; charset=utf-8", np_asset_uplot_js, np_asset_uplot_js_len);
+}
+
+static void redirect(struct call *call, const char *where, const char *cookie, long long age_s)
+{
+    struct np_admin_response *response = call->response;
+    response->status = 303;
+    response->headers[0].name = "Location";
+    snprintf(response->headers[0].value, sizeof response->headers[0].value, "%s", where);
+    response->header_count = 1;
+    if (!cookie)
+        return;
+    response->headers[1].name = "Set-Cookie";
+    snprintf(response->headers[1].value, sizeof response->headers[1].value,
+             NP_ADMIN_COOKIE "=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict", cookie, age_s);
+    response->header_count = 2;
+}
+
+static void login(struct call *call)
+{
+    char cookie[NP_ADMIN_COOKIE_MAX];
+    if (call->request->too_large ||
+        !np_admin_auth_form(call->routes->auth, call->request->body, call->request->body_len)) {
+        asset(call, "text/html; charset=utf-8", np_asset_login_wrong_html, np_asset_login_wrong_html_len);
+        call->response->status = 403;
+        return;
+    }
+    np_admin_auth_cookie_make(call->routes->auth, call->now_s, cookie);
+    redirect(call, "/", cookie, NP_ADMIN_SESSION_S);
+}
+
+static void logout(struct call *call)
+{
+    redirect(call, "/login", "", 0);
+}
+
+static void answer_json(struct call *call, int rc, char *json)
+{
+    if (rc)
+        answer_text(call, 503, "The database does not answer; HQ's log tells more.\n");
+    else
+        answer_take(call, "application/json", json);
+}
+
+static void overview(struct call *call)
+{
+    struct np_admin_facts *facts = gather(call);
+    char *live = NULL, *census = NULL, *json = NULL;
+    if (facts && np_admin_live_json(facts, &live) == 0 &&
+        (!facts->census || np_view_census(facts->census, &census) == 0) &&
+        asprintf(&json, "{\"census\":%s,\"live\":%s}", census ? census : "null", live) < 0)
+        json = NULL;
+    answer_take(call, "application/json", json);
+    free(live);
+    free(census);
+    free(facts);
+}
+
+/* A JSON array being written. */
+struct found {
+    struct np_store *store;
+    FILE *out;
+    size_t count;
+};
+
+static int add_found(void *ctx, const struct np_device *device)
+{
+    struct found *found = ctx;
+    char *json = NULL;
+    int rc = np_view_device(found->store, device, &json);
+    if (rc == 0)
+        fprintf(found->out, "%s%s", found->count++ ? "," : "[", json);
+    free(json);
+    return rc;
+}
+
+static void find(struct call *call)
+{
+    char *json = NULL;
+    size_t len;
+    struct found found = {call->routes->store, open_memstream(&json, &len), 0};
+    if (!found.out) {
+        answer_take(call, NULL, NULL);
+        return;
+    }
+    const char *text = call->request->query ? call->request->query : "";
+    int rc = np_store_devices_find(found.store, text, FOUND_MAX, add_found, &found);
+    fputs(found.count ? "]" : "[]", found.out);
+    fclose(found.out);
+    answer_json(call, rc, json);
+    if (rc)
+        free(json);
+}
+
+static void device(struct call *call)
+{
+    struct np_device found;
+    char *json = NULL;
+    int rc = np_store_device_get(call->routes->store, call->request->query ? call->request->query : "", &found);
+    if (rc == NP_E_NOT_FOUND) {
+        answer_text(call, 404, "There is no such device.\n");
+        return;
+    }
+    if (rc == 0)
+        rc = np_view_device_whole(call->routes->store, &found, &json);
+    answer_json(call, rc, json);
+}
+
+/* Who may have an answer. */
+enum access {
+    TOKEN,   /* whoever shows it */
+    LITERAL, /* also whoever asks by an address */
+    ANYBODY, /* there is nothing to hide */
+    PAGE     /* whoever shows the token; others are led to the form */
+};
+
 static const struct {
     const char *method, *path;
-    bool open; /* needs no token when asked for by an address */
+    enum access access;
     void (*answer)(struct call *call);
 } routes_table[] = {
-    {"GET", "/metrics", true, metrics},
-    {"GET", "/healthz", true, health},
-    {"GET", "/readyz", true, readiness},
+    {"GET", "/metrics", LITERAL, metrics},      {"GET", "/healthz", LITERAL, health},
+    {"GET", "/readyz", LITERAL, readiness},     {"GET", "/", PAGE, index_page},
+    {"GET", "/login", ANYBODY, login_page},     {"POST", "/login", ANYBODY, login},
+    {"POST", "/logout", ANYBODY, logout},       {"GET", "/app.css", ANYBODY, style},
+    {"GET", "/app.js", ANYBODY, script},        {"GET", "/icon.svg", ANYBODY, icon},
+    {"GET", "/uplot.css", ANYBODY, plot_style}, {"GET", "/uplot.js", ANYBODY, plot_script},
+    {"GET", "/api/overview", TOKEN, overview},  {"GET", "/api/devices", TOKEN, find},
+    {"GET", "/api/device", TOKEN, device},
 };
 
 static void refuse(struct call *call)
@@ -117,8 +283,11 @@ void np_admin_route(const struct np_admin_routes *routes, const struct np_admin_
         at_path = true;
         if (strcmp(routes_table[i].method, method) != 0)
             continue;
-        if (call.allowed || (routes_table[i].open && np_admin_host_is_literal(request->host)))
+        enum access access = routes_table[i].access;
+        if (call.allowed || access == ANYBODY || (access == LITERAL && np_admin_host_is_literal(request->host)))
             routes_table[i].answer(&call);
+        else if (access == PAGE)
+            redirect(&call, "/login", NULL, 0);
         else
             refuse(&call);
         return;
