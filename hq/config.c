@@ -24,6 +24,13 @@
          0,                                                                                                              \
          0},                                                                                                             \
         {prefix "-profile", NP_CONFIG_STRING, NULL, whose " profile of certificates; unset: its default", NULL, 0, 0},   \
+        {prefix "-challenges",                                                                                           \
+         NP_CONFIG_LIST,                                                                                                 \
+         "dns-01",                                                                                                       \
+         "proofs for " whose " authorizations, the first that it offers",                                                \
+         NULL,                                                                                                           \
+         0,                                                                                                              \
+         0},                                                                                                             \
         {prefix "-preferred-chain",                                                                                      \
          NP_CONFIG_STRING,                                                                                               \
          NULL,                                                                                                           \

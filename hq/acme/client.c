@@ -559,6 +559,11 @@ const struct np_acme_key *np_acme_key(const struct np_acme *acme)
     return acme->key;
 }
 
+const char *np_acme_account_url(const struct np_acme *acme)
+{
+    return acme->account_url;
+}
+
 const char *np_acme_orders_url(const struct np_acme *acme)
 {
     return acme->orders_url;

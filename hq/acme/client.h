@@ -84,6 +84,9 @@ int np_acme_get(struct np_acme *acme, const char *url, np_acme_reply_fn *done, v
 /* Is the account known, so that requests are sent? */
 bool np_acme_is_ready(const struct np_acme *acme);
 
+/* The account's URL; empty before it was known. Borrowed. */
+const char *np_acme_account_url(const struct np_acme *acme);
+
 /* Does a request with this ctx wait here, not yet sent? */
 bool np_acme_is_waiting(const struct np_acme *acme, const void *ctx);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hq/acme/challenge.h"
 #include "hq/acme/resource.h"
 #include "resolver/base/error.h"
 
@@ -54,6 +55,23 @@ static int read_limits(struct reader *r, const char *directory, struct np_limits
     return 0;
 }
 
+static int read_challenges(struct reader *r, struct np_ca_config *out_ca, char error[NP_CONFIG_ERROR_MAX])
+{
+    const char *key = key_of(r, "challenges");
+    size_t count = np_config_list_count(r->config, key);
+    if (count == 0 || count > NP_CA_CHALLENGES_MAX)
+        return np_config_fail(r->config, key, error, "%s needs 1 to %d types: %s", key, NP_CA_CHALLENGES_MAX,
+                              np_challenge_types());
+    for (size_t i = 0; i < count; i++) {
+        const char *type = np_config_list(r->config, key, i);
+        out_ca->challenges[i] = np_challenge_find(type);
+        if (!out_ca->challenges[i])
+            return np_config_fail(r->config, key, error, "%s = %s: must be of: %s", key, type, np_challenge_types());
+    }
+    out_ca->challenge_count = count;
+    return 0;
+}
+
 static int read_ca(const struct np_config *config, const char *prefix, struct np_ca_config *out_ca,
                    char error[NP_CONFIG_ERROR_MAX])
 {
@@ -73,6 +91,8 @@ static int read_ca(const struct np_config *config, const char *prefix, struct np
         rc = read_text(config, key_of(&r, "profile"), ca.profile, sizeof ca.profile, error);
     if (rc == 0)
         rc = read_text(config, key_of(&r, "preferred-chain"), ca.preferred_chain, sizeof ca.preferred_chain, error);
+    if (rc == 0)
+        rc = read_challenges(&r, &ca, error);
     if (rc == 0)
         rc = read_limits(&r, ca.directory, &ca.limits, error);
     if (rc)

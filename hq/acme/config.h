@@ -13,6 +13,9 @@
 #define NP_ISSUANCE_PATH_MAX 512
 #define NP_ISSUANCE_TEXT_MAX 256
 #define NP_CA_MAX            2
+#define NP_CA_CHALLENGES_MAX 4 /* ways of proof: there are two or three in the world */
+
+struct np_challenge_method;
 
 /* How to reach a CA and as whom. A plain value. The keys are named as for the first CA; the second one's begin with
  * "acme2-". */
@@ -25,8 +28,10 @@ struct np_ca_config {
     char profile[NP_ACME_PROFILE_LEN +
                  1]; /* acme-profile: of certificates, where the CA offers it; empty: its default */
     char preferred_chain[NP_ISSUANCE_TEXT_MAX]; /* acme-preferred-chain: common name of the root; empty: any */
-    char eab_kid[NP_ISSUANCE_TEXT_MAX];         /* acme-eab-kid; empty: no external account binding */
-    char eab_hmac_key[NP_ISSUANCE_PATH_MAX];    /* acme-eab-key-file: file with the base64url HMAC key */
+    const struct np_challenge_method *challenges[NP_CA_CHALLENGES_MAX]; /* acme-challenges: the first that fits */
+    size_t challenge_count;
+    char eab_kid[NP_ISSUANCE_TEXT_MAX];      /* acme-eab-kid; empty: no external account binding */
+    char eab_hmac_key[NP_ISSUANCE_PATH_MAX]; /* acme-eab-key-file: file with the base64url HMAC key */
     struct np_limits
         limits; /* acme-limits, acme-limit-*, acme-renewals-exempt, and acme-headroom, public-suffix for both */
 };

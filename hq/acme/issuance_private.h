@@ -7,6 +7,7 @@
 #include "hq/acme/account.h"
 #include "hq/acme/adopt.h"
 #include "hq/acme/ari_poll.h"
+#include "hq/acme/challenge.h"
 #include "hq/acme/client.h"
 #include "hq/acme/health.h"
 #include "hq/acme/issuance.h"
@@ -61,6 +62,7 @@ struct np_job {
     } alternates;
     struct np_store_waiter committed;
     uv_timer_t timer;
+    const struct np_challenge_method *method;
     struct np_job_txt *txt;   /* a publication under way */
     bool published;           /* the zone has values of ours */
     int64_t begun_ms;         /* of the loop's clock */

@@ -123,20 +123,29 @@ static void on_order(struct np_job *job, const struct np_acme_reply *reply)
 
 static void on_authorization(struct np_job *job, const struct np_acme_reply *reply)
 {
+    const struct np_ca_config *config = job->ca->config;
+    const struct np_acme_challenge *challenge = NULL;
     struct np_acme_authorization authorization;
-    char value[NP_ZONE_TXT_LEN + 1];
+    char value[NP_TXT_VALUE_MAX + 1];
     int rc = np_acme_authorization_parse(reply->body, reply->len, &authorization);
+    if (rc == 0) {
+        const struct np_challenge_method *method =
+            np_challenge_choose(config->challenges, config->challenge_count, &authorization, &challenge);
+        if (method)
+            job->method = method;
+        if (method)
+            rc = method->proof(np_acme_key(job->ca->acme), np_acme_account_url(job->ca->acme), challenge, value);
+    }
     if (rc) {
         note_health(job, false);
         fail_rc(job, NP_ORDER_FAILURE_RETRY, rc);
         return;
     }
-    if (authorization.has_challenge)
-        np_acme_dns01_value(np_acme_key(job->ca->acme), authorization.token, value);
     np_job_feed(job, &(struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
                                               .index = job->action.index,
                                               .authz = &authorization,
-                                              .txt = authorization.has_challenge ? value : NULL});
+                                              .challenge = challenge,
+                                              .txt = challenge ? value : NULL});
 }
 
 /* The CA wants less (429), or a pause (503): noted for all orders that are not begun yet. */
@@ -329,7 +338,7 @@ static void perform(struct np_job *job)
         rc = np_acme_post(acme, order->authorizations[job->action.index].url, NULL, NULL, np_job_on_reply, job);
         break;
     case NP_ORDER_DO_PUBLISH:
-        rc = np_job_txt_publish(job);
+        rc = job->method->publish(job);
         break;
     case NP_ORDER_DO_CHALLENGE:
         rc = np_acme_post(acme, order->authorizations[job->action.index].challenge, NULL, "{}", np_job_on_reply, job);
@@ -341,10 +350,10 @@ static void perform(struct np_job *job)
         rc = np_job_chain_fetch(job);
         break;
     case NP_ORDER_DO_WITHDRAW:
-        rc = np_job_txt_withdraw(job);
+        rc = job->method->withdraw(job);
         break;
     case NP_ORDER_DO_RELEASE:
-        np_job_txt_release(job);
+        job->method->release(job);
         np_job_end(job);
         return;
     }
@@ -475,6 +484,7 @@ int np_job_start(struct np_ca *ca, const struct np_order *order, bool resumed)
         return -ENOMEM;
     job->issuance = issuance;
     job->ca = ca;
+    job->method = ca->config->challenges[0]; /* until an authorization says which one it is */
     job->run.order = *order;
     job->resumed = resumed;
     job->begun_ms = loop_ms(job);

@@ -300,18 +300,20 @@ static void on_authorization(struct step *s, const struct np_order_event *event)
         next_authorization(s);
         return;
     }
-    if (authz->status != NP_ACME_PENDING || (authz->has_challenge && authz->challenge_status == NP_ACME_INVALID)) {
-        s->action->failed_authorization = authz->challenge_status == NP_ACME_INVALID && authz->error.type[0];
-        on_invalid(s, &authz->error, "an authorization is invalid", 0);
+    const struct np_acme_challenge *challenge = event->challenge;
+    if (authz->status != NP_ACME_PENDING || (challenge && challenge->status == NP_ACME_INVALID)) {
+        static const struct np_acme_problem none = {.status = 0};
+        s->action->failed_authorization = challenge && challenge->status == NP_ACME_INVALID && challenge->error.type[0];
+        on_invalid(s, challenge ? &challenge->error : &none, "an authorization is invalid", 0);
         return;
     }
-    if (!authz->has_challenge || !event->txt) {
-        give_up(s, "the CA offers no dns-01 challenge");
+    if (!challenge || !event->txt) {
+        give_up(s, "the CA offers no challenge that HQ can meet (acme-challenges)");
         return;
     }
-    snprintf(authorization->challenge, sizeof authorization->challenge, "%s", authz->challenge_url);
+    snprintf(authorization->challenge, sizeof authorization->challenge, "%s", challenge->url);
     snprintf(authorization->txt, sizeof authorization->txt, "%s", event->txt);
-    run->authz[slot] = authz->challenge_status == NP_ACME_PENDING ? NP_AUTHZ_PENDING : NP_AUTHZ_ANSWERED;
+    run->authz[slot] = challenge->status == NP_ACME_PENDING ? NP_AUTHZ_PENDING : NP_AUTHZ_ANSWERED;
     next_authorization(s);
 }
 

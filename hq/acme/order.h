@@ -80,7 +80,8 @@ struct np_order_event {
     const char *order_url; /* GOT_ORDER after NEW_ORDER: its Location */
     const struct np_acme_order *order;
     const struct np_acme_authorization *authz;
-    const char *txt; /* GOT_AUTHZ with a pending dns-01 challenge: its TXT value */
+    const struct np_acme_challenge *challenge; /* GOT_AUTHZ: the one of it that HQ can meet; NULL: none */
+    const char *txt;                           /* GOT_AUTHZ with a challenge: the value that DNS is to show */
     enum np_order_failure failure;
     unsigned without;       /* of FAILURE_BARE: the np_order_extra that is to be left out */
     const char *why;        /* FAILED: for the order's error member */

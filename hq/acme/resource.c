@@ -232,20 +232,21 @@ int np_acme_order_parse(const char *json, size_t len, struct np_acme_order *out)
     return in.rc;
 }
 
-static void get_challenge(struct np_json_in *in, json_t *challenge, struct np_acme_authorization *authorization)
+static void get_challenge(json_t *object, struct np_acme_authorization *authorization)
 {
-    struct np_json_in inner = {challenge, in->rc, in->error};
-    get_url(&inner, "url", authorization->challenge_url);
-    np_json_text(&inner, "token", authorization->token, sizeof authorization->token);
-    get_status(&inner, &authorization->challenge_status);
+    struct np_acme_challenge challenge = {.token = ""};
+    struct np_json_in in = {object, 0, NULL};
+    if (!json_is_object(object) || authorization->challenge_count == NP_ACME_CHALLENGES_MAX)
+        return;
+    np_json_text(&in, "type", challenge.type, sizeof challenge.type);
+    get_url(&in, "url", challenge.url);
+    get_status(&in, &challenge.status);
+    np_json_text_optional(&in, "token", challenge.token, sizeof challenge.token);
     /* Section 8.1: nothing outside base64url, which also keeps the digest's input unambiguous. */
-    if (inner.rc == 0 && !is_base64url(authorization->token, NP_ACME_TOKEN_MAX))
-        inner.rc = NP_E_MALFORMED;
-    get_problem(json_object_get(challenge, "error"), &authorization->error);
-    if (inner.rc)
-        np_json_fail(in, "challenges", inner.rc);
-    else
-        authorization->has_challenge = true;
+    if (in.rc || (challenge.token[0] && !is_base64url(challenge.token, NP_ACME_TOKEN_MAX)))
+        return;
+    get_problem(json_object_get(object, "error"), &challenge.error);
+    authorization->challenges[authorization->challenge_count++] = challenge;
 }
 
 static void get_wildcard(struct np_json_in *in, struct np_acme_authorization *authorization)
@@ -274,12 +275,8 @@ int np_acme_authorization_parse(const char *json, size_t len, struct np_acme_aut
         get_identifier(&in, identifier, authorization.name);
     get_wildcard(&in, &authorization);
     json_t *challenges = np_json_member(&in, "challenges", JSON_ARRAY);
-    for (size_t i = 0; in.rc == 0 && i < json_array_size(challenges); i++) {
-        json_t *challenge = json_array_get(challenges, i);
-        const char *type = json_string_value(json_object_get(challenge, "type"));
-        if (type && strcmp(type, "dns-01") == 0 && !authorization.has_challenge)
-            get_challenge(&in, challenge, &authorization);
-    }
+    for (size_t i = 0; in.rc == 0 && i < json_array_size(challenges); i++)
+        get_challenge(json_array_get(challenges, i), &authorization);
     json_decref(object);
     if (in.rc == 0)
         *out = authorization;

@@ -16,11 +16,13 @@
 #define NP_ACME_DETAIL_MAX                                                                                             \
     320 /* characters of a problem's detail that are kept: Boulder's name a limit at their end                         \
          */
-#define NP_ACME_CAA_MAX        8   /* domains of the CA in CAA records that are kept */
-#define NP_ACME_ALTERNATES_MAX 4   /* chains beside the default one that are looked at: Let's Encrypt had 3 */
-#define NP_ACME_PROFILES_MAX   16  /* profiles that are kept: Let's Encrypt has 4 */
-#define NP_ACME_PROFILE_LEN    64  /* characters of a profile's name */
-#define NP_ACME_LIST_MAX       256 /* orders of an account's list that are looked at after a crash */
+#define NP_ACME_CAA_MAX            8   /* domains of the CA in CAA records that are kept */
+#define NP_ACME_CHALLENGES_MAX     8   /* of an authorization: CAs offer 1 to 4 */
+#define NP_ACME_CHALLENGE_TYPE_MAX 31  /* characters: "dns-persist-01" has 14 */
+#define NP_ACME_ALTERNATES_MAX     4   /* chains beside the default one that are looked at: Let's Encrypt had 3 */
+#define NP_ACME_PROFILES_MAX       16  /* profiles that are kept: Let's Encrypt has 4 */
+#define NP_ACME_PROFILE_LEN        64  /* characters of a profile's name */
+#define NP_ACME_LIST_MAX           256 /* orders of an account's list that are looked at after a crash */
 
 /* A problem document, or the error member of an order or a challenge. */
 struct np_acme_problem {
@@ -64,15 +66,21 @@ struct np_acme_order {
     struct np_acme_problem error;
 };
 
-/* An authorization (section 7.1.4) with its dns-01 challenge. */
+/* A challenge of an authorization (section 8). */
+struct np_acme_challenge {
+    char type[NP_ACME_CHALLENGE_TYPE_MAX + 1];
+    enum np_acme_status status;
+    char url[NP_URL_MAX + 1];
+    char token[NP_ACME_TOKEN_MAX + 1]; /* empty: it has none */
+    struct np_acme_problem error;
+};
+
+/* An authorization (section 7.1.4). */
 struct np_acme_authorization {
     enum np_acme_status status;
     char name[NP_NAME_MAX + 1]; /* "*." put before it where `wildcard` is set */
-    bool has_challenge;
-    enum np_acme_status challenge_status;
-    char challenge_url[NP_URL_MAX + 1];
-    char token[NP_ACME_TOKEN_MAX + 1];
-    struct np_acme_problem error; /* the challenge's */
+    struct np_acme_challenge challenges[NP_ACME_CHALLENGES_MAX];
+    size_t challenge_count;
 };
 
 /* What is of interest in an account (section 7.1.2). */
@@ -93,7 +101,8 @@ int np_acme_directory_parse(const char *json, size_t len, struct np_acme_directo
 /* Parses an order. */
 int np_acme_order_parse(const char *json, size_t len, struct np_acme_order *out);
 
-/* Parses an authorization. A pending one without dns-01 has has_challenge false. */
+/* Parses an authorization. A challenge that is not as it should be is left out: it may be of a type that is nobody's
+ * here. */
 int np_acme_authorization_parse(const char *json, size_t len, struct np_acme_authorization *out);
 
 /* Parses an account. */

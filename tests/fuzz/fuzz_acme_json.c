@@ -54,9 +54,13 @@ static void check_authorization(const char *json, size_t len)
     if (np_acme_authorization_parse(json, len, &authorization))
         return;
     must(authorization.name[0] && strlen(authorization.name) <= NP_NAME_MAX);
-    if (authorization.has_challenge)
-        must(np_acme_is_url(authorization.challenge_url) && np_is_token(authorization.token, NP_ACME_TOKEN_MAX));
-    check_problem(&authorization.error);
+    must(authorization.challenge_count <= NP_ACME_CHALLENGES_MAX);
+    for (size_t i = 0; i < authorization.challenge_count; i++) {
+        const struct np_acme_challenge *challenge = &authorization.challenges[i];
+        must(np_acme_is_url(challenge->url));
+        must(!challenge->token[0] || np_is_token(challenge->token, NP_ACME_TOKEN_MAX));
+        check_problem(&challenge->error);
+    }
 }
 
 static void check_list(const char *json, size_t len)

@@ -20,6 +20,7 @@
 
 #include "hq/acme/account.h"
 #include "hq/acme/chain.h"
+#include "hq/acme/challenge.h"
 #include "hq/acme/jws.h"
 #include "hq/acme/order.h"
 #include "hq/acme/resource.h"
@@ -144,17 +145,68 @@ static void test_authorization(void **state)
     (void)state;
     assert_int_equal(np_acme_authorization_parse(text, strlen(text), &authorization), 0);
     assert_string_equal(authorization.name, "*.a.devices.example");
-    assert_true(authorization.has_challenge);
-    assert_int_equal(authorization.challenge_status, NP_ACME_INVALID);
-    assert_string_equal(authorization.error.type, "dns");
-    assert_string_equal(authorization.error.detail, "no?TXT ??"); /* nothing that could forge a log line */
-    static const char *const bad_tokens[] = {"", "a.b", "a b", "a/b"};
+    assert_int_equal(authorization.challenge_count, 1); /* http-01 has no URL: nobody can answer it */
+    assert_string_equal(authorization.challenges[0].type, "dns-01");
+    assert_int_equal(authorization.challenges[0].status, NP_ACME_INVALID);
+    assert_string_equal(authorization.challenges[0].error.type, "dns");
+    assert_string_equal(authorization.challenges[0].error.detail, "no?TXT ??"); /* nothing that forges a log line */
+    static const char *const bad_tokens[] = {"a.b", "a b", "a/b"};
     for (size_t i = 0; i < sizeof bad_tokens / sizeof bad_tokens[0]; i++) {
         char bad[1024];
         const char *at = strstr(text, "abc_-");
         snprintf(bad, sizeof bad, "%.*s%s%s", (int)(at - text), text, bad_tokens[i], at + 5);
-        assert_int_equal(np_acme_authorization_parse(bad, strlen(bad), &authorization), NP_E_MALFORMED);
+        assert_int_equal(np_acme_authorization_parse(bad, strlen(bad), &authorization), 0);
+        assert_int_equal(authorization.challenge_count, 0);
     }
+}
+
+/* The configuration's order decides among what is offered. */
+static void test_challenge_methods(void **state)
+{
+    static const struct np_challenge_method persist = {.type = "dns-persist-01"};
+    const struct np_challenge_method *dns01 = np_challenge_find("dns-01");
+    const struct np_challenge_method *methods[] = {&persist, dns01};
+    static const struct {
+        const char *offered[3];
+        size_t first; /* of methods */
+        const char *chosen;
+    } cases[] = {
+        {{"http-01", "dns-01", "dns-persist-01"}, 0, "dns-persist-01"},
+        {{"http-01", "dns-01", "dns-persist-01"}, 1, "dns-01"},
+        {{"http-01", "dns-01", NULL}, 0, "dns-01"},
+        {{"dns-persist-01", NULL, NULL}, 1, NULL},
+        {{"http-01", "tls-alpn-01", "dns-01 "}, 0, NULL},
+        {{NULL, NULL, NULL}, 0, NULL},
+    };
+    (void)state;
+    assert_non_null(dns01);
+    assert_null(np_challenge_find("http-01"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct np_acme_authorization authorization = {.challenge_count = 0};
+        const struct np_acme_challenge *challenge;
+        for (size_t k = 0; k < 3 && cases[i].offered[k]; k++)
+            snprintf(authorization.challenges[authorization.challenge_count++].type, NP_ACME_CHALLENGE_TYPE_MAX, "%s",
+                     cases[i].offered[k]);
+        const struct np_challenge_method *method =
+            np_challenge_choose(methods + cases[i].first, 2 - cases[i].first, &authorization, &challenge);
+        assert_int_equal(method != NULL, cases[i].chosen != NULL);
+        assert_int_equal(challenge != NULL, cases[i].chosen != NULL);
+        if (method) {
+            assert_string_equal(method->type, cases[i].chosen);
+            assert_string_equal(challenge->type, cases[i].chosen);
+        }
+    }
+    /* The proof of dns-01 is the example of nobody but the RFC's rule; a challenge without a token has none. */
+    struct np_acme_challenge challenge = {.token = "abc"};
+    struct np_acme_key *key;
+    char value[NP_TXT_VALUE_MAX + 1], wanted[NP_TXT_VALUE_MAX + 1];
+    assert_int_equal(np_acme_key_make(&key), 0);
+    np_acme_dns01_value(key, "abc", wanted);
+    assert_int_equal(dns01->proof(key, "https://ca.example/a/1", &challenge, value), 0);
+    assert_string_equal(value, wanted);
+    challenge.token[0] = 0;
+    assert_int_equal(dns01->proof(key, "https://ca.example/a/1", &challenge, value), NP_E_MALFORMED);
+    np_acme_key_free(key);
 }
 
 static void test_problem(void **state)
@@ -606,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_directory),
         cmocka_unit_test(test_directory_of_a_richer_ca),
         cmocka_unit_test(test_authorization),
+        cmocka_unit_test(test_challenge_methods),
         cmocka_unit_test(test_problem),
         cmocka_unit_test(test_failure_judgement),
         cmocka_unit_test(test_links),

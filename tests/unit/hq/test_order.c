@@ -152,12 +152,13 @@ static void model_do(struct model_ca *ca, struct model_hq *hq, const struct np_o
         size_t authz = (size_t)(strrchr(order->authorizations[action->index].url, '/')[1] - '0');
         enum np_acme_status status = model_find(ca, order)->authz[authz];
         *authz_out = (struct np_acme_authorization){.status = status == NP_ACME_VALID ? NP_ACME_VALID : NP_ACME_PENDING,
-                                                    .has_challenge = true,
-                                                    .challenge_status = status};
+                                                    .challenges = {{.status = status}},
+                                                    .challenge_count = 1};
         memcpy(authz_out->name, order->authorizations[authz].name, NP_NAME_MAX + 1);
-        snprintf(authz_out->challenge_url, NP_URL_MAX, URL "ch/%zu", authz);
+        snprintf(authz_out->challenges[0].url, NP_URL_MAX, URL "ch/%zu", authz);
         event->type = NP_ORDER_GOT_AUTHZ;
         event->authz = authz_out;
+        event->challenge = &authz_out->challenges[0];
         event->txt = "0123456789012345678901234567890123456789012";
         break;
     }
@@ -400,9 +401,10 @@ static void test_foreign_authorizations_are_refused(void **state)
         struct np_order_event event = got_order(&order);
         step(&run, &event, NOW_MS, &action);
         assert_int_equal(action.what, NP_ORDER_DO_FETCH_AUTHZ);
-        struct np_acme_authorization authz = {.status = NP_ACME_PENDING, .has_challenge = true};
+        struct np_acme_authorization authz = {.status = NP_ACME_PENDING, .challenge_count = 1};
         snprintf(authz.name, sizeof authz.name, "%s", names[i]);
-        event = (struct np_order_event){.type = NP_ORDER_GOT_AUTHZ, .authz = &authz, .txt = "x"};
+        event = (struct np_order_event){
+            .type = NP_ORDER_GOT_AUTHZ, .authz = &authz, .challenge = &authz.challenges[0], .txt = "x"};
         step(&run, &event, NOW_MS, &action);
         assert_int_equal(run.order.state, NP_ORDER_BACKOFF);
     }
@@ -422,6 +424,8 @@ static void test_authorization_outcomes(void **state)
         {NP_ACME_INVALID, NP_ACME_INVALID, true, NP_ORDER_BACKOFF, NP_ORDER_DO_RELEASE},
         {NP_ACME_PENDING, NP_ACME_INVALID, true, NP_ORDER_BACKOFF, NP_ORDER_DO_RELEASE},
         {NP_ACME_PENDING, NP_ACME_PENDING, false, NP_ORDER_DEAD, NP_ORDER_DO_RELEASE},
+        {NP_ACME_INVALID, NP_ACME_INVALID, false, NP_ORDER_BACKOFF, NP_ORDER_DO_RELEASE},
+        {NP_ACME_VALID, NP_ACME_VALID, false, NP_ORDER_ORDERED, NP_ORDER_DO_FETCH_ORDER},
     };
     struct np_order_action action;
     (void)state;
@@ -432,11 +436,12 @@ static void test_authorization_outcomes(void **state)
         step(&run, &event, NOW_MS, &action);
         struct np_acme_authorization authz = {.status = cases[i].status,
                                               .name = NAME,
-                                              .has_challenge = cases[i].has_challenge,
-                                              .challenge_status = cases[i].challenge,
-                                              .challenge_url = URL "ch/0"};
-        event = (struct np_order_event){
-            .type = NP_ORDER_GOT_AUTHZ, .authz = &authz, .txt = cases[i].has_challenge ? "value" : NULL};
+                                              .challenges = {{.status = cases[i].challenge, .url = URL "ch/0"}},
+                                              .challenge_count = cases[i].has_challenge};
+        event = (struct np_order_event){.type = NP_ORDER_GOT_AUTHZ,
+                                        .authz = &authz,
+                                        .challenge = cases[i].has_challenge ? &authz.challenges[0] : NULL,
+                                        .txt = cases[i].has_challenge ? "value" : NULL};
         step(&run, &event, NOW_MS, &action);
         assert_int_equal(run.order.state, cases[i].next);
         assert_int_equal(action.what, cases[i].what);
