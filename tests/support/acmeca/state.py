@@ -24,6 +24,7 @@ DEFAULTS = {
     'validation_s': 0, 'processing_s': 0,
     'poll_retry_after': '',  # of orders that are pending or processing
     'order_list': False,     # does an account have a list of its orders?
+    'order_reuse': False,    # does a pending order answer newOrder for the same names, as Boulder does it?
     'caa_identities': [],    # the CA's own issuer domains; empty: CAA is not looked at
     'ari': False, 'ari_part': [0.64, 0.68], 'ari_retry_after': '21600',
     'ari_windows': {},       # name -> [from, until] in Unix seconds, instead of ari_part
@@ -135,6 +136,10 @@ class Ca:
         profile = payload.get('profile')
         if profile is not None and profile not in self.settings['profiles']:
             raise Refused('invalidProfile', f'no profile {profile}')
+        for order in self.orders.values():
+            if self.settings['order_reuse'] and order['account'] == account['url'] and order['names'] == names \
+                    and self.refresh(order)['status'] in ('pending', 'ready'):
+                return order
         replaced, exempt = self._check_replaces(account, payload.get('replaces'), names)
         self._check_limits(account, names, exempt)
         name, now = secrets.token_hex(8), time.time()
