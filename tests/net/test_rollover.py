@@ -1,11 +1,13 @@
-"""A new key for HQ's account at the CA (RFC 8555 section 7.3.5), over a death at any moment; and what depends on the account
+"""`nameplate-hq ca`: what the CAs offer; and a new key for HQ's account (RFC 8555 section 7.3.5), over a death at any moment; and what depends on the account
 goes on: orders, and the revocation of certificates that were made under the old key."""
 import contextlib
+import json
 import re
 import sqlite3
 import subprocess
 
 import pytest
+import schemas
 
 from acmeca.client import AcmeCa
 from hqclient import unb64
@@ -73,6 +75,43 @@ def keys(hq, prefix='acme'):
     """The account's key files that are there, by their endings."""
     return {path.name.removeprefix(f'{prefix}-account.'): path.read_bytes()
             for path in (hq.folder / 'secrets').glob(f'{prefix}-account.*') if path.suffix == '.pem'}
+
+
+def status(hq, code):
+    """What `ca status --json` says of the first CA, and its exit code."""
+    done = hq.run('ca', 'status', '--json', check=False)
+    assert done.returncode == code, done.stderr
+    return schemas.check('ca-status', json.loads(done.stdout))[0]
+
+
+def test_status(make_hq, cas):
+    """While HQ runs: what the CA offers of what the configuration wants, and the limits; no account is made for it."""
+    ca = cas[0].start()
+    ca.set(ari=True, profiles={'classic': {}, 'tlsserver': {}}, caa_identities=['one.example'])
+    hq = start(make_hq(ca, acme_profile='tlsserver', acme_limit_orders='"20/1h"', acme_headroom=10))
+    accounts = ca.requests('newAccount')
+    said = status(hq, 0)
+    assert said['answers'] and said['fits'] and said['profiles'] == ['classic', 'tlsserver'] and said['renewal_windows']
+    assert said['caa_identities'] == ['one.example'] and said['key_change'] and not said['binding_wanted']
+    assert said['limits'] == [{'kind': 'orders', 'count': 18, 'period': 3600, 'left': 18}]
+    with contextlib.closing(sqlite3.connect(next(hq.folder.rglob('*.db')))) as db:
+        now = db.execute('select unixepoch() * 1000').fetchone()[0]
+        db.execute('insert into bucket(ca, kind, key, full_ms) values (?, 0, ?, ?), (?, 4, ?, ?)',
+                   (ca.directory, '', now + 400000, ca.directory, '', now + 100000))
+        db.commit()
+    said = status(hq, 0)
+    assert said['limits'][0]['left'] in (15, 16) and said['paused_until'] >= now // 1000
+    ca.set(profiles={'classic': {}})
+    assert not status(hq, 3)['fits']
+    text = hq.run('ca', 'status', check=False).stdout
+    assert "'tlsserver' is NOT OFFERED" in text and 'no new orders until' in text
+    ca.set(eab={'kid-1': 'a2V5'}, profiles={'tlsserver': {}})
+    assert status(hq, 3)['binding_wanted']
+    ca.stop()
+    said = status(hq, 1)
+    assert not said['answers'] and said['error']
+    assert 'DOES NOT ANSWER' in hq.run('ca', 'status', check=False).stdout
+    assert ca.start().requests('newAccount') == 0 and accounts <= 1
 
 
 def test_rollover(make_hq, cas, wait_until):
