@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hq/store/store.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -114,6 +115,8 @@ const struct np_config_key *np_hq_config_keys(void)
          NULL, 1, 86400},
         {"hq-address", NP_CONFIG_LIST, NULL, "addresses of the URL's host, where it lies in the zone", NULL, 0, 0},
         {"database", NP_CONFIG_STRING, NULL, "SQLite file, or postgresql://USER@HOST/NAME", NULL, 0, 0},
+        {"ledger", NP_CONFIG_STRING, NULL,
+         "file of what must outlive the database; unset: the SQLite file's name and '.ledger'", NULL, 0, 0},
         {"secrets", NP_CONFIG_STRING, NULL, "folder of the keys, readable for nobody else", NULL, 0, 0},
         CA_KEYS("acme", "the CA's"),
         CA_KEYS("acme2", "the second CA's"),
@@ -324,6 +327,15 @@ static int read_enrol(const struct np_config *config, struct np_hq_config *out, 
     return 0;
 }
 
+static int read_ledger(const struct np_config *config, struct np_hq_config *c, char error[NP_CONFIG_ERROR_MAX])
+{
+    if (np_config_string(config, "ledger"))
+        return read_text(config, "ledger", c->ledger, sizeof c->ledger, error);
+    if (!np_store_is_server(c->database))
+        memcpy(stpcpy(c->ledger, c->database), ".ledger", sizeof ".ledger");
+    return 0;
+}
+
 int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_config, char error[NP_CONFIG_ERROR_MAX])
 {
     struct np_hq_config c = {0};
@@ -338,6 +350,8 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         rc = read_enrol(config, &c, error);
     if (rc == 0)
         rc = read_text(config, "database", c.database, sizeof c.database, error);
+    if (rc == 0)
+        rc = read_ledger(config, &c, error);
     if (rc == 0)
         rc = read_text(config, "secrets", c.secrets, sizeof c.secrets - 32, error); /* room for the files' names */
     if (rc == 0 && c.listen_count > 0)

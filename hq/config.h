@@ -32,6 +32,7 @@ struct np_hq_config {
     char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1];           /* each name once: what devices are told */
     size_t nameserver_count;
     char database[NP_HQ_PATH_MAX];
+    char ledger[NP_HQ_PATH_MAX + 8]; /* empty: none */
     char secrets[NP_HQ_PATH_MAX];
     char tls_certificate[NP_HQ_PATH_MAX]; /* empty, as the key, where nothing listens for TLS */
     char tls_key[NP_HQ_PATH_MAX];

@@ -108,6 +108,10 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_path(out, "tls-key", folder, "hq-tls-key.pem");
     fputs("\n", out);
     print_path(out, "database", folder, "data/hq.db");
+    fprintf(out,
+            "# Names that must never be given away again, and who is blocked: it outlives the database. Keep copies\n"
+            "# of it elsewhere (docs/operations.md).\n");
+    print_path(out, "ledger", folder, "data/ledger");
     print_path(out, "secrets", folder, "secrets");
     fprintf(out, "\n# Where the devices' certificates come from.\n");
     print_key(out, "acme-directory", o->directory ? o->directory : NP_INIT_ACME_DIRECTORY, "");
@@ -288,7 +292,7 @@ void np_init_print_next(const struct np_init_options *options)
     printf("Made in %s:\n"
            "  nameplate-hq.conf   the configuration: read it through once\n"
            "  secrets/            HQ's keys: back them up, show them to nobody\n"
-           "  data/               where the database will be: back it up\n"
+           "  data/               where the database and its ledger will be: back them up\n"
            "  admin-token         opens the dashboard ('admin-listen'): show it to nobody\n"
            "  hq-anchors.pem      what devices check HQ with ('hq-anchors' in nameplate.conf)\n"
            "\nNext:\n",

@@ -19,6 +19,7 @@
 #include "hq/api/web.h"
 #include "hq/frontdoor.h"
 #include "hq/lease.h"
+#include "hq/ledger.h"
 #include "hq/pki.h"
 #include "hq/retention.h"
 #include "hq/secrets.h"
@@ -58,12 +59,13 @@ struct np_hq {
     struct np_issuance *issuance;
     struct np_renewer *renewer;
     struct np_retention *retention;
-    struct np_admin *admin; /* NULL: no operator's listener */
-    struct np_lease *lease; /* NULL: nobody else has our database */
-    bool working;           /* zone, issuance, renewer and retention have been started */
-    bool looked;            /* it is known whether they are to be */
-    uv_prepare_t prepare;   /* commits what a turn wrote outside of HTTP requests */
-    uv_idle_t again;        /* another turn at once: somebody waits for a commit */
+    struct np_admin *admin;   /* NULL: no operator's listener */
+    struct np_ledger *ledger; /* NULL: none */
+    struct np_lease *lease;   /* NULL: nobody else has our database */
+    bool working;             /* zone, issuance, renewer and retention have been started */
+    bool looked;              /* it is known whether they are to be */
+    uv_prepare_t prepare;     /* commits what a turn wrote outside of HTTP requests */
+    uv_idle_t again;          /* another turn at once: somebody waits for a commit */
     uv_timer_t leaf_timer, ready_timer, others_timer, hear_timer;
     int64_t leaf_not_before_s, leaf_not_after_s;
     void (*ready)(void *ctx, const char *listening);
@@ -308,6 +310,29 @@ static int open_patiently(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
     }
 }
 
+/* What the database lacks that once happened: the mark of one that was lost, or came back from a copy. */
+static int open_ledger(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    char ledger_error[NP_LEDGER_ERROR_MAX];
+    int64_t until_s = 0;
+    size_t taken = 0;
+    if (!hq->config.ledger[0]) {
+        np_notice("no ledger: set 'ledger', so that names stay taken and blocks stay should the database be lost");
+        return 0;
+    }
+    int rc = np_ledger_new(hq->loop, hq->store, hq->config.ledger, &hq->ledger, &taken, ledger_error);
+    if (rc)
+        return fail(error, rc, "%s", ledger_error);
+    if (taken > 0)
+        np_warning("the database was behind its ledger by %zu entries, which it has now: it was lost, or is a copy",
+                   taken);
+    if (np_store_recovery_get(hq->store, &until_s) == 0 && until_s > (int64_t)time(NULL))
+        np_warning("recovery, for %lld days: new names carry a suffix, and boxes that are not known come back by their "
+                   "grants ('nameplate-hq recovery')",
+                   (long long)(until_s - (int64_t)time(NULL) + 86399) / 86400);
+    return 0;
+}
+
 /* Opens the database as the user that will go on using it, so that its files are his. */
 static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
 {
@@ -315,6 +340,8 @@ static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_E
     if (change && (setegid(gid) || seteuid(uid)))
         return fail(error, -errno, "cannot become user '%s': %s", hq->config.user, np_strerror(-errno));
     int rc = open_patiently(hq, error);
+    if (rc == 0)
+        rc = open_ledger(hq, error);
     if (change && (seteuid(0) || setegid(0)))
         abort(); /* we were root a moment ago */
     if (rc == NP_E_STORE && change) {
@@ -555,6 +582,8 @@ static int start_work(struct np_hq *hq)
     if (rc)
         return rc;
     hq->working = hq->looked = true;
+    if (hq->ledger)
+        np_ledger_keep_days(hq->ledger);
     np_issuance_start(hq->issuance);
     np_renewer_start(hq->renewer); /* its first heartbeat notes the time in which HQ was away: before retention looks */
     np_retention_start(hq->retention);
@@ -594,6 +623,8 @@ int np_hq_start(struct np_hq *hq, const struct np_hq_events *events, char error[
     hq->ready = events->ready;
     hq->ended = events->ended;
     hq->ready_ctx = events->ctx;
+    if (hq->ledger)
+        np_ledger_start(hq->ledger);
     if (hq->lease) {
         np_lease_start(hq->lease);
         uv_timer_start(&hq->hear_timer, on_hear_timer, HEAR_MS, HEAR_MS);
@@ -625,8 +656,8 @@ static void on_handle_closed(uv_handle_t *handle)
     on_one_closed(handle->data);
 }
 
-/* The work has ended: another HQ may begin it at once, while the last answers leave here. */
-static void on_work_closed(void *ctx)
+/* The work has ended: another HQ may begin it at once. */
+static void on_ledger_closed(void *ctx)
 {
     struct np_hq *hq = ctx;
     if (hq->lease) {
@@ -636,6 +667,16 @@ static void on_work_closed(void *ctx)
     } else {
         on_one_closed(hq);
     }
+}
+
+static void on_work_closed(void *ctx)
+{
+    struct np_hq *hq = ctx;
+    if (hq->ledger)
+        np_ledger_close(hq->ledger, on_ledger_closed, hq);
+    else
+        on_ledger_closed(hq);
+    hq->ledger = NULL;
 }
 
 static void on_issuance_closed(void *ctx)

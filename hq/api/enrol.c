@@ -5,6 +5,7 @@
 
 #include "hq/api/internal.h"
 #include "hq/names/names.h"
+#include "hq/store/ledger.h"
 #include "hq/store/claims.h"
 #include "resolver/base/error.h"
 #include "resolver/base/random.h"
@@ -143,10 +144,19 @@ static int add_device(struct np_api_call *call, const struct np_device *device, 
 static int add_named(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
                      struct np_device *device)
 {
-    int rc = NP_E_CONFLICT;
-    if (granted_name(call, message, device->thumbprint, device->name))
-        rc = add_device(call, device, claim);
-    for (unsigned attempt = 0; rc == NP_E_CONFLICT && attempt < NP_NAMES_TRIES; attempt++) {
+    int64_t recovery_until_s = 0;
+    int rc = np_store_recovery_get(call->api->store, &recovery_until_s);
+    if (rc)
+        return rc;
+    rc = NP_E_CONFLICT;
+    if (granted_name(call, message, device->thumbprint, device->name)) {
+        rc = np_store_name_regain(call->api->store, device->name);
+        if (rc == 0)
+            rc = add_device(call, device, claim);
+    }
+    /* After the loss of a database somebody may hold a name that it does not know: none of those has such a suffix. */
+    unsigned first = recovery_until_s > np_api_now_s(call) ? NP_NAMES_SUFFIX : 0;
+    for (unsigned attempt = first; rc == NP_E_CONFLICT && attempt < NP_NAMES_TRIES; attempt++) {
         char label[NP_LABEL_MAX + 1];
         np_names_propose(attempt, kernel_below, NULL, label);
         if (snprintf(device->name, sizeof device->name, "%s.%s", label, call->api->zone) >= (int)sizeof device->name)

@@ -34,7 +34,8 @@ struct np_verb {
 
 /* The verbs, each in its own file. */
 extern const struct np_verb np_init_verb, np_serve_verb, np_ca_verb, np_device_verb, np_factory_secret_verb,
-    np_zone_verb, np_order_verb, np_stats_verb, np_claim_verb, np_import_verb, np_child_dns_verb;
+    np_zone_verb, np_order_verb, np_stats_verb, np_claim_verb, np_import_verb, np_child_dns_verb, np_backup_verb,
+    np_restore_verb, np_recovery_verb;
 
 /* An action of a verb that has several: the `list` in `device list`. */
 struct np_verb_action {

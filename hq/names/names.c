@@ -55,7 +55,7 @@ void np_names_propose(unsigned attempt, np_random_below_fn *below, void *ctx, ch
         return;
     char *at = out + used;
     *at++ = '-';
-    for (unsigned i = 0; i < (attempt < 8 ? 4u : 7u); i++)
+    for (unsigned i = 0; i < (attempt < NP_NAMES_SUFFIX ? 4u : 7u); i++)
         *at++ = suffix_characters[below(ctx, sizeof suffix_characters - 1)];
     *at = 0;
 }

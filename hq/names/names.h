@@ -9,9 +9,10 @@
 
 #include "resolver/base/random.h"
 
-#define NP_LABEL_MAX   63 /* RFC 1035 section 2.3.4 */
-#define NP_NAMES_PLAIN 4  /* proposals without suffix; by then one name in a few is taken */
-#define NP_NAMES_TRIES 16 /* after so many proposals something else is wrong */
+#define NP_LABEL_MAX    63 /* RFC 1035 section 2.3.4 */
+#define NP_NAMES_PLAIN  4  /* proposals without suffix; by then one name in a few is taken */
+#define NP_NAMES_SUFFIX 8  /* from this proposal on the suffix is long: where names may be held that nobody knows of */
+#define NP_NAMES_TRIES  16 /* after so many proposals something else is wrong */
 
 /* Writes proposal number attempt (from 0) to out. The first NP_NAMES_PLAIN are plain pairs, the later ones have a
  * suffix of 4 characters, from attempt 8 on of 7. */

@@ -161,6 +161,9 @@ int np_store_device_update(struct np_store *store, const struct np_device *devic
     if (rc == 0 && (old.state != device->state || old.silent_s != device->silent_s ||
                     !np_addresses_equal(&old.published, &device->published)))
         rc = np_sql_mark_dirty(store, old.name);
+    bool blocked = device->state == NP_DEVICE_BLOCKED, was_blocked = old.state == NP_DEVICE_BLOCKED;
+    if (rc == 0 && blocked != was_blocked && device->state != NP_DEVICE_RETIRED)
+        rc = np_sql_note_block(store, &old, blocked);
     return np_sql_end(store, rc);
 }
 
@@ -209,7 +212,7 @@ int np_store_device_silence(struct np_store *store, const char *id, int64_t now_
         rc = np_store_device_update(store, &device);
     }
     if (rc == 0)
-        rc = np_store_tombstone_add(store, device.name, now_s);
+        rc = np_sql_retire_name(store, device.name, now_s, false);
     return np_sql_end(store, rc);
 }
 
@@ -373,7 +376,9 @@ int np_store_count_serial(struct np_store *store, const char *serial, int64_t si
 int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], const char *serial)
 {
     static const char text[] = "SELECT 1 FROM device WHERE state = 1 AND"
-                               " (thumbprint = ? OR (serial = ? AND serial <> '' AND credential <> 0)) LIMIT 1";
+                               " (thumbprint = ?1 OR (serial = ?2 AND serial <> '' AND credential <> 0))"
+                               " UNION ALL SELECT 1 FROM barred WHERE thumbprint = ?1 OR (serial = ?2 AND serial <> '')"
+                               " LIMIT 1";
     _Static_assert(NP_DEVICE_BLOCKED == 1 && NP_CREDENTIAL_OPEN == 0, "the statement's numbers");
     struct np_sql q = np_sql_start(store, text);
     np_sql_blob(&q, thumbprint, 32);

@@ -1,6 +1,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hq/store/ledger.h"
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
@@ -135,16 +136,34 @@ int np_store_dirty_done(struct np_store *store, const char *name, int64_t versio
     return np_sql_end(store, np_sql_run(&q));
 }
 
-int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now_s)
+int np_sql_tombstone(struct np_store *store, const char *name, int64_t now_s, bool final, bool *out_changed)
 {
-    static const char text[] = "INSERT INTO tombstone(name, since_s) VALUES(?, ?) ON CONFLICT DO NOTHING";
-    int rc = np_sql_begin(store);
-    if (rc)
-        return rc;
+    static const char text[] = "INSERT INTO tombstone(name, since_s, final) VALUES(?, ?, ?) ON CONFLICT(name)"
+                               " DO UPDATE SET final = 1 WHERE tombstone.final = 0 AND excluded.final = 1 RETURNING 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, name);
     np_sql_int(&q, now_s);
-    return np_sql_end(store, np_sql_run(&q));
+    np_sql_int(&q, final);
+    bool changed = np_sql_next(&q);
+    while (np_sql_next(&q))
+        ;
+    int rc = np_sql_finish(&q);
+    if (rc == 0)
+        *out_changed = changed;
+    return rc;
+}
+
+int np_sql_retire_name(struct np_store *store, const char *name, int64_t now_s, bool final)
+{
+    bool changed = false;
+    int rc = np_sql_tombstone(store, name, now_s, final, &changed);
+    return rc || !changed ? rc : np_store_ledger_note(store, final ? NP_LEDGER_LEFT : NP_LEDGER_SILENT, name, now_s);
+}
+
+int np_store_tombstone_add(struct np_store *store, const char *name, int64_t now_s)
+{
+    int rc = np_sql_begin(store);
+    return rc ? rc : np_sql_end(store, np_sql_retire_name(store, name, now_s, true));
 }
 
 int np_store_zone_serial(struct np_store *store, int64_t *out_serial)

@@ -113,8 +113,20 @@ static const char schema_9[] = "CREATE TABLE lease("
                                " name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL,"
                                " beat INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
+/* What outlives the database, and the blocks that came from there. A name is final where its device has left. */
+static const char schema_10[] =
+    "ALTER TABLE tombstone ADD COLUMN final INTEGER NOT NULL DEFAULT 1;"
+    "UPDATE tombstone SET final = 0 WHERE name IN (SELECT name FROM device WHERE state <> 2);"
+    "CREATE TABLE ledger("
+    " seq INTEGER NOT NULL PRIMARY KEY, at_s INTEGER NOT NULL, kind INTEGER NOT NULL, value TEXT NOT NULL) STRICT;"
+    "INSERT INTO ledger(seq, at_s, kind, value) SELECT row_number() OVER (ORDER BY since_s, name), since_s,"
+    " CASE WHEN final = 1 THEN 1 ELSE 2 END, name FROM tombstone;"
+    "CREATE TABLE barred("
+    " thumbprint BLOB NOT NULL PRIMARY KEY, serial TEXT NOT NULL, since_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX barred_serial ON barred(serial) WHERE serial <> '';";
+
 static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5,
-                                                     schema_6, schema_7, schema_8, schema_9};
+                                                     schema_6, schema_7, schema_8, schema_9, schema_10};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

@@ -123,6 +123,16 @@ int np_sql_count_since(struct np_store *store, const char *text, const char *dev
 /* Marks name dirty under a new version (hq/store/names.c); inside np_sql_begin and np_sql_end. */
 int np_sql_mark_dirty(struct np_store *store, const char *name);
 
+/* Takes a name out of use (hq/store/names.c): for ever (final), or until its own device comes back. *out_changed: it
+ * was not so before. Inside np_sql_begin and np_sql_end. */
+int np_sql_tombstone(struct np_store *store, const char *name, int64_t now_s, bool final, bool *out_changed);
+
+/* np_sql_tombstone, with its entry in the ledger. */
+int np_sql_retire_name(struct np_store *store, const char *name, int64_t now_s, bool final);
+
+/* The operator has blocked a device, or let it in again: the ledger's entry (hq/store/ledger.c). */
+int np_sql_note_block(struct np_store *store, const struct np_device *device, bool blocked);
+
 /* An order's columns, in the order of np_sql_get_order. */
 #define NP_SQL_ORDER_COLUMNS                                                                                           \
     "id, device, key, csr, state, order_url, finalize_url, certificate_url, error, ca, begun, paid, attempts, "        \
