@@ -44,6 +44,11 @@ bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *n
     return now->holder[0] == 0 || now_ms - watch->since_ms >= NP_LEASE_TAKE_MS;
 }
 
+void np_lease_forget(struct np_lease_watch *watch)
+{
+    watch->looked = false;
+}
+
 static void on_timer(uv_timer_t *timer);
 
 /* Told from the loop: whoever has found out is in the middle of something. */
@@ -66,8 +71,10 @@ static int try_to_take(struct np_lease *lease)
     struct np_store_lease now;
     int64_t asked_ms = boot_ms(), fence = 0;
     int rc = np_store_lease_get(lease->store, work, &now);
-    if (rc)
+    if (rc) { /* nobody can beat while the database is away: that is nobody's silence */
+        np_lease_forget(&lease->watch);
         return rc;
+    }
     if (!np_lease_judge(&lease->watch, &now, asked_ms))
         return NP_E_STALE;
     rc = np_store_lease_take(lease->store, work, lease->holder, &now, &fence);

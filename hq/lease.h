@@ -36,6 +36,9 @@ struct np_lease_watch {
  */
 bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *now, int64_t now_ms);
 
+/* It could not be looked at: what was seen before says nothing about how long it has not moved. */
+void np_lease_forget(struct np_lease_watch *watch);
+
 struct np_lease;
 
 /* Who hears of it; called from the loop. */

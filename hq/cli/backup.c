@@ -31,12 +31,14 @@ static const char recovery_help[] =
     "nameplate-hq recovery show [--json] [--config FILE]\n"
     "nameplate-hq recovery begin [--config FILE]\n"
     "nameplate-hq recovery end [--config FILE]\n"
+    "nameplate-hq recovery unblock WHO [--config FILE]\n"
     "\n"
     "In recovery new names all carry a suffix, so that none of them is the name of a box that the database does not\n"
     "know any more; such a box comes back with its next check-in, and its grant gives it its name again. It begins by\n"
     "itself after 'restore', and when the database lacks what its ledger has; it ends after 30 days. 'begin' and "
     "'end'\n"
-    "do either by hand, with the server running.\n"
+    "do either by hand, with the server running. 'unblock' lets a device in again that is blocked by the ledger alone\n"
+    "(the database has no row of it): WHO is its serial number, or its key's thumbprint as the ledger has it.\n"
     "\n"
     "  --json          as JSON\n" NP_VERB_CONFIG_OPTION;
 
@@ -159,9 +161,36 @@ static int run_end(int argc, char **argv)
     return set(argc, argv, false);
 }
 
+static int run_unblock(int argc, char **argv)
+{
+    struct np_store *store;
+    const char *config_path;
+    bool json;
+    int status = np_verb_read_options(argc, argv, &config_path, &json);
+    if (status)
+        return status;
+    if (optind + 1 != argc || json)
+        return np_verb_usage_error("recovery unblock needs a serial number or a thumbprint");
+    const char *who = argv[optind];
+    status = np_verb_open_store(config_path, false, &store);
+    if (status)
+        return status;
+    int count = np_store_unbar(store, who, (int64_t)time(NULL));
+    int rc = count < 0 ? count : np_store_commit(store);
+    if (rc)
+        status = np_verb_store_failed(store, rc);
+    else if (count == 0)
+        status = np_verb_failed("nobody is blocked by the ledger alone with that serial number or thumbprint");
+    else
+        printf("%d unblocked.\n", count);
+    np_store_close(store);
+    return status;
+}
+
 static int run_recovery(int argc, char **argv)
 {
-    static const struct np_verb_action actions[] = {{"show", run_show}, {"begin", run_begin}, {"end", run_end}};
+    static const struct np_verb_action actions[] = {
+        {"show", run_show}, {"begin", run_begin}, {"end", run_end}, {"unblock", run_unblock}};
     return np_verb_run_action("recovery", actions, sizeof actions / sizeof *actions, argc, argv);
 }
 

@@ -119,6 +119,40 @@ static int take_block(struct np_store *store, const struct np_ledger_entry *entr
                                           : unbar(store, thumbprint, serial);
 }
 
+int np_store_unbar(struct np_store *store, const char *who, int64_t now_s)
+{
+    static const char text[] =
+        "SELECT thumbprint, serial FROM barred WHERE thumbprint = ? OR (serial = ? AND serial <> '')";
+    char value[NP_LEDGER_VALUE_MAX + 1], hex[NP_HEX_LEN(32)], serial[NP_SERIAL_MAX + 1];
+    uint8_t thumbprint[32] = {0};
+    int count = 0;
+    np_hex_decode_exact(who, thumbprint, sizeof thumbprint); /* a serial number: all zero, which is nobody's key */
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    for (bool found = true; rc == 0 && found; count += found) {
+        struct np_sql q = np_sql_start(store, text);
+        np_sql_blob(&q, thumbprint, sizeof thumbprint);
+        np_sql_text(&q, who);
+        uint8_t key[32];
+        found = np_sql_next(&q);
+        if (found) {
+            np_sql_get_bytes(&q, key, sizeof key);
+            np_sql_get_text(&q, serial, sizeof serial);
+        }
+        rc = np_sql_finish(&q);
+        if (rc || !found)
+            break;
+        np_hex_encode(key, sizeof key, hex);
+        snprintf(value, sizeof value, "%s %s", hex, serial[0] ? serial : "-");
+        rc = unbar(store, key, serial);
+        if (rc == 0)
+            rc = np_store_ledger_note(store, NP_LEDGER_UNBLOCK, value, now_s);
+    }
+    rc = np_sql_end(store, rc);
+    return rc ? rc : count;
+}
+
 /* ---- Taking back ---- */
 
 static int carry_out(struct np_store *store, const struct np_ledger_entry *entry)

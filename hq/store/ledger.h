@@ -55,6 +55,10 @@ int np_store_ledger_take(struct np_store *store, const struct np_ledger_entry *e
  * or a database error. */
 int np_store_name_regain(struct np_store *store, const char *name);
 
+/* Lets in again whoever was blocked with this serial number, or this key (64 hexadecimal digits), and is known from the
+ * ledger alone, with entries that say so. Returns their number, or a database error. */
+int np_store_unbar(struct np_store *store, const char *who, int64_t now_s);
+
 /* Until when is HQ in recovery? 0: it is not. Returns 0 or a database error. */
 int np_store_recovery_get(struct np_store *store, int64_t *out_until_s);
 

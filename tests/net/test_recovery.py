@@ -100,11 +100,14 @@ def test_lost_altogether(hq, wait_until):
     assert other.enrol().problem == 'blocked'
     thief = hq.device('NP-0200')
     assert thief.enrol(grant=boxes[0].grant).status == 201 and thief.name != names[0]
+    hq.run('recovery', 'unblock', blocked.serial)
+    answer = blocked.enrol(grant=blocked.grant)
+    assert answer.status == 201 and not SUFFIXED.match(blocked.name)
     # The names of those that were here are shown again, and only those.
     for name in names:
         wait_until(lambda name=name: hq.lookup(name) == ['192.168.1.10'], 10, name)
     assert hq.lookup(left.name) == []
-    assert len(ledger.read_text().splitlines()) == entries
+    wait_until(lambda: f'unblock {blocked.thumbprint().hex()}' in ledger.read_text(), 10, 'the ledger to be written')
 
 
 def test_a_new_hq_is_not_in_recovery(hq):

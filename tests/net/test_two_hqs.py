@@ -27,7 +27,7 @@ class Member(Hq):
     def __init__(self, program, folder, first=None, **settings):
         if first:
             self.program, self.folder = program, folder
-            shutil.copytree(first.folder, folder, ignore=shutil.ignore_patterns('log', 'data'))
+            shutil.copytree(first.folder, folder, ignore=shutil.ignore_patterns('log', 'ledger'))
             self.port, self.url, self.process = free_port(), first.url, None
             self.conf, self.log = folder / 'nameplate-hq.conf', folder / 'log'
             text = self.conf.read_text().replace(str(first.folder), str(folder))

@@ -61,6 +61,14 @@ static void test_judge(void **state)
         if (np_lease_judge(&watch, &rows[i].now, rows[i].now_ms) != rows[i].may)
             fail_msg("row %zu", i);
     }
+    /* While the database was away its holder could not beat. */
+    watch = (struct np_lease_watch){.looked = false};
+    const struct np_store_lease same = {"a", 1, 7};
+    assert_false(np_lease_judge(&watch, &same, 1000));
+    np_lease_forget(&watch);
+    assert_false(np_lease_judge(&watch, &same, 1000 + NP_LEASE_TAKE_MS));
+    assert_false(np_lease_judge(&watch, &same, 999 + 2 * NP_LEASE_TAKE_MS));
+    assert_true(np_lease_judge(&watch, &same, 1000 + 2 * NP_LEASE_TAKE_MS));
     watch = (struct np_lease_watch){.looked = false};
     assert_true(np_lease_judge(&watch, &(struct np_store_lease){.fence = 0}, 5)); /* nobody has ever had it */
     assert_true(NP_LEASE_BEAT_MS < NP_LEASE_HOLD_MS && NP_LEASE_HOLD_MS < NP_LEASE_TAKE_MS);

@@ -204,6 +204,19 @@ static void test_database_lost(void **state)
     assert_int_equal(np_store_is_blocked(f->store, other, bad.serial), 1);
     assert_int_equal(np_store_is_blocked(f->store, good.thumbprint, good.serial), 0);
     assert_int_equal(np_store_is_blocked(f->store, other, ""), 0);
+    assert_int_equal(np_store_unbar(f->store, "nobody", NOW_S), 0);
+    assert_int_equal(np_store_unbar(f->store, bad.serial, NOW_S), 1);
+    assert_int_equal(np_store_unbar(f->store, bad.serial, NOW_S), 0);
+    assert_int_equal(np_store_is_blocked(f->store, bad.thumbprint, bad.serial), 0);
+    lose(f);
+    assert_int_equal(live(f), 5); /* what was not written into the file is not known */
+    assert_int_equal(np_store_is_blocked(f->store, bad.thumbprint, ""), 1);
+    assert_int_equal(
+        np_store_unbar(f->store, "0303030303030303030303030303030303030303030303030303030303030303", NOW_S), 1);
+    assert_int_equal(live(f), 0);
+    lose(f);
+    assert_int_equal(live(f), 6);
+    assert_int_equal(np_store_is_blocked(f->store, bad.thumbprint, bad.serial), 0);
     unlink(elsewhere);
 }
 
