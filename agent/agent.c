@@ -14,6 +14,7 @@
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
 #include "resolver/base/notify.h"
+#include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
 int64_t np_agent_now_ms(struct np_agent *agent)
@@ -85,6 +86,21 @@ static void on_timer(uv_timer_t *timer)
         case NP_JOB_REPORT:
             np_agent_report_due(agent);
             break;
+        case NP_JOB_EVENTS:
+            np_agent_events_due(agent);
+            break;
+        case NP_JOB_VISIBLE:
+            np_agent_visible_due(agent);
+            break;
+        case NP_JOB_DOCTOR:
+            np_agent_doctor_due(agent);
+            break;
+        case NP_JOB_DOCTOR_SERVERS:
+            np_agent_doctor_servers_due(agent);
+            break;
+        case NP_JOB_DOCTOR_END:
+            np_agent_doctor_end_due(agent);
+            break;
         }
     }
     np_agent_arm(agent);
@@ -122,6 +138,14 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
         np_agent_report(agent, ticket, (enum np_agent_report)i);
         return;
     }
+    if (strcmp(request, "doctor") == 0) {
+        np_agent_doctor_asked(agent, ticket);
+        return;
+    }
+    if (strncmp(request, "events ", 7) == 0) {
+        np_agent_events_asked(agent, ticket, request + 7);
+        return;
+    }
     if (strcmp(request, "leave") == 0)
         answer = on_leave(agent, "");
     else if (strncmp(request, "leave ", 6) == 0 && !owner)
@@ -129,7 +153,7 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
     else if (strncmp(request, "leave ", 6) == 0)
         answer = on_leave(agent, request + 6);
     else
-        answer = strdup("{\"error\":\"unknown request; known: status, metrics, leave\"}\n");
+        answer = strdup("{\"error\":\"unknown request; known: status, metrics, doctor, events, leave\"}\n");
     np_control_answer_take(agent->control, ticket, answer);
 }
 
@@ -149,6 +173,9 @@ static void stop(struct np_agent *agent)
     uv_close((uv_handle_t *)&agent->sigint, NULL);
     uv_close((uv_handle_t *)&agent->sighup, NULL);
     np_agent_zone_stop(agent);
+    np_agent_visible_stop(agent);
+    np_agent_doctor_stop(agent);
+    np_agent_servers_stop(agent);
     np_netwatch_close(agent->watch);
     np_wake_close(agent->wake);
     for (size_t i = 0; i < NP_UPSTREAM_FILES_MAX; i++)
@@ -262,6 +289,8 @@ static int start(struct np_agent *agent)
         return rc;
     np_agent_log_certificate(agent, "from the state folder");
     np_agent_deploy_ask(agent);
+    np_agent_event(agent, NP_HAPPENED_START, "nameplate %s starts", NP_VERSION);
+    np_agent_doctor_plan(agent, NP_DOCTOR_FIRST_MS + np_random_below(NP_DOCTOR_FIRST_MS));
     np_agent_enrol_simple(agent, NP_EVENT_START);
     np_notify("READY=1");
     watchdog(agent);
@@ -306,6 +335,7 @@ int np_agent_run(const struct np_agent_config *config)
     np_tls_anchors_free(agent->anchors);
     free(agent->view_json);
     free(agent->news_json);
+    free(agent->doctor);
     np_wipe(agent, sizeof *agent);
     free(agent);
     return rc ? 1 : 0;

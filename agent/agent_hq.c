@@ -61,6 +61,22 @@ int np_agent_hq_start(struct np_agent *agent)
     return 0;
 }
 
+/* HQ has taken a push: what it promised to publish is waited for in the zone. One that is older than the newest change
+ * is told as what it is. */
+static void pushed(struct np_agent *agent)
+{
+    const struct np_enrol *e = &agent->enrol;
+    char list[NP_EVENT_TEXT_MAX], text[NP_EVENT_TEXT_MAX];
+    bool newest = np_addresses_equal(&e->publisher.confirmed, &agent->choice.publish);
+    np_agent_list(&e->pushed.published, list, sizeof list);
+    snprintf(text, sizeof text, "%.120s%s", list, e->pushed.rejected_count ? "; not all of it (status --why)" : "");
+    if (newest)
+        np_agent_event_step(agent, NP_HAPPENED_PUSHED, text);
+    else
+        np_agent_event(agent, NP_HAPPENED_PUSHED, "%.120s, which has changed meanwhile", list);
+    np_agent_visible_start(agent, &e->pushed.published);
+}
+
 static void on_done(void *ctx, int err, const char *why, const struct np_http_response *http)
 {
     struct np_agent *agent = ctx;
@@ -82,9 +98,15 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
         agent->state.floor_s = agent->clock.floor_s;
         np_agent_send_clock(agent);
     }
-    if (agent->response.request == NP_REQUEST_ENROL && http->status < 300 && agent->response.rc == 0)
+    bool good = http->status < 300 && agent->response.rc == 0;
+    enum np_request request = agent->response.request;
+    if (request == NP_REQUEST_ENROL && good)
         np_entropy_mix(&agent->entropy, "hq-seed", agent->response.enrol.seed, sizeof agent->response.enrol.seed);
     np_agent_enrol(agent, &event);
+    if (request == NP_REQUEST_ADDRESSES && good)
+        pushed(agent);
+    else if (request == NP_REQUEST_ENROL && good && agent->enrol.publisher.has_confirmed)
+        np_agent_visible_start(agent, &agent->enrol.publisher.confirmed);
 }
 
 /* Sends the request; the event of a failure that is known at once. */
@@ -183,6 +205,10 @@ static void install(struct np_agent *agent)
     np_agent_update_view(agent);
     np_agent_log_certificate(agent, "installed");
     np_agent_deploy_ask(agent);
+    struct np_x509 leaf;
+    if (np_enrol_leaf(&agent->state, &leaf) == 0)
+        np_agent_event(agent, NP_HAPPENED_CERTIFICATE, "installed, valid for %lld days, issued by %s",
+                       (long long)((leaf.not_after_s - np_agent_judged_s(agent)) / 86400), leaf.issuer);
 }
 
 /* The box has left HQ: nothing of the old name is served or answered any more. */
@@ -191,6 +217,9 @@ static void forget(struct np_agent *agent)
     np_notice("this box has left HQ: name, keys and certificate are forgotten");
     np_hqclient_cancel(agent->hq);
     np_agent_zone_stop(agent);
+    np_agent_visible_stop(agent);
+    np_agent_servers_forget(agent);
+    np_agent_event(agent, NP_HAPPENED_NAME, "this box has left HQ, and begins anew");
     np_wipe(&agent->package, sizeof agent->package);
     agent->purge = true;
     np_agent_drop_certificate(agent);
@@ -278,12 +307,16 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
         np_enrol_step(&agent->enrol, &now, &next, &action);
         log_transitions(&action);
         if (strcmp(name, agent->state.name) != 0) {
-            np_notice("this box is %s", agent->state.name);
+            if (agent->state.name[0]) {
+                np_notice("this box is %s", agent->state.name);
+                np_agent_event(agent, NP_HAPPENED_NAME, "this box is %s", agent->state.name);
+            }
             np_agent_update_view(agent);
         }
         more = act(agent, &action, why, &next);
     }
     np_wipe(&action, sizeof action);
+    np_agent_event_hq(agent);
     np_jobs_reschedule(&agent->jobs, NP_JOB_ENROL, np_enrol_due(&agent->enrol));
     np_agent_send_news(agent);
     np_agent_arm(agent);

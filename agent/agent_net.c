@@ -141,6 +141,7 @@ static void on_died(void *ctx, struct np_child *child, int status)
         np_warning("%s ended with status %d; it is started again", name, WEXITSTATUS(status));
     else
         np_warning("%s ended; it is started again", name);
+    np_agent_event(agent, NP_HAPPENED_PROCESS, "the %s process ended and is started again", name);
 }
 
 bool np_agent_certificate_valid(const struct np_agent *agent)
@@ -275,9 +276,8 @@ void np_agent_listen(struct np_agent *agent)
     np_jobs_reschedule(&agent->jobs, NP_JOB_LISTEN, due_ms);
 }
 
-/* Is it an address of this box on which a resolver of ours may listen? On port 53 of loopback something else answers.
- */
-static bool is_self(const struct np_agent *agent, const struct np_endpoint *server)
+/* On port 53 of loopback something else answers. */
+bool np_agent_is_self(const struct np_agent *agent, const struct np_endpoint *server)
 {
     const struct np_agent_config *c = agent->config;
     if (!c->dns || server->port != c->dns_port)
@@ -336,7 +336,7 @@ static bool update_upstreams(struct np_agent *agent)
     struct np_view_upstream found[NP_VIEW_UPSTREAMS_MAX];
     size_t count = find_upstreams(agent, found), kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_self(agent, &found[i].endpoint))
+        if (!np_agent_is_self(agent, &found[i].endpoint))
             found[kept++] = found[i];
     }
     if (count - kept > agent->own_server_count)
@@ -402,6 +402,27 @@ static bool is_usable(const struct np_address_choice *choice)
     return false;
 }
 
+static void remember(struct np_agent *agent, const struct np_addr *addr)
+{
+    for (size_t i = 0; i < agent->past_count; i++) {
+        if (np_addr_equal(&agent->past[i], addr))
+            return;
+    }
+    memmove(agent->past + 1, agent->past, (NP_DOCTOR_PAST_MAX - 1) * sizeof *agent->past);
+    agent->past[0] = *addr;
+    if (agent->past_count < NP_DOCTOR_PAST_MAX)
+        agent->past_count++;
+}
+
+/* What was offered to HQ may live on in somebody's cache. */
+static void remember_past(struct np_agent *agent, const struct np_addresses *before)
+{
+    for (size_t i = 0; i < before->v4_count; i++)
+        remember(agent, &before->v4[i]);
+    for (size_t i = 0; i < before->v6_count; i++)
+        remember(agent, &before->v6[i]);
+}
+
 /* Make before break: new sockets, the new view, then the old sockets go. */
 static void on_network(void *ctx, const struct np_network *network)
 {
@@ -412,13 +433,18 @@ static void on_network(void *ctx, const struct np_network *network)
         return;
     }
     bool rerouted = !same_routes(&agent->network, network), first = !agent->has_choice;
+    char list[NP_EVENT_TEXT_MAX];
     *before = agent->choice;
     agent->network = *network;
     np_addresses_choose(&agent->config->policy, network, &agent->choice);
     agent->has_choice = true;
     bool changed = first || !np_address_choice_equal(before, &agent->choice);
     bool published = first || !np_addresses_equal(&before->publish, &agent->choice.publish);
+    if (published && !first)
+        remember_past(agent, &before->publish);
     free(before);
+    if (changed || published)
+        np_agent_event_change(agent);
     if (changed) {
         log_choice(agent);
         np_agent_note_addresses(agent);
@@ -427,6 +453,8 @@ static void on_network(void *ctx, const struct np_network *network)
     }
     rerouted = update_upstreams(agent) || rerouted;
     np_agent_update_view(agent);
+    if (changed || published)
+        np_agent_event_step(agent, NP_HAPPENED_ANSWERED, np_agent_list(&agent->choice.primary, list, sizeof list));
     if (changed) {
         send_listeners(agent, agent->resolver, NP_LISTENERS_GONE);
         send_listeners(agent, agent->front, NP_LISTENERS_GONE);
@@ -461,8 +489,10 @@ void np_agent_look_again(struct np_agent *agent)
  * another one. */
 static void on_woken(void *ctx)
 {
+    struct np_agent *agent = ctx;
     np_info("the clock was set or the machine was suspended: everything is looked at again");
-    np_agent_look_again(ctx);
+    np_agent_event(agent, NP_HAPPENED_CLOCK, "the clock was set, or the machine was suspended");
+    np_agent_look_again(agent);
 }
 
 static int start_child(struct np_agent *agent, const char *verb, struct np_child **out_child)

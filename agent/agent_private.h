@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "agent/agent_doctor.h"
 #include "agent/certificate/enrol.h"
 #include "agent/certificate/exchange.h"
 #include "agent/child/child.h"
 #include "agent/config.h"
 #include "agent/control.h"
+#include "agent/events.h"
 #include "agent/front/news.h"
 #include "agent/identity/clock.h"
 #include "agent/identity/entropy.h"
@@ -35,7 +37,12 @@ enum np_agent_job {
     NP_JOB_ZONE,
     NP_JOB_REPORT,
     NP_JOB_DEPLOY,
-    NP_JOB_WATCHDOG
+    NP_JOB_WATCHDOG,
+    NP_JOB_EVENTS,         /* who follows the events is answered with nothing */
+    NP_JOB_VISIBLE,        /* the zone's servers are asked whether the last push shows */
+    NP_JOB_DOCTOR,         /* a round of the agent's own */
+    NP_JOB_DOCTOR_SERVERS, /* the doctor waits no longer for the zone's servers to be found */
+    NP_JOB_DOCTOR_END      /* ... nor for anything */
 };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
@@ -51,6 +58,41 @@ enum np_agent_report { NP_REPORT_STATUS, NP_REPORT_PROMETHEUS, NP_REPORT_OPENMET
 struct np_agent_waiting {
     uint64_t ticket;
     enum np_agent_report what;
+};
+
+/* One that waits for the next event. */
+struct np_agent_follower {
+    uint64_t ticket, after;
+};
+
+#define NP_AGENT_NAMESERVERS_MAX 4 /* of the zone's that are asked: a zone has two to four */
+#define NP_AGENT_SERVERS_MAX     6 /* addresses of these */
+
+struct np_agent_lookup {
+    struct np_agent *agent;
+    struct np_lookup *lookup; /* NULL: over */
+};
+
+/* Where the zone's name servers are, looked up when somebody wants to know and kept. */
+struct np_agent_servers {
+    struct np_endpoint found[NP_AGENT_SERVERS_MAX], next[NP_AGENT_SERVERS_MAX];
+    size_t count, next_count;
+    int64_t found_ms;
+    struct np_agent_lookup lookups[NP_AGENT_NAMESERVERS_MAX];
+    unsigned pending;
+    bool asking, for_visible, for_doctor;
+};
+
+enum np_visible_state { NP_VISIBLE_UNKNOWN, NP_VISIBLE_ASKING, NP_VISIBLE_YES, NP_VISIBLE_NO };
+
+/* Whether the zone shows what HQ has taken. */
+struct np_visible {
+    enum np_visible_state state;
+    struct np_addresses wanted;
+    struct np_probe *probe;
+    int64_t begin_ms;
+    unsigned tries;
+    size_t asked, right; /* servers at the last look */
 };
 
 /* Everything. About 400 KiB, on the heap. */
@@ -110,7 +152,16 @@ struct np_agent {
     struct np_control *control;
     struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
     size_t waiting_count;
-    struct np_stats *counters; /* the resolver's, while a report is made; NULL: it did not tell them */
+    struct np_events events;
+    struct np_agent_follower followers[NP_CONTROL_CLIENTS_MAX];
+    size_t follower_count;
+    bool hq_fails; /* the last event about HQ said so */
+    struct np_agent_servers zone_servers;
+    struct np_visible visible;
+    struct np_addr past[NP_DOCTOR_PAST_MAX]; /* addresses that were offered to HQ before, newest first */
+    size_t past_count;
+    struct np_agent_doctor *doctor; /* NULL before its first round */
+    struct np_stats *counters;      /* the resolver's, while a report is made; NULL: it did not tell them */
 };
 
 /* Milliseconds of the loop's clock, refreshed. */
@@ -217,6 +268,78 @@ void np_agent_report_due(struct np_agent *agent);
 
 /* What can be counted, as metrics in that format, malloc'd; NULL when out of memory. */
 char *np_agent_metrics(struct np_agent *agent, enum np_metrics_format format);
+
+/* Is it an address of this box on which a resolver of ours may listen? */
+bool np_agent_is_self(const struct np_agent *agent, const struct np_endpoint *server);
+
+/* An event that belongs to no change of addresses; who follows is told. */
+void np_agent_event(struct np_agent *agent, enum np_happening what, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The choice has changed: begins the next change, at the time of the kernel's first event. */
+void np_agent_event_change(struct np_agent *agent);
+
+/* The newest change has come so far (np_events_step). */
+void np_agent_event_step(struct np_agent *agent, enum np_happening what, const char *text);
+
+/* After each step of the machine: an event when HQ begins to fail, or to answer again. */
+void np_agent_event_hq(struct np_agent *agent);
+
+/* Answers a control client's "events AFTER [wait]". */
+void np_agent_events_asked(struct np_agent *agent, uint64_t ticket, const char *words);
+
+/* NP_JOB_EVENTS is due. */
+void np_agent_events_due(struct np_agent *agent);
+
+/* The addresses as "192.168.1.9, fd42::9" ("no address"). Returns out. */
+const char *np_agent_list(const struct np_addresses *set, char *out, size_t size);
+
+/* Looks the zone's name servers up; np_agent_visible_servers and np_agent_doctor_servers are called for whoever has set
+ * its flag in zone_servers, perhaps from inside. */
+void np_agent_servers_want(struct np_agent *agent);
+
+/* Gives that up. */
+void np_agent_servers_stop(struct np_agent *agent);
+
+/* Gives it up and forgets what was found: another zone. */
+void np_agent_servers_forget(struct np_agent *agent);
+
+/* HQ has promised to publish these: asks the zone's servers until all that can be asked show them. */
+void np_agent_visible_start(struct np_agent *agent, const struct np_addresses *wanted);
+
+/* NP_JOB_VISIBLE is due. */
+void np_agent_visible_due(struct np_agent *agent);
+
+/* The zone's servers are known, or cannot be found. */
+void np_agent_visible_servers(struct np_agent *agent);
+
+/* Asks no more. */
+void np_agent_visible_stop(struct np_agent *agent);
+
+/* Answers a control client's "doctor" with a round of its own. */
+void np_agent_doctor_asked(struct np_agent *agent, uint64_t ticket);
+
+/* Plans a round of the agent's own so much later, unless one is planned for earlier. */
+void np_agent_doctor_plan(struct np_agent *agent, int64_t delay_ms);
+
+/* NP_JOB_DOCTOR, NP_JOB_DOCTOR_SERVERS and NP_JOB_DOCTOR_END are due. */
+void np_agent_doctor_due(struct np_agent *agent);
+/* See np_agent_doctor_due. */
+void np_agent_doctor_servers_due(struct np_agent *agent);
+/* See np_agent_doctor_due. */
+void np_agent_doctor_end_due(struct np_agent *agent);
+
+/* The zone's servers are known, or cannot be found. */
+void np_agent_doctor_servers(struct np_agent *agent);
+
+/* Gives a round up; nobody is answered any more. */
+void np_agent_doctor_stop(struct np_agent *agent);
+
+/* The last round's verdict for the status, a new reference; JSON null before the first. */
+json_t *np_agent_doctor_brief(struct np_agent *agent);
+
+/* "2026-11-29T18:20:31Z", a new reference; JSON null for a time that has no such form. */
+json_t *np_agent_iso_time(int64_t at_s);
 
 /* Every interface and address of the last snapshot, and what became of it: the member "interfaces" of the status. NULL
  * when out of memory. */

@@ -9,7 +9,7 @@
 #include "agent/agent_private.h"
 #include "resolver/base/error.h"
 
-static json_t *iso_time(int64_t at_s)
+json_t *np_agent_iso_time(int64_t at_s)
 {
     char text[32];
     time_t at = (time_t)at_s;
@@ -52,8 +52,8 @@ static json_t *certificate(const struct np_agent *agent, json_t *problems)
         problem(problems, "the certificate is not valid for this name and time");
     int64_t left_s = leaf.not_after_s - now_s;
     return json_pack("{s:b,s:s,s:o,s:o,s:o,s:I}", "valid", valid, "issuer", leaf.issuer, "names", names, "not_before",
-                     iso_time(leaf.not_before_s), "not_after", iso_time(leaf.not_after_s), "days_left",
-                     (json_int_t)(left_s > 0 ? left_s / 86400 : 0));
+                     np_agent_iso_time(leaf.not_before_s), "not_after", np_agent_iso_time(leaf.not_after_s),
+                     "days_left", (json_int_t)(left_s > 0 ? left_s / 86400 : 0));
 }
 
 static void append_addresses(json_t *array, const struct np_addr *list, size_t count)
@@ -216,7 +216,25 @@ static json_t *clock_status(const struct np_agent *agent, json_t *problems)
     /* A few seconds behind HQ are no news; certificates are judged by the floor meanwhile. */
     if (system_s < np_clock_floor(&agent->clock, steady_s) - 60)
         problem(problems, "the system clock is behind a time that has certainly passed");
-    return json_pack("{s:b,s:o}", "believed", believed, "judged", iso_time(np_agent_judged_s(agent)));
+    return json_pack("{s:b,s:o}", "believed", believed, "judged", np_agent_iso_time(np_agent_judged_s(agent)));
+}
+
+/* What is in the way of the name at home; what the other members tell themselves (HQ, the Internet) is not repeated. */
+static void doctor_problem(const struct np_agent *agent, json_t *problems)
+{
+    if (!agent->doctor || !agent->doctor->has_result)
+        return;
+    switch (agent->doctor->result.verdict) {
+    case NP_PROBE_FILTERED:
+    case NP_PROBE_BLOCKED:
+    case NP_PROBE_HIJACKED:
+    case NP_PROBE_PORTAL:
+    case NP_PROBE_INTERCEPTED:
+        problem(problems, "%s See nameplate doctor", agent->doctor->result.summary);
+        break;
+    default:
+        break;
+    }
 }
 
 char *np_agent_status(struct np_agent *agent)
@@ -238,6 +256,8 @@ char *np_agent_status(struct np_agent *agent)
                                addresses(agent, problems), "hq", hq(agent, problems));
     if (object) {
         json_object_set_new(object, "names", names(agent));
+        json_object_set_new(object, "doctor", np_agent_doctor_brief(agent));
+        doctor_problem(agent, problems);
         json_object_set_new(object, "interfaces", np_agent_why(agent));
         json_object_set_new(object, "mode",
                             json_string(agent->config->mode == NP_MODE_FULL ? "full" : "own-name-only"));

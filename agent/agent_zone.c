@@ -15,7 +15,14 @@ static void report(struct np_agent *agent, int rc, const struct np_addresses *fo
     struct np_enrol_event event = {.type = NP_EVENT_ZONE, .rc = rc, .addresses = found};
     np_jobs_reschedule(&agent->jobs, NP_JOB_ZONE, NP_JOB_NEVER);
     agent->zone_asking = false;
+    unsigned before = agent->enrol.compared;
     np_agent_enrol(agent, &event);
+    if (agent->enrol.compared != before) {
+        char list[NP_EVENT_TEXT_MAX];
+        np_warning("the zone does not have what HQ promised: pushed again");
+        np_agent_event(agent, NP_HAPPENED_DIFFERS, "the zone had %s; pushed again",
+                       np_agent_list(found, list, sizeof list));
+    }
 }
 
 static void on_own_name(void *ctx, int err, const char *why, const struct np_addr *addresses, size_t count)

@@ -1,6 +1,8 @@
 /* control: the agent's control socket: a Unix stream socket (mode 0660) that takes one request line and gives one
  * answer.
  *
+ * "doctor\n" makes a round and gives what it found (agent/agent_doctor.h), "events N\n" the events after number N, and
+ * "events N wait\n" waits up to 4 s for one (agent/events.h); both as JSON.
  * "status\n" gives the status as JSON (agent/cli/status.h), "metrics prometheus\n" and "metrics openmetrics\n" what can
  * be counted (resolver/base/metrics.h). "leave REASON\n" (reset, resale, compromise) begins to
  * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:

@@ -10,6 +10,8 @@
 #include "agent/agent.h"
 #include "agent/cli/config.h"
 #include "agent/cli/deploy.h"
+#include "agent/cli/doctor.h"
+#include "agent/cli/events.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
 #include "agent/config.h"
@@ -39,6 +41,8 @@ static const struct verb verbs[] = {
     {"agent", agent_main, "run the daemon: name, certificate, resolver, https", false},
     {"resolver", np_resolver_verb_main, "run the resolver alone, on a view from a file", false},
     {"status", np_status_verb_main, "show what the running agent does", false},
+    {"doctor", np_doctor_verb_main, "find out why the box's name does not work, and how to mend it", false},
+    {"events", np_events_verb_main, "show what happened: addresses seen, answered, pushed, visible", false},
     {"config", np_config_verb_main, "print lines for other programs of the home: routers, resolvers", false},
     {"deploy", np_deploy_verb_main, "give the certificate to other servers of this machine (root)", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},

@@ -7,49 +7,11 @@
 
 #include "agent/cli/ask.h"
 #include "agent/cli/cli.h"
+#include "agent/network/exceptions.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
-#define TEXT_MAX 2048
-
-/* before, the name, after. dnsmasq and Unbound take the name with all below it: below the own name nobody else lives.
- */
-static const struct {
-    const char *kind, *title, *before, *after;
-} kinds[] = {
-    {"dnsmasq", "dnsmasq: a line in dnsmasq.conf (or a file in /etc/dnsmasq.d/), then restart dnsmasq",
-     "rebind-domain-ok=/", "/\n"},
-    {"unbound", "Unbound: lines in unbound.conf, then unbound-control reload", "server:\n    private-domain: \"",
-     "\"\n"},
-    {"openwrt", "OpenWrt: typed in its shell (or: Network, DHCP and DNS, Filter, Domain whitelist)",
-     "uci add_list dhcp.@dnsmasq[0].rebind_domain='", "'\nuci commit dhcp\n/etc/init.d/dnsmasq restart\n"},
-    {"pfsense", "pfSense and OPNsense: Services, DNS Resolver, General Settings, Custom options",
-     "server:\n    private-domain: \"", "\"\n"},
-    {"adguard",
-     "AdGuard Home lets private addresses pass; where a list blocks the name: Filters, Custom filtering rules", "@@||",
-     "^$important\n"},
-    {"knot-resolver", "Knot Resolver 5: a line in kresd.conf before other policies, then restart kresd",
-     "policy.add(policy.suffix(policy.FLAGS('ALLOW_LOCAL'), policy.todnames({'", ".'})))\n"},
-    {"fritzbox", "FRITZ!Box: Home Network, Network, Network Settings, DNS Rebind Protection, Host name exceptions", "",
-     "\n"},
-};
-
-#define KIND_COUNT (sizeof kinds / sizeof kinds[0])
-
-const char *np_rebind_kind(size_t index)
-{
-    return index < KIND_COUNT ? kinds[index].kind : NULL;
-}
-
-int np_rebind_text(const char *kind, const char *name, char *out, size_t size)
-{
-    for (size_t i = 0; i < KIND_COUNT; i++) {
-        if (strcmp(kinds[i].kind, kind) != 0)
-            continue;
-        return snprintf(out, size, "%s%s%s", kinds[i].before, name, kinds[i].after);
-    }
-    return NP_E_UNKNOWN;
-}
+#define KINDS_MAX 16 /* kinds that a typing error is compared with */
 
 static void usage(FILE *out)
 {
@@ -57,8 +19,8 @@ static void usage(FILE *out)
           "Prints what lets exactly this box's name pass the DNS rebinding protection of the home's router. ROUTER is "
           "one of\n ",
           out);
-    for (size_t i = 0; i < KIND_COUNT; i++)
-        fprintf(out, " %s", kinds[i].kind);
+    for (size_t i = 0; np_exception_kind(i); i++)
+        fprintf(out, " %s", np_exception_kind(i));
     fputs("; without it all are shown.\n\n"
           "  --name NAME       for this name; else the running agent is asked\n"
           "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
@@ -69,17 +31,32 @@ static void usage(FILE *out)
 
 static void show(const char *kind, const char *name)
 {
-    char text[TEXT_MAX];
-    for (size_t i = 0; i < KIND_COUNT; i++) {
-        if (kind && strcmp(kind, kinds[i].kind) != 0)
+    char text[NP_EXCEPTION_MAX];
+    const char *at;
+    for (size_t i = 0; (at = np_exception_kind(i)); i++) {
+        if (kind && strcmp(kind, at) != 0)
             continue;
-        np_rebind_text(kinds[i].kind, name, text, sizeof text);
+        np_exception_text(at, name, text, sizeof text);
         if (kind)
-            fprintf(stderr, "%s:\n", kinds[i].title); /* standard output can go straight into the file */
+            fprintf(stderr, "%s:\n", np_exception_title(at)); /* standard output can go straight into the file */
         else
-            printf("%s# %s\n", i ? "\n" : "", kinds[i].title);
+            printf("%s# %s\n", i ? "\n" : "", np_exception_title(at));
         fputs(text, stdout);
     }
+}
+
+static int unknown_kind(const char *kind)
+{
+    const char *names[KINDS_MAX];
+    size_t count = 0;
+    while (count < KINDS_MAX && np_exception_kind(count)) {
+        names[count] = np_exception_kind(count);
+        count++;
+    }
+    const char *near = np_nearest(kind, names, count);
+    fprintf(stderr, "nameplate config rebind: unknown router '%.40s'%s%s%s\n", kind, near ? ", did you mean '" : "",
+            near ? near : "", near ? "'?" : "; see nameplate config rebind --help");
+    return NP_EXIT_USAGE;
 }
 
 int np_rebind_verb_main(int argc, char **argv)
@@ -89,8 +66,7 @@ int np_rebind_verb_main(int argc, char **argv)
                                             {"control", required_argument, NULL, 's'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    const char *given = NULL, *config = NULL, *control = NULL, *names[KIND_COUNT];
-    char unused[TEXT_MAX];
+    const char *given = NULL, *config = NULL, *control = NULL;
     for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         if (option == 'h') {
             usage(stdout);
@@ -110,14 +86,8 @@ int np_rebind_verb_main(int argc, char **argv)
         fprintf(stderr, "nameplate config rebind: unexpected '%.40s'\n", argv[optind]);
         return NP_EXIT_USAGE;
     }
-    if (kind && np_rebind_text(kind, "x", unused, sizeof unused) < 0) {
-        for (size_t i = 0; i < KIND_COUNT; i++)
-            names[i] = kinds[i].kind;
-        const char *near = np_nearest(kind, names, KIND_COUNT);
-        fprintf(stderr, "nameplate config rebind: unknown router '%.40s'%s%s%s\n", kind, near ? ", did you mean '" : "",
-                near ? near : "", near ? "'?" : "; see nameplate config rebind --help");
-        return NP_EXIT_USAGE;
-    }
+    if (kind && !np_exception_title(kind))
+        return unknown_kind(kind);
     if (given && !np_is_hostname(given)) {
         fprintf(stderr, "nameplate config rebind: '%.80s' is not a host name\n", given);
         return NP_EXIT_USAGE;

@@ -228,6 +228,15 @@ static void show_resolver(const json_t *status)
     show_blocked(json_object_get(resolver, "blocked"));
 }
 
+static void show_doctor(const json_t *status)
+{
+    const json_t *doctor = json_object_get(status, "doctor");
+    if (json_is_object(doctor))
+        printf("doctor       %s (%lld s ago)\n", text(doctor, "summary"), number(doctor, "seconds_ago"));
+    else
+        puts("doctor       not asked yet: nameplate doctor");
+}
+
 static void show(const json_t *status)
 {
     const json_t *problems = json_object_get(status, "problems"), *item;
@@ -248,7 +257,7 @@ static void show(const json_t *status)
     if (json_array_size(problems) == 0)
         puts("problems     none");
     if (text(status, "name")[0])
-        puts("hint         a router that filters the name needs an exception: nameplate config rebind");
+        show_doctor(status);
 }
 
 /* One address: what becomes of it, and why. */

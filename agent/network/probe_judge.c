@@ -169,11 +169,12 @@ static bool is_hijacked(const struct judging *j, const struct np_probe_server *s
     return wrong;
 }
 
-/* Does it take private addresses out of a name that nobody has an exception for? */
+/* Does it take private addresses out of a name that nobody has an exception for, while public ones pass? */
 static bool filters(const struct judging *j, const struct np_probe_server *server)
 {
-    return j->has_rebind && (says_nothing(server, NP_PROBE_REBIND) || (has_addresses(server, NP_PROBE_REBIND) &&
-                                                                       all_nowhere(&server->answers[NP_PROBE_REBIND])));
+    bool nothing = says_nothing(server, NP_PROBE_REBIND);
+    bool nowhere = has_addresses(server, NP_PROBE_REBIND) && all_nowhere(&server->answers[NP_PROBE_REBIND]);
+    return j->has_rebind && (nothing || nowhere) && (!j->has_plain || has_addresses(server, NP_PROBE_PLAIN));
 }
 
 /* Its answers for the own name, both families as one. */
@@ -339,8 +340,8 @@ static void judge_resolver(const struct judging *j, const struct np_probe_server
         judge_own(j, server, out);
 }
 
-/* A server of the zone itself. It answers with AA; another that answers in its place does not (RFC 1034 section 4.3.1).
- */
+/* A server of the zone itself: it answers with AA and offers no recursion. A resolver that answers in its place may
+ * keep AA, when it forwards, but never forgets to say that it recurses (RFC 1035 section 4.1.1). */
 static void judge_zone(const struct np_probe_facts *facts, const struct np_probe_server *server,
                        struct np_probe_finding *out)
 {
@@ -354,7 +355,7 @@ static void judge_zone(const struct np_probe_facts *facts, const struct np_probe
     }
     for (int i = NP_PROBE_OWN4; i <= NP_PROBE_PLAIN; i++) {
         const struct np_probe_answer *a = &server->answers[i];
-        if (!answered(server, i) || a->aa || a->rcode == NP_RCODE_SERVFAIL || a->rcode == NP_RCODE_REFUSED)
+        if (!answered(server, i) || (a->aa && !a->ra) || a->rcode == NP_RCODE_SERVFAIL || a->rcode == NP_RCODE_REFUSED)
             continue;
         conclude(out, NP_PROBE_INTERCEPTED,
                  "another server answers in its place (%s): questions to port 53 are led elsewhere",
@@ -448,6 +449,9 @@ static unsigned gravity(const struct np_probe_facts *facts, const struct np_prob
         return 0;
     if (server->role == NP_PROBE_GATEWAY && (verdict == NP_PROBE_NO_ANSWER || verdict == NP_PROBE_REFUSING))
         return 0;
+    if (facts->homes_resolver && is_resolver(server) &&
+        (verdict == NP_PROBE_FILTERED || verdict == NP_PROBE_STALE || verdict == NP_PROBE_BLOCKED))
+        return 0; /* the home's devices hear it from this box */
     if (server->role == NP_PROBE_ZONE && verdict == NP_PROBE_NO_ANSWER)
         return 1;
     if (server->role == NP_PROBE_ZONE && verdict == NP_PROBE_STALE && !facts->confirmed)

@@ -40,7 +40,9 @@ struct np_probe_facts {
     struct np_addresses local;     /* what the box answers itself, on any interface */
     struct np_addr past[NP_PROBE_PAST_MAX]; /* addresses it had before */
     size_t past_count;
-    bool hq_works; /* HQ answered lately, over TLS that was checked */
+    bool homes_resolver; /* the home's devices ask this box for everything: what is filtered upstream does not reach
+                            them */
+    bool hq_works;       /* HQ answered lately, over TLS that was checked */
 };
 
 #define NP_PROBE_VERDICT_MAP(X)                                                                                        \

@@ -98,6 +98,7 @@ static void unchecked_start_chain(const br_x509_class **ctx, const char *server_
     struct np_server_check *check = check_of(ctx);
     (void)server_name;
     check->certificate = 0;
+    br_sha256_init(&check->digest);
     br_x509_decoder_init(&check->engine.unchecked, NULL, NULL);
 }
 
@@ -110,8 +111,10 @@ static void unchecked_start_cert(const br_x509_class **ctx, uint32_t length)
 static void unchecked_append(const br_x509_class **ctx, const unsigned char *data, size_t len)
 {
     struct np_server_check *check = check_of(ctx);
-    if (check->certificate == 0)
-        br_x509_decoder_push(&check->engine.unchecked, data, len);
+    if (check->certificate > 0)
+        return;
+    br_x509_decoder_push(&check->engine.unchecked, data, len);
+    br_sha256_update(&check->digest, data, len);
 }
 
 static void unchecked_end_cert(const br_x509_class **ctx)

@@ -32,6 +32,7 @@ struct np_server_check {
     unsigned certificate; /* which of the chain comes: 0 is the leaf */
     uint8_t *leaf;        /* its bytes, held back until its dates are known; NULL: not held back */
     size_t leaf_len, leaf_size;
+    br_sha256_context digest; /* of the leaf's bytes, where it is not checked: whoever asks compares them */
 };
 
 /* Sets the check up, and the client to use it. */

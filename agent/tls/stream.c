@@ -493,6 +493,15 @@ int np_stream_connect_public(const struct np_stream_options *options, const stru
     return rc;
 }
 
+bool np_stream_peer_digest(const struct np_stream *stream, uint8_t out_digest[32])
+{
+    if (!stream->public || stream->tls.client.x509.public.rules.anchors ||
+        stream->tls.client.x509.public.certificate == 0)
+        return false;
+    br_sha256_out(&stream->tls.client.x509.public.digest, out_digest);
+    return true;
+}
+
 int np_stream_accept(const struct np_stream_options *options, int fd, struct np_tls_identity *identity,
                      br_ssl_session_cache_lru *cache, struct np_stream **out_stream)
 {

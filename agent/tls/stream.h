@@ -72,6 +72,10 @@ int np_stream_connect_public(const struct np_stream_options *options, const stru
  * true when this one was resumed itself. */
 bool np_stream_session(const struct np_stream *stream, br_ssl_session_parameters *out_session);
 
+/* SHA-256 of the bytes of the certificate that the server has shown; from on_ready on, for a connection of
+ * np_stream_connect_public without anchors that did not resume. Returns false for any other. */
+bool np_stream_peer_digest(const struct np_stream *stream, uint8_t out_digest[32]);
+
 /* Serves TLS on a connected descriptor, which becomes the stream's on success. cache may be NULL; it must outlive the
  * stream. Returns 0, -ENOMEM or -errno. */
 int np_stream_accept(const struct np_stream_options *options, int fd, struct np_tls_identity *identity,

@@ -22,7 +22,7 @@
 
 struct row {
     const char *name, *servers;
-    const char *facts;    /* of: hq, unconfirmed, unpublished, past=ADDRESS */
+    const char *facts;    /* of: hq, unconfirmed, unpublished, homes-resolver, past=ADDRESS */
     const char *verdicts; /* of each server, in order: word, with "/signature" or "+excepted" */
     const char *whole;
 };
@@ -105,6 +105,9 @@ static const struct row rows[] = {
      "zone 198.51.100.2 own4=ra,192.168.1.9 own6=ra,fd42::9 rebind=ra,192.168.0.1 plain=ra,198.51.100.7\n"
      "offered 192.168.1.1 own4=ra,192.168.1.9 own6=ra,fd42::9 rebind=ra,192.168.0.1 plain=ra,198.51.100.7\n",
      "hq", "intercepted fine", "intercepted"},
+    {"port 53 is led to a forwarder that keeps AA",
+     "zone 198.51.100.2 own4=aa,ra,192.168.1.9 own6=aa,ra,fd42::9 rebind=aa,ra,192.168.0.1 plain=aa,ra,198.51.100.7\n",
+     "hq", "intercepted", "intercepted"},
     {"port 53 is led to a filter",
      "zone 198.51.100.2 own4=ra,ede15 own6=ra,ede15 rebind=ra,ede15 plain=ra,198.51.100.7\n"
      "offered 192.168.1.1 own4=ra,ede15 own6=ra,ede15 rebind=ra,ede15 plain=ra,198.51.100.7\n",
@@ -142,6 +145,13 @@ static const struct row rows[] = {
     {"a gateway that filters is",
      GOOD_ZONE "gateway 192.168.1.1 own4=ra,ede15 own6=ra,ede15 rebind=ra,ede15 plain=ra,198.51.100.7\n", "hq",
      "fine filtered/dnsmasq", "filtered"},
+    {"the home's devices ask this box, whatever its upstream filters",
+     GOOD_ZONE "offered 192.0.2.53 own4=ra,ede15 own6=ra,ede15 rebind=ra,ede15 plain=ra,198.51.100.7\n" GOOD_SELF,
+     "hq homes-resolver", "fine filtered/dnsmasq fine", "fine"},
+    {"... but not what it hijacks",
+     GOOD_ZONE
+     "offered 192.0.2.53 own4=ra,203.0.113.66 own6=ra rebind=ra,203.0.113.66 plain=ra,203.0.113.66\n" GOOD_SELF,
+     "hq homes-resolver", "fine hijacked fine", "hijacked"},
     {"the own resolver is not there",
      GOOD_ZONE "offered 192.168.1.1 own4=ra,192.168.1.9 own6=ra,fd42::9 rebind=ra,192.168.0.1 plain=ra,198.51.100.7\n"
                "self 192.168.1.9 own4=unreachable own6=unreachable\n",
@@ -246,6 +256,7 @@ static struct np_probe_facts read_facts(const char *text)
 {
     struct np_probe_facts facts = {.confirmed = !strstr(text, "unconfirmed"), .hq_works = strstr(text, "hq") != NULL};
     const char *past = strstr(text, "past=");
+    facts.homes_resolver = strstr(text, "homes-resolver") != NULL;
     np_addr_parse("192.168.1.9", &facts.local.v4[facts.local.v4_count++]);
     np_addr_parse("fd42::9", &facts.local.v6[facts.local.v6_count++]);
     if (!strstr(text, "unpublished"))

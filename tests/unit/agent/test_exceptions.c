@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "agent/cli/rebind.h"
+#include "agent/network/exceptions.h"
 #include "resolver/base/error.h"
 
 #define NAME "nifty-babbage.devices.example"
@@ -25,18 +25,19 @@ static void lines(void **state)
          "uci add_list dhcp.@dnsmasq[0].rebind_domain='" NAME "'\nuci commit dhcp\n/etc/init.d/dnsmasq restart\n"},
         {"adguard", "@@||" NAME "^$important\n"},
         {"knot-resolver", "policy.add(policy.suffix(policy.FLAGS('ALLOW_LOCAL'), policy.todnames({'" NAME ".'})))\n"},
+        {"nameplate", "rebind-allow = {\"" NAME "\"}\n"},
         {"fritzbox", NAME "\n"},
     };
     char text[1024];
     size_t count = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(np_rebind_text(cases[i].kind, NAME, text, sizeof text), strlen(cases[i].text));
+        assert_int_equal(np_exception_text(cases[i].kind, NAME, text, sizeof text), strlen(cases[i].text));
         assert_string_equal(text, cases[i].text);
     }
-    while (np_rebind_kind(count))
+    while (np_exception_kind(count))
         count++;
     assert_int_equal(count, sizeof cases / sizeof cases[0]);
-    assert_int_equal(np_rebind_text("bind", NAME, text, sizeof text), NP_E_UNKNOWN);
+    assert_int_equal(np_exception_text("bind", NAME, text, sizeof text), NP_E_UNKNOWN);
 }
 
 int main(void)
