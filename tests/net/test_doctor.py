@@ -127,6 +127,18 @@ def test_real_filters_and_what_mends_them(home):
         offer(home)
 
 
+def page(box):
+    """What a person at home sees at the box's address."""
+    with box.outside.inside():
+        sock = socket.create_connection((BOX, 80), 5)
+    with sock:
+        sock.sendall(f'GET / HTTP/1.1\r\nHost: {BOX}\r\nConnection: close\r\n\r\n'.encode())
+        data = b''
+        while chunk := sock.recv(65536):
+            data += chunk
+    return data.decode()
+
+
 def test_text_for_a_person(home):
     home.dns.dnsmasq(DNSMASQ, 'stop-dns-rebind')
     offer(home, DNSMASQ)
@@ -139,10 +151,24 @@ def test_text_for_a_person(home):
         status = home.status()
         assert status['doctor']['verdict'] == 'filtered' and status['doctor']['server'] == DNSMASQ
         assert any('nameplate doctor' in line for line in status['problems'])
+        shown = wait_until(lambda: 'takes home addresses out' in (now := page(home)) and now, 10, 'the page says so too')
+        assert DNSMASQ in shown and f'rebind-domain-ok=/{NAME}/' in shown
     finally:
         offer(home)
         doctor(home, 0)
     assert home.status()['problems'] == []
+
+
+def test_unbound_that_hides_its_name(home):
+    """A bare empty answer may be many: the ways that are likely are all named."""
+    home.dns.unbound(UNBOUND, 'server:', '    hide-version: yes', '    hide-identity: yes')
+    offer(home, UNBOUND)
+    try:
+        report = doctor(home, 1)
+        assert servers(report)[UNBOUND] == ('filtered', 'nodata')
+        assert list(mends(report, UNBOUND)) == ['fritzbox', 'openwrt', 'unbound', 'pfsense']
+    finally:
+        offer(home)
 
 
 def test_block_list_old_answer_and_silence(home):

@@ -30,7 +30,7 @@ interface=br-lan
 bind-interfaces
 no-hosts
 stop-dns-rebind
-rebind-domain-ok=/hq.devices.example/plain-test.devices.example/www.example/short.example/ca.example/ca2.example/
+rebind-domain-ok=/hq.devices.example/ns1.devices.example/plain-test.devices.example/www.example/short.example/ca.example/ca2.example/
 dhcp-range=192.168.178.100,192.168.178.199,255.255.255.0,1h
 dhcp-option=option:router,{ROUTER4}
 dhcp-option=option:dns-server,{ROUTER4}
