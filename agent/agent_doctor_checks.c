@@ -245,6 +245,21 @@ static void check_served(struct report *r)
         check(r, FINDING, "served", "another", "%s serves another certificate than the one that is installed", text);
 }
 
+/* Other servers of the machine, as the root oneshot has found them. */
+static void check_deployed(struct report *r)
+{
+    json_t *problems = json_array(), *status = np_agent_deploy_status(r->agent, problems);
+    const char *state = json_string_value(json_object_get(status, "state"));
+    for (size_t i = 0; i < json_array_size(problems); i++)
+        check(r, FINDING, "deploy", "not-served", "%s", json_string_value(json_array_get(problems, i)));
+    if (state && strcmp(state, "served") == 0)
+        check(r, FINE, "deploy", "served", "every other server of the machine presents the certificate");
+    else if (state && strcmp(state, "waiting") == 0)
+        check(r, NOTE, "deploy", "waiting", "other servers of the machine have not been given the certificate yet");
+    json_decref(status);
+    json_decref(problems);
+}
+
 /* The round. */
 
 static json_t *mend_json(const char *kind, const char *name)
@@ -376,6 +391,7 @@ char *np_agent_doctor_write(struct np_agent *agent)
     check_hq(&r);
     check_certificate(&r);
     check_served(&r);
+    check_deployed(&r);
     check_round(&r);
     json_t *object = json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:I,s:I,s:o}", "version", NP_VERSION, "name",
                                agent->state.name[0] ? json_string(agent->state.name) : json_null(), "verdict",

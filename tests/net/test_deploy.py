@@ -209,6 +209,8 @@ def test_reload_that_does_nothing(box, server, stale):
     # The agent tells the owner.
     shown = box.complains('nginx does not present the certificate (not-served)')
     assert shown and box.status()['deploy']['state'] == 'trouble'
+    _, out, _ = attempt(*box.namespace.argv(box.program, 'doctor', '--json', '--config', box.conf), timeout=20)
+    assert [check['code'] for check in json.loads(out)['checks'] if check['check'] == 'deploy'] == ['not-served']
     # Mended: the files are there already, only the reload is made up for.
     server.target()
     report, _ = deploy(box)
