@@ -386,3 +386,37 @@ def test_the_clock_is_set(home):
     time.clock_settime_ns(time.CLOCK_REALTIME, time.clock_gettime_ns(time.CLOCK_REALTIME))
     wait_until(lambda: any(e['event'] == 'clock' for e in events(home)), 10, 'it is noticed')
     assert doctor(home, 0)['network'] == 'fine'
+
+
+def test_a_restless_network(home):
+    """Renewals push nothing. Of many changes HQ hears three at once and then one in 10 s, and the last; the box itself answers
+    each at once, and nothing empty is ever pushed."""
+    pushes = []
+
+    def taken(body):
+        pushes.append((time.monotonic(), json.loads(body)))
+        return home.hq._addresses(body)
+    home.hq.answers['addresses'] = taken
+    before = max(e['change'] or 0 for e in events(home))
+    try:
+        for _ in range(20):
+            home.namespace.ip('address', 'change', f'{BOX}/24', 'dev', 'lan0', 'valid_lft', '3600', 'preferred_lft', '1800')
+        begun, number = time.monotonic(), 20
+        while time.monotonic() - begun < 13:
+            number += 1
+            home.namespace.ip('address', 'add', f'192.168.1.{number}/24', 'dev', 'lan0')
+            wait_until(lambda: f'192.168.1.{number}' in str(home.status()['addresses']['answered']), 10, 'answered')
+            home.namespace.ip('address', 'del', f'192.168.1.{number}/24', 'dev', 'lan0')
+            wait_until(lambda: f'192.168.1.{number}' not in str(home.status()['addresses']['answered']), 10, 'gone')
+        home.namespace.ip('address', 'add', '192.168.1.2/24', 'dev', 'lan0')
+        wait_until(lambda: pushes and pushes[-1][1]['v4'] == [BOX, '192.168.1.2'], 30, 'the last state')
+        changes = max(e['change'] or 0 for e in events(home)) - before
+        assert changes == 2 * (number - 20) + 1, 'each was seen once, and renewals are none'
+    finally:
+        home.namespace.ip('address', 'flush', 'dev', 'lan0', 'scope', 'global')
+        home.namespace.ip('address', 'add', f'{BOX}/24', 'dev', 'lan0')
+        del home.hq.answers['addresses']
+    times = [at for at, _ in pushes]
+    assert number > 23 and all(later - earlier > 9.5 for earlier, later in zip(times, times[4:])), times
+    assert all(message['v4'] and not message.get('withdraw') for _, message in pushes)
+    assert [m['seq'] for _, m in pushes] == sorted({m['seq'] for _, m in pushes}), 'each push has a number of its own'
