@@ -379,6 +379,8 @@ static void conclude(struct np_agent_doctor *d)
                        d->result.summary);
     }
     np_agent_doctor_tell_front(agent);
+    if (d->result.verdict != NP_PROBE_FINE && d->result.verdict != NP_PROBE_UNPUBLISHED)
+        np_agent_doctor_plan(agent, NP_DOCTOR_TROUBLE_MS - np_random_below(NP_DOCTOR_TROUBLE_MS / 12));
     for (size_t i = 0; i < d->ticket_count; i++)
         np_control_answer_take(agent->control, d->tickets[i], np_agent_doctor_write(agent));
     d->ticket_count = 0;

@@ -19,7 +19,9 @@
 #define NP_DOCTOR_SERVERS_MS 1400 /* for finding the zone's servers; those of before are asked where that fails */
 #define NP_DOCTOR_ZONE_MS    2000 /* for their answers */
 #define NP_DOCTOR_DAY_MS     86400000
-#define NP_DOCTOR_FIRST_MS   60000 /* after a start: enrolment and first push are done by then */
+#define NP_DOCTOR_TROUBLE_MS 3600000 /* instead, while something is in the way: the owner may have mended it */
+#define NP_DOCTOR_MOVED_MS   30000   /* after the way out, or the resolvers, have changed */
+#define NP_DOCTOR_FIRST_MS   60000   /* after a start: enrolment and first push are done by then */
 #define NP_DOCTOR_PAST_MAX   NP_PROBE_PAST_MAX
 
 /* How a handshake went. */

@@ -362,6 +362,7 @@ static void on_upstreams(void *ctx)
         return;
     np_info("%zu DNS servers to forward to", agent->server_count);
     np_agent_update_view(agent);
+    np_agent_doctor_plan(agent, NP_DOCTOR_MOVED_MS);
     np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
 }
 
@@ -466,6 +467,7 @@ static void on_network(void *ctx, const struct np_network *network)
         np_agent_enrol(agent, &event);
     }
     if (rerouted && !first) {
+        np_agent_doctor_plan(agent, NP_DOCTOR_MOVED_MS);
         np_hqclient_disconnect(agent->hq);
         np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
     }

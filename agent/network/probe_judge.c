@@ -440,7 +440,7 @@ static bool is_resolver(const struct np_probe_server *server)
 
 /* How grave it is for a person; 0: nothing to do. A gateway that is no DNS server is no news. */
 static unsigned gravity(const struct np_probe_facts *facts, const struct np_probe_server *server,
-                        enum np_probe_verdict verdict)
+                        enum np_probe_verdict verdict, bool zone_answered)
 {
     static const uint8_t grave[] = {
         [NP_PROBE_FILTERED] = 7, [NP_PROBE_STALE] = 4,       [NP_PROBE_BLOCKED] = 7,  [NP_PROBE_HIJACKED] = 8,
@@ -453,7 +453,7 @@ static unsigned gravity(const struct np_probe_facts *facts, const struct np_prob
         (verdict == NP_PROBE_FILTERED || verdict == NP_PROBE_STALE || verdict == NP_PROBE_BLOCKED))
         return 0; /* the home's devices hear it from this box */
     if (server->role == NP_PROBE_ZONE && verdict == NP_PROBE_NO_ANSWER)
-        return 1;
+        return zone_answered ? 0 : 1; /* its IPv6 address, from a home without IPv6 */
     if (server->role == NP_PROBE_ZONE && verdict == NP_PROBE_STALE && !facts->confirmed)
         return 0; /* HQ is about to be told */
     return server->role == NP_PROBE_SELF && grave[verdict] ? 9 : grave[verdict];
@@ -478,7 +478,7 @@ static void pick_worst(const struct np_probe_facts *facts, const struct np_probe
     unsigned worst = 0;
     bool fine = false, unpublished = false;
     for (size_t i = 0; i < count; i++) {
-        unsigned grave = gravity(facts, &servers[i], out->servers[i].verdict);
+        unsigned grave = gravity(facts, &servers[i], out->servers[i].verdict, out->zone_answered);
         fine |= out->servers[i].verdict == NP_PROBE_FINE;
         unpublished |= out->servers[i].verdict == NP_PROBE_UNPUBLISHED;
         if (grave <= worst)

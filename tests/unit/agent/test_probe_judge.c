@@ -128,6 +128,9 @@ static const struct row rows[] = {
      "zone 198.51.100.2 own4=ra,10.0.0.1 own6=ra rebind=ra,10.0.0.1 plain=ra,10.0.0.1\n"
      "offered 10.0.0.1 own4=ra,10.0.0.1 own6=ra rebind=ra,10.0.0.1 plain=ra,10.0.0.1\n" GOOD_SELF,
      "", "intercepted hijacked fine", "captive-portal"},
+    {"the zone's server has an IPv6 address, the home has not",
+     GOOD_ZONE "zone 2001:db8::53 own4=unreachable own6=unreachable rebind=unreachable plain=unreachable\n" GOOD_SELF,
+     "hq", "fine no-answer fine", "fine"},
     {"one of two resolvers is dead",
      GOOD_ZONE "offered 192.168.1.1 own4=ra,192.168.1.9 own6=ra,fd42::9 rebind=ra,192.168.0.1 plain=ra,198.51.100.7\n"
                "offered 192.168.1.2 own4=silent own6=silent rebind=silent plain=silent\n",
