@@ -170,6 +170,10 @@ static void check_hq(struct report *r)
     int64_t silent_s = e->last_contact_ms ? (np_agent_now_ms(agent) - e->last_contact_ms) / 1000 : -1;
     if (hq->asked && !hq->over)
         check(r, FINDING, "hq", "slow", "%s does not answer in time", agent->config->hq.host);
+    else if (hq->asked && (hq->err == NP_E_CHAIN || hq->err == NP_E_NAME))
+        check(r, FINDING, "hq", "impostor",
+              "%s leads to a server that is not HQ (%s): a login page (captive portal), or something that opens TLS",
+              agent->config->hq.host, hq->why);
     else if (hq->asked && hq->err)
         check(r, FINDING, "hq", "unreachable", "%s cannot be reached: %s", agent->config->hq.host, hq->why);
     else if (e->state == NP_ENROL_BLOCKED)

@@ -256,10 +256,11 @@ def test_another_certificate_is_served(home):
     """Renewed but not served: what clients get is not what is installed."""
     other = Ca('Other')
     key = other.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with tls_server(home, 8443, pem(other.issue(other.key.public_key(), NAME)), key.decode()), \
-            nat(home, f'ip daddr {BOX} tcp dport 443 dnat to {BOX}:8443'):
-        report = doctor(home, 1)
-        assert checks(report, 'served')[0]['code'] == 'another'
+    with tls_server(home, 8443, pem(other.issue(other.key.public_key(), NAME)), key.decode()):
+        with nat(home, f'ip daddr {BOX} tcp dport 443 dnat to {BOX}:8443'):
+            assert checks(doctor(home, 1), 'served')[0]['code'] == 'another'
+        with nat(home, f'ip daddr {OUTSIDE} tcp dport 443 dnat to {BOX}:8443'):
+            assert checks(doctor(home, 1), 'hq')[0]['code'] == 'impostor'
     assert checks(doctor(home, 0), 'served')[0]['code'] == 'same'
 
 
