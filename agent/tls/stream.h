@@ -3,8 +3,8 @@
  * Lifecycle: np_stream_connect or np_stream_accept; on_ready once the handshake is done; np_stream_write and on_data;
  * then np_stream_close (or the peer, or an error), and exactly one on_closed, after which the stream's memory is gone.
  * Nothing is ever freed inside another callback of the stream. Callbacks may call any function of this file. Limits:
- * one handshake deadline, one idle deadline (both in ms, given at the start); 29 KiB of memory a stream.
- * The process must ignore SIGPIPE: libuv writes without MSG_NOSIGNAL. */
+ * one handshake deadline, one idle deadline (both in ms, given at the start); 34 KiB of memory a stream, of which an
+ * idle one has touched a third. The process must ignore SIGPIPE: libuv writes without MSG_NOSIGNAL. */
 #ifndef AGENT_TLS_STREAM_H
 #define AGENT_TLS_STREAM_H
 
