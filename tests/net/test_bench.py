@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.bench import figures
-from lab.cli import BENCH_ROWS
+from lab.cli import AGENT_ROWS, BENCH_ROWS
 
 LAB = Path(__file__).resolve().parents[1] / 'lab'
 NAME = 'npbench'
@@ -53,6 +53,18 @@ def test_every_row(bench, tmp_path):
     for key in ('own', 'hit', 'miss', 'mix', 'memory'):
         assert set(by_key[key][0]['peers']) == {'dnsmasq', 'unbound', 'knot-resolver'}
     assert all(by_key[key][0]['limit'] > 0 for key in ('own', 'hit'))
+
+
+def test_rows_of_the_agent(bench, tmp_path):
+    """The quicker half of them."""
+    result, keys = tmp_path / 'bench.json', ('handshakes', 'memory')
+    said, _ = bench('agent', '--quick', '--only', keys[0], '--only', keys[1], '--json', str(result)).communicate(timeout=300)
+    assert result.exists(), said
+    rows = json.loads(result.read_text())['rows']
+    assert {row['key'] for row in rows} == set(keys) <= set(AGENT_ROWS)
+    for row in rows:
+        assert row['name'] in said and row['value'] > 0 and set(row['peers']) == {'stunnel', 'hitch', 'nginx'}
+        assert all(value > 0 for value in row['peers'].values()), row
 
 
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])

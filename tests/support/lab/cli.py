@@ -10,6 +10,7 @@ from lab.namespaces import Failed
 # tests/lab prints the same file before Python is installed.
 HELP = Path(__file__).with_name('help.txt').read_text()
 BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
+AGENT_ROWS = ('handshakes', 'resumed', 'throughput', 'memory')
 ZONE_ROWS = ('builtin', 'bind', 'knot', 'powerdns', 'secondary', 'million')
 
 
@@ -35,11 +36,11 @@ def main(argv):
     commands.add_parser('package')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
-    bench.add_argument('what', choices=['resolver', 'zone'])
-    bench.add_argument('--only', metavar='ROW', action='append', choices=BENCH_ROWS + ZONE_ROWS, help='only this row; may be repeated')
+    bench.add_argument('what', choices=['resolver', 'zone', 'agent'])
+    bench.add_argument('--only', metavar='ROW', action='append', choices=tuple(dict.fromkeys(BENCH_ROWS + ZONE_ROWS + AGENT_ROWS)), help='only this row; may be repeated')
     bench.add_argument('--pairs', metavar='N', type=int, help='resolver: interleaved pairs a row (15)')
     bench.add_argument('--quick', action='store_true', help='short runs: shows that it works, not what it costs')
-    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json, build/bench-zone.json)')
+    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json, build/bench-zone.json, build/bench-agent.json)')
     arguments = parser.parse_args(argv)
     if arguments.help or arguments.command in (None, 'help'):
         print(HELP, end='')
@@ -90,6 +91,12 @@ def _bench(arguments):
             build.build('release', targets=('nameplate-hq',))
         return zone.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
                         result=arguments.json and Path(arguments.json))
+    if arguments.what == 'agent':
+        from lab.bench import tls
+        if not os.environ.get('NAMEPLATE_BIN'):
+            build.build('release', targets=('nameplate',))
+        return tls.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
+                       result=arguments.json and Path(arguments.json))
     from lab.bench import resolver
     if not os.environ.get('NAMEPLATE_BIN'):
         build.build('release', targets=('nameplate', *resolver.PROGRAMS))
