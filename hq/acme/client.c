@@ -1,77 +1,13 @@
 #include "hq/acme/client.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "hq/proto/json.h"
+#include "hq/acme/client_private.h"
 #include "resolver/base/error.h"
-#include "resolver/base/file.h"
-#include "resolver/base/jobs.h"
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
-
-#define EAB_KEY_FILE_MAX 1024
-#define EAB_KEY_MAX      512 /* bytes: CAs hand out 32 to 64 */
-#define MEDIA_JSON       "application/json"
-
-/* What the client itself is at. */
-enum stage {
-    STAGE_OFF,
-    STAGE_DIRECTORY, /* the directory is being fetched */
-    STAGE_ACCOUNT,   /* newAccount is under way */
-    STAGE_READY,
-    STAGE_PAUSED /* a failure: the timer begins again */
-};
-
-/* A signed request, from np_acme_post to its callback. */
-struct post {
-    struct np_acme *acme;
-    struct post *next, **link; /* in waiting or sent */
-    char *url;                 /* NULL: newOrder */
-    char *accept, *payload;
-    bool with_jwk;                 /* newAccount */
-    const struct np_acme_key *key; /* that signs; NULL: the account's */
-    unsigned nonce_failures, requests;
-    int64_t network_ms;
-    np_acme_reply_fn *done;
-    void *ctx;
-};
-
-/* An unsigned request; done NULL: free. */
-struct get {
-    np_acme_reply_fn *done;
-    void *ctx;
-};
-
-struct np_acme {
-    uv_loop_t *loop;
-    struct np_ca_config config;
-    const struct np_acme_key *key, *next; /* next: perhaps the account's, not asked for yet */
-    uint8_t eab_key[EAB_KEY_MAX];
-    size_t eab_key_len;
-    struct np_acme_events events;
-    struct np_http *http;
-    uv_timer_t timer;
-    struct np_backoff backoff;
-    enum stage stage;
-    struct np_acme_directory directory;
-    char account_url[NP_URL_MAX + 1], orders_url[NP_URL_MAX + 1];
-    char nonces[NP_ACME_NONCES_MAX][NP_ACME_NONCE_MAX + 1];
-    size_t nonce_count;
-    unsigned nonce_fetches;              /* HEAD newNonce under way */
-    struct post *waiting, **waiting_end; /* for a nonce, the account or a free connection; the oldest first */
-    struct post *sent;
-    size_t waiting_count, sent_count;
-    struct get gets[NP_ACME_GETS_MAX];
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-static void pump(struct np_acme *acme);
 
 static uint32_t below(void *ctx, uint32_t bound)
 {
@@ -79,7 +15,7 @@ static uint32_t below(void *ctx, uint32_t bound)
     return np_random_below(bound);
 }
 
-static void keep_nonce(struct np_acme *acme, const struct np_http_response *response)
+void np_acme_keep_nonce(struct np_acme *acme, const struct np_http_response *response)
 {
     if (!response->nonce[0])
         return;
@@ -91,107 +27,108 @@ static void keep_nonce(struct np_acme *acme, const struct np_http_response *resp
     memcpy(acme->nonces[acme->nonce_count++], response->nonce, sizeof response->nonce);
 }
 
-static void post_unlink(struct post *post)
+static void post_unlink(struct np_acme_request *request)
 {
-    struct np_acme *acme = post->acme;
-    *post->link = post->next;
-    if (post->next)
-        post->next->link = post->link;
-    if (acme->waiting_end == &post->next)
-        acme->waiting_end = post->link;
+    struct np_acme *acme = request->acme;
+    *request->link = request->next;
+    if (request->next)
+        request->next->link = request->link;
+    if (acme->waiting_end == &request->next)
+        acme->waiting_end = request->link;
 }
 
-/* newAccount goes before all others, and what the CA wants repeated before what is new. */
-static void wait_first(struct post *post)
+void np_acme_request_first(struct np_acme_request *request)
 {
-    struct np_acme *acme = post->acme;
-    post->next = acme->waiting;
-    post->link = &acme->waiting;
-    if (post->next)
-        post->next->link = &post->next;
+    struct np_acme *acme = request->acme;
+    request->next = acme->waiting;
+    request->link = &acme->waiting;
+    if (request->next)
+        request->next->link = &request->next;
     else
-        acme->waiting_end = &post->next;
-    acme->waiting = post;
+        acme->waiting_end = &request->next;
+    acme->waiting = request;
     acme->waiting_count++;
 }
 
-static void wait_last(struct post *post)
+static void wait_last(struct np_acme_request *request)
 {
-    struct np_acme *acme = post->acme;
-    post->next = NULL;
-    post->link = acme->waiting_end;
-    *acme->waiting_end = post;
-    acme->waiting_end = &post->next;
+    struct np_acme *acme = request->acme;
+    request->next = NULL;
+    request->link = acme->waiting_end;
+    *acme->waiting_end = request;
+    acme->waiting_end = &request->next;
     acme->waiting_count++;
 }
 
-static void mark_sent(struct post *post)
+static void mark_sent(struct np_acme_request *request)
 {
-    struct np_acme *acme = post->acme;
-    post_unlink(post);
+    struct np_acme *acme = request->acme;
+    post_unlink(request);
     acme->waiting_count--;
-    post->next = acme->sent;
-    post->link = &acme->sent;
-    if (post->next)
-        post->next->link = &post->next;
-    acme->sent = post;
+    request->next = acme->sent;
+    request->link = &acme->sent;
+    if (request->next)
+        request->next->link = &request->next;
+    acme->sent = request;
     acme->sent_count++;
 }
 
-static void take_back(struct post *post)
+static void take_back(struct np_acme_request *request)
 {
-    post_unlink(post);
-    post->acme->sent_count--;
+    post_unlink(request);
+    request->acme->sent_count--;
 }
 
-/* Of a post that is in no list. */
-static void post_free(struct post *post)
+void np_acme_request_free(struct np_acme_request *request)
 {
-    free(post->url);
-    free(post->accept);
-    free(post->payload);
-    free(post);
+    free(request->url);
+    free(request->accept);
+    free(request->payload);
+    free(request);
 }
 
-/* In no list yet. */
-static struct post *post_new(struct np_acme *acme, const char *url, const char *accept, const char *payload,
-                             np_acme_reply_fn *done, void *ctx)
+void np_acme_request_drop(struct np_acme_request *request)
 {
-    struct post *post = calloc(1, sizeof *post);
-    if (!post)
+    post_unlink(request);
+    request->acme->waiting_count--;
+    np_acme_request_free(request);
+}
+
+struct np_acme_request *np_acme_request_new(struct np_acme *acme, const char *url, const char *accept,
+                                            const char *payload, np_acme_reply_fn *done, void *ctx)
+{
+    struct np_acme_request *request = calloc(1, sizeof *request);
+    if (!request)
         return NULL;
-    post->acme = acme;
-    post->done = done;
-    post->ctx = ctx;
-    post->url = url ? strdup(url) : NULL;
-    post->accept = strdup(accept ? accept : MEDIA_JSON);
-    post->payload = payload ? strdup(payload) : NULL;
-    if ((url && !post->url) || !post->accept || (payload && !post->payload)) {
-        post_free(post);
+    request->acme = acme;
+    request->done = done;
+    request->ctx = ctx;
+    request->url = url ? strdup(url) : NULL;
+    request->accept = strdup(accept ? accept : NP_ACME_MEDIA_JSON);
+    request->payload = payload ? strdup(payload) : NULL;
+    if ((url && !request->url) || !request->accept || (payload && !request->payload)) {
+        np_acme_request_free(request);
         return NULL;
     }
-    return post;
+    return request;
 }
 
-/* Ends post: its callback, then its memory. */
-static void post_finish(struct post *post, const struct np_acme_reply *reply)
+/* Ends request: its callback, then its memory. */
+static void post_finish(struct np_acme_request *request, const struct np_acme_reply *reply)
 {
-    np_acme_reply_fn *done = post->done;
-    void *ctx = post->ctx;
+    np_acme_reply_fn *done = request->done;
+    void *ctx = request->ctx;
     struct np_acme_reply copy = *reply;
-    copy.network_ms = post->network_ms;
-    copy.requests = post->requests;
-    post_free(post);
+    copy.network_ms = request->network_ms;
+    copy.requests = request->requests;
+    np_acme_request_free(request);
     done(ctx, &copy);
 }
 
-static void begin(uv_timer_t *timer);
-
-/* The client's own step failed: say so and begin again later. */
-static void pause_client(struct np_acme *acme, const char *what, const struct np_acme_reply *reply)
+void np_acme_pause(struct np_acme *acme, const char *what, const struct np_acme_reply *reply)
 {
     int64_t delay_ms = np_backoff_fail(&acme->backoff, reply->retry_after_ms, below, NULL);
-    acme->stage = STAGE_PAUSED;
+    acme->stage = NP_ACME_STAGE_PAUSED;
     if (reply->rc == NP_E_ACME)
         np_warning("acme: %s of %s refused: %s (%d): %s; again in %lld s", what, acme->config.directory,
                    reply->problem.type, reply->status, reply->problem.detail, (long long)(delay_ms + 999) / 1000);
@@ -199,12 +136,11 @@ static void pause_client(struct np_acme *acme, const char *what, const struct np
         np_warning("acme: %s of %s failed: %s%s%s; again in %lld s", what, acme->config.directory,
                    np_strerror(reply->rc), reply->why && reply->why[0] ? ": " : "", reply->why ? reply->why : "",
                    (long long)(delay_ms + 999) / 1000);
-    uv_timer_start(&acme->timer, begin, (uint64_t)delay_ms, 0);
+    uv_timer_start(&acme->timer, np_acme_begin, (uint64_t)delay_ms, 0);
     acme->events.trouble(acme->events.ctx);
 }
 
-/* The HTTP answer as a reply: 2xx is good, the rest a problem. */
-static struct np_acme_reply make_reply(const struct np_http_response *response)
+struct np_acme_reply np_acme_make_reply(const struct np_http_response *response)
 {
     struct np_acme_reply reply = {.rc = response->rc,
                                   .why = response->why,
@@ -226,81 +162,79 @@ static struct np_acme_reply make_reply(const struct np_http_response *response)
 static void on_nonce(void *ctx, const struct np_http_response *response)
 {
     struct np_acme *acme = ctx;
-    struct np_acme_reply reply = make_reply(response);
+    struct np_acme_reply reply = np_acme_make_reply(response);
     acme->nonce_fetches--;
-    keep_nonce(acme, response);
+    np_acme_keep_nonce(acme, response);
     if (reply.rc == 0 && !response->nonce[0])
         reply.rc = NP_E_MISSING;
-    if (reply.rc && acme->nonce_count == 0 && acme->stage != STAGE_PAUSED)
-        pause_client(acme, "newNonce", &reply);
-    pump(acme);
+    if (reply.rc && acme->nonce_count == 0 && acme->stage != NP_ACME_STAGE_PAUSED)
+        np_acme_pause(acme, "newNonce", &reply);
+    np_acme_pump(acme);
 }
 
-static const char *post_url(const struct post *post)
+static const char *post_url(const struct np_acme_request *request)
 {
-    if (post->with_jwk)
-        return post->acme->directory.new_account;
-    return post->url ? post->url : post->acme->directory.new_order;
+    if (request->with_jwk)
+        return request->acme->directory.new_account;
+    return request->url ? request->url : request->acme->directory.new_order;
 }
 
 static void on_answer(void *ctx, const struct np_http_response *response)
 {
-    struct post *post = ctx;
-    struct np_acme *acme = post->acme;
-    struct np_acme_reply reply = make_reply(response);
-    post->network_ms += response->took_ms;
-    keep_nonce(acme, response);
-    take_back(post);
+    struct np_acme_request *request = ctx;
+    struct np_acme *acme = request->acme;
+    struct np_acme_reply reply = np_acme_make_reply(response);
+    request->network_ms += response->took_ms;
+    np_acme_keep_nonce(acme, response);
+    take_back(request);
     if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "badNonce") == 0 &&
-        ++post->nonce_failures < NP_ACME_NONCE_TRIES) {
-        wait_first(post);
-        pump(acme);
+        ++request->nonce_failures < NP_ACME_NONCE_TRIES) {
+        np_acme_request_first(request);
+        np_acme_pump(acme);
         return;
     }
-    if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "accountDoesNotExist") == 0 && !post->with_jwk &&
-        acme->stage == STAGE_READY) {
+    if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "accountDoesNotExist") == 0 && !request->with_jwk &&
+        acme->stage == NP_ACME_STAGE_READY) {
         np_warning("acme: the CA does not know account %s any more: making it again", acme->account_url);
-        acme->stage = STAGE_PAUSED;
-        uv_timer_start(&acme->timer, begin, 0, 0);
+        acme->stage = NP_ACME_STAGE_PAUSED;
+        uv_timer_start(&acme->timer, np_acme_begin, 0, 0);
     }
-    post_finish(post, &reply);
-    pump(acme);
+    post_finish(request, &reply);
+    np_acme_pump(acme);
 }
 
-/* Sends post with a nonce from the pool. */
-static int transmit(struct post *post)
+/* Sends request with a nonce from the pool. */
+static int transmit(struct np_acme_request *request)
 {
-    struct np_acme *acme = post->acme;
-    const char *url = post_url(post);
+    struct np_acme *acme = request->acme;
+    const char *url = post_url(request);
     char *body = NULL;
     /* The newest nonce first: it is the least likely to be forgotten by the CA. */
-    int rc = np_acme_jws_sign(post->key ? post->key : acme->key, post->with_jwk ? NULL : acme->account_url,
-                              acme->nonces[--acme->nonce_count], url, post->payload, &body);
+    int rc = np_acme_jws_sign(request->key ? request->key : acme->key, request->with_jwk ? NULL : acme->account_url,
+                              acme->nonces[--acme->nonce_count], url, request->payload, &body);
     if (rc == 0)
-        rc = np_http_send(acme->http, NP_HTTP_POST_JOSE, url, post->accept, body, on_answer, post);
+        rc = np_http_send(acme->http, NP_HTTP_POST_JOSE, url, request->accept, body, on_answer, request);
     free(body);
     if (rc)
         return rc;
-    post->requests++;
-    mark_sent(post);
+    request->requests++;
+    mark_sent(request);
     return 0;
 }
 
-/* Sends what may be sent: everything in the ready stage, only newAccount before; no more at once than there are
- * connections, so that a request's time is the CA's and not libcurl's queue. */
-static void pump(struct np_acme *acme)
+void np_acme_pump(struct np_acme *acme)
 {
-    if (acme->stage != STAGE_READY && acme->stage != STAGE_ACCOUNT)
+    if (acme->stage != NP_ACME_STAGE_READY && acme->stage != NP_ACME_STAGE_ACCOUNT)
         return;
     while (acme->waiting && acme->nonce_count > 0 && acme->sent_count < NP_HTTP_CONNECTIONS_MAX &&
-           (acme->stage == STAGE_READY || acme->waiting->with_jwk)) {
+           (acme->stage == NP_ACME_STAGE_READY || acme->waiting->with_jwk)) {
         if (transmit(acme->waiting)) {
             /* Out of memory. Never call back from inside np_acme_post: try again a little later. */
-            uv_timer_start(&acme->timer, begin, NP_ACME_RETRY_MIN_MS, 0);
+            uv_timer_start(&acme->timer, np_acme_begin, NP_ACME_RETRY_MIN_MS, 0);
             return;
         }
     }
-    size_t wanted = acme->stage == STAGE_READY ? acme->waiting_count : acme->waiting && acme->waiting->with_jwk;
+    size_t wanted = acme->stage == NP_ACME_STAGE_READY ? acme->waiting_count : acme->waiting && acme->waiting->with_jwk;
     if (wanted > NP_HTTP_CONNECTIONS_MAX - acme->sent_count)
         wanted = NP_HTTP_CONNECTIONS_MAX - acme->sent_count;
     /* Enough nonces for those that could be sent now: each answer brings another one. */
@@ -309,179 +243,6 @@ static void pump(struct np_acme *acme)
             break;
         acme->nonce_fetches++;
     }
-}
-
-static void on_account(void *ctx, const struct np_acme_reply *reply)
-{
-    struct np_acme *acme = ctx;
-    struct np_acme_account account;
-    struct np_acme_reply failed = *reply;
-    if (failed.rc == 0)
-        failed.rc = np_acme_account_parse(reply->body, reply->len, &account);
-    if (failed.rc == 0 && !reply->location[0])
-        failed.rc = NP_E_MISSING;
-    if (failed.rc == 0 && account.status != NP_ACME_VALID)
-        failed.rc = NP_E_REFUSED;
-    if (failed.rc) {
-        pause_client(acme, "newAccount", &failed);
-        return;
-    }
-    snprintf(acme->account_url, sizeof acme->account_url, "%s", reply->location);
-    snprintf(acme->orders_url, sizeof acme->orders_url, "%s", account.orders);
-    acme->stage = STAGE_READY;
-    np_backoff_reset(&acme->backoff);
-    uv_timer_start(&acme->timer, begin, NP_ACME_REFRESH_MS, 0);
-    np_info("acme: account %s %s", acme->account_url, reply->status == 201 ? "made" : "found");
-    acme->events.ready(acme->events.ctx, acme->account_url);
-    pump(acme);
-}
-
-static int account_payload(const struct np_acme *acme, char **out_payload)
-{
-    json_t *object = json_object();
-    if (acme->config.terms_agreed)
-        json_object_set_new(object, "termsOfServiceAgreed", json_true());
-    if (acme->config.contact[0])
-        json_object_set_new(object, "contact", json_pack("[s]", acme->config.contact));
-    if (acme->config.eab_kid[0]) {
-        char *binding;
-        int rc = np_acme_eab_sign(acme->key, acme->config.eab_kid, acme->eab_key, acme->eab_key_len,
-                                  acme->directory.new_account, &binding);
-        if (rc) {
-            json_decref(object);
-            return rc;
-        }
-        json_object_set_new(object, "externalAccountBinding", json_loads(binding, 0, NULL));
-        free(binding);
-    }
-    return np_json_dump_take(object, out_payload);
-}
-
-static void post_account(struct np_acme *acme, const struct np_acme_key *key, const char *payload,
-                         np_acme_reply_fn *done)
-{
-    struct post *post = post_new(acme, NULL, NULL, payload, done, acme);
-    if (!post) {
-        pause_client(acme, "newAccount", &(struct np_acme_reply){.rc = -ENOMEM});
-        return;
-    }
-    post->with_jwk = true;
-    post->key = key;
-    wait_first(post);
-    acme->stage = STAGE_ACCOUNT;
-    pump(acme);
-}
-
-static void make_account(struct np_acme *acme);
-
-/* Is the account's key the next one already? A rollover may have been interrupted before or after the CA did it. */
-static void on_next_account(void *ctx, const struct np_acme_reply *reply)
-{
-    struct np_acme *acme = ctx;
-    if (reply->rc == 0) {
-        acme->key = acme->next;
-        acme->next = NULL;
-        on_account(acme, reply);
-    } else if (reply->rc == NP_E_ACME && strcmp(reply->problem.type, "accountDoesNotExist") == 0) {
-        acme->next = NULL;
-        make_account(acme);
-    } else {
-        pause_client(acme, "newAccount", reply);
-    }
-}
-
-static void make_account(struct np_acme *acme)
-{
-    char *payload = NULL;
-    if (acme->next) {
-        post_account(acme, acme->next, "{\"onlyReturnExisting\":true}", on_next_account);
-        return;
-    }
-    int rc = account_payload(acme, &payload);
-    if (rc)
-        pause_client(acme, "newAccount", &(struct np_acme_reply){.rc = rc});
-    else
-        post_account(acme, NULL, payload, on_account);
-    free(payload);
-}
-
-static void on_directory(void *ctx, const struct np_http_response *response)
-{
-    struct np_acme *acme = ctx;
-    struct np_acme_reply reply = make_reply(response);
-    keep_nonce(acme, response);
-    if (reply.rc == 0)
-        reply.rc = np_acme_directory_parse(response->body, response->len, &acme->directory);
-    if (reply.rc == 0 && acme->directory.eab_required && !acme->config.eab_kid[0]) {
-        reply.rc = NP_E_CONFIG;
-        reply.why = "the CA wants an external account binding: set acme-eab-kid and acme-eab-key-file";
-    }
-    if (reply.rc)
-        pause_client(acme, "directory", &reply);
-    else
-        make_account(acme);
-}
-
-static void on_refreshed(void *ctx, const struct np_http_response *response)
-{
-    struct np_acme *acme = ctx;
-    struct np_acme_directory directory;
-    struct np_acme_reply reply = make_reply(response);
-    keep_nonce(acme, response);
-    if (reply.rc == 0)
-        reply.rc = np_acme_directory_parse(response->body, response->len, &directory);
-    if (reply.rc || acme->stage != STAGE_READY)
-        return; /* what is known goes on to hold */
-    acme->directory = directory;
-    acme->events.ready(acme->events.ctx, acme->account_url);
-}
-
-/* The timer in the ready stage. */
-static void refresh(struct np_acme *acme)
-{
-    pump(acme); /* transmit may have been short of memory */
-    uv_timer_start(&acme->timer, begin, NP_ACME_REFRESH_MS, 0);
-    np_http_send(acme->http, NP_HTTP_GET, acme->config.directory, MEDIA_JSON, NULL, on_refreshed, acme);
-}
-
-static void begin(uv_timer_t *timer)
-{
-    struct np_acme *acme = timer->data;
-    struct np_acme_reply failed = {0};
-    if (acme->stage == STAGE_READY) {
-        refresh(acme);
-        return;
-    }
-    if (acme->waiting && acme->waiting->with_jwk) { /* of the attempt before */
-        struct post *old = acme->waiting;
-        post_unlink(old);
-        acme->waiting_count--;
-        post_free(old);
-    }
-    acme->stage = STAGE_DIRECTORY;
-    failed.rc = np_http_send(acme->http, NP_HTTP_GET, acme->config.directory, MEDIA_JSON, NULL, on_directory, acme);
-    if (failed.rc)
-        pause_client(acme, "directory", &failed);
-}
-
-static int read_eab_key(struct np_acme *acme)
-{
-    uint8_t *text;
-    size_t len;
-    if (!acme->config.eab_kid[0])
-        return 0;
-    int rc = np_file_read(acme->config.eab_hmac_key, EAB_KEY_FILE_MAX, &text, &len);
-    if (rc)
-        return rc;
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r' || text[len - 1] == '='))
-        len--;
-    long n = np_base64url_decode((const char *)text, len, acme->eab_key, sizeof acme->eab_key);
-    np_wipe(text, len);
-    free(text);
-    if (n <= 0)
-        return NP_E_KEY;
-    acme->eab_key_len = (size_t)n;
-    return 0;
 }
 
 int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct np_acme_key *key,
@@ -496,7 +257,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct
     acme->next = next;
     acme->events = *events;
     acme->backoff = (struct np_backoff){NP_ACME_RETRY_MIN_MS, NP_ACME_RETRY_MAX_MS, 0};
-    int rc = read_eab_key(acme);
+    int rc = np_acme_read_eab_key(acme);
     if (rc == 0)
         rc = np_http_new(loop, config->anchors, &acme->http);
     if (rc) {
@@ -513,7 +274,7 @@ int np_acme_new(uv_loop_t *loop, const struct np_ca_config *config, const struct
 
 void np_acme_start(struct np_acme *acme)
 {
-    begin(&acme->timer);
+    np_acme_begin(&acme->timer);
 }
 
 int np_acme_post(struct np_acme *acme, const char *url, const char *accept, const char *payload, np_acme_reply_fn *done,
@@ -521,19 +282,19 @@ int np_acme_post(struct np_acme *acme, const char *url, const char *accept, cons
 {
     if (acme->waiting_count >= NP_ACME_WAITING_MAX)
         return NP_E_LIMIT;
-    struct post *post = post_new(acme, url, accept, payload, done, ctx);
-    if (!post)
+    struct np_acme_request *request = np_acme_request_new(acme, url, accept, payload, done, ctx);
+    if (!request)
         return -ENOMEM;
-    wait_last(post);
-    pump(acme);
+    wait_last(request);
+    np_acme_pump(acme);
     return 0;
 }
 
 static void on_got(void *ctx, const struct np_http_response *response)
 {
-    struct get *get = ctx;
+    struct np_acme_unsigned *get = ctx;
     np_acme_reply_fn *done = get->done;
-    struct np_acme_reply reply = make_reply(response);
+    struct np_acme_reply reply = np_acme_make_reply(response);
     reply.network_ms = response->took_ms;
     reply.requests = 1;
     get->done = NULL; /* the callback may want the place */
@@ -543,12 +304,12 @@ static void on_got(void *ctx, const struct np_http_response *response)
 int np_acme_get(struct np_acme *acme, const char *url, np_acme_reply_fn *done, void *ctx)
 {
     for (size_t i = 0; i < NP_ACME_GETS_MAX; i++) {
-        struct get *get = &acme->gets[i];
+        struct np_acme_unsigned *get = &acme->gets[i];
         if (get->done)
             continue;
-        int rc = np_http_send(acme->http, NP_HTTP_GET, url, MEDIA_JSON, NULL, on_got, get);
+        int rc = np_http_send(acme->http, NP_HTTP_GET, url, NP_ACME_MEDIA_JSON, NULL, on_got, get);
         if (rc == 0)
-            *get = (struct get){.done = done, .ctx = ctx};
+            *get = (struct np_acme_unsigned){.done = done, .ctx = ctx};
         return rc;
     }
     return NP_E_LIMIT;
@@ -571,15 +332,15 @@ const char *np_acme_orders_url(const struct np_acme *acme)
 
 bool np_acme_is_ready(const struct np_acme *acme)
 {
-    return acme->stage == STAGE_READY;
+    return acme->stage == NP_ACME_STAGE_READY;
 }
 
-static struct post *find_waiting(const struct np_acme *acme, const void *ctx)
+static struct np_acme_request *find_waiting(const struct np_acme *acme, const void *ctx)
 {
-    struct post *post = acme->waiting;
-    while (post && post->ctx != ctx)
-        post = post->next;
-    return post;
+    struct np_acme_request *request = acme->waiting;
+    while (request && request->ctx != ctx)
+        request = request->next;
+    return request;
 }
 
 bool np_acme_is_waiting(const struct np_acme *acme, const void *ctx)
@@ -589,12 +350,10 @@ bool np_acme_is_waiting(const struct np_acme *acme, const void *ctx)
 
 void np_acme_cancel(struct np_acme *acme, const void *ctx)
 {
-    struct post *post = find_waiting(acme, ctx);
-    if (!post)
+    struct np_acme_request *request = find_waiting(acme, ctx);
+    if (!request)
         return;
-    post_unlink(post);
-    acme->waiting_count--;
-    post_free(post);
+    np_acme_request_drop(request);
 }
 
 const struct np_acme_directory *np_acme_directory(const struct np_acme *acme)
@@ -619,11 +378,11 @@ static void on_http_closed(void *ctx)
     uv_close((uv_handle_t *)&acme->timer, on_timer_closed);
 }
 
-static void free_list(struct post *post)
+static void free_list(struct np_acme_request *request)
 {
-    for (struct post *next; post; post = next) {
-        next = post->next;
-        post_free(post);
+    for (struct np_acme_request *next; request; request = next) {
+        next = request->next;
+        np_acme_request_free(request);
     }
 }
 
