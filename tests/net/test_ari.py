@@ -184,6 +184,25 @@ def test_replaced_already(make_hq, ca, wait_until):
     assert query(hq, 'select attempts from orders order by created_ms') == [(0,), (0,)]
 
 
+def test_of_the_second_ca(make_hq, ca, tmp_path, dns_port, wait_until):
+    """Made by the second CA, which says when to renew; done by the first one, which is back, and to which it is new."""
+    with AcmeCa(tmp_path / 'second', dns_port, ari=True) as second:
+        ca.stop()
+        hq = make_hq(acme2_directory=f'"{second.directory}"', acme2_anchors=f'"{second.certificate}"', acme2_terms_agreed='true',
+                     acme_switch_after=2)
+        device = enrol(hq, 'S-1', wait_until)
+        now = time.time()
+        ca.start().set(ari=True)
+        with a_day_later(hq):
+            second.set(ari_windows={device.name: [now - 7200, now - 3600]})
+        fetch(device, wait_until, 2)
+        wait_until(lambda: query(hq, 'select state from orders where renews > 0') == [(8,)], 20, 'the end of the order')
+        # While its account is not known yet the first CA cannot be chosen: then the second one has it, and replaces its own.
+        made = [(at, order['replaces']) for at in (ca, second) for order in orders_of(at, device)]
+        assert made in ([(ca, None), (second, None)], [(second, None), (second, ids_of(second, device)[0])])
+        assert second.requests('renewalInfo') > 0 and ca.stats()['limited'] == second.stats()['limited'] == 0
+
+
 def test_the_ca_does_not_answer(make_hq, ca, wait_until):
     """No answer, nonsense, an empty window: asked again later, the point in the life stays."""
     hq = make_hq()
