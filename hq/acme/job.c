@@ -178,6 +178,10 @@ static bool leave_out(struct np_job *job, enum np_order_failure failure, const s
         return false;
     np_notice("acme: %s: newOrder again without %s: %s", title(job),
               without & NP_ORDER_REPLACES ? "'replaces'" : "its profile", why);
+    int rc =
+        without & NP_ORDER_REPLACES ? np_meter_unreplaced(&job->ca->meter, &job->run.order, np_issuance_now_ms()) : 0;
+    if (rc)
+        np_error("acme: %s: the limits cannot be stored: %s", title(job), np_strerror(rc));
     np_job_feed(job, &(struct np_order_event){
                          .type = NP_ORDER_FAILED, .failure = NP_ORDER_FAILURE_BARE, .without = without, .why = why});
     return true;

@@ -140,6 +140,17 @@ int np_meter_pay(const struct np_meter *meter, struct np_order *order, const str
     return 0;
 }
 
+int np_meter_unreplaced(const struct np_meter *meter, struct np_order *order, int64_t now_ms)
+{
+    struct np_limit_view view;
+    int rc = order->paid ? 0 : np_meter_view(meter, order, now_ms, &view);
+    if (order->paid || rc || view.exemption != NP_EXEMPT_ARI)
+        return rc;
+    view.exemption = NP_EXEMPT_RENEWAL;
+    rc = np_meter_pay(meter, order, &view, now_ms);
+    return rc == NP_E_CONFLICT ? 0 : rc; /* a token is not worth more */
+}
+
 /* Changes a bucket whatever it holds. Another HQ may change it at the same time: then once more. */
 static int change(const struct np_meter *meter, enum np_limit kind, const struct np_order *order,
                   int64_t (*to)(const struct np_limit_rule *rule, int64_t full_ms, int64_t now_ms), int64_t now_ms)

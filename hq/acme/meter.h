@@ -30,6 +30,10 @@ int np_meter_view(const struct np_meter *meter, const struct np_order *order, in
 int np_meter_pay(const struct np_meter *meter, struct np_order *order, const struct np_limit_view *view,
                  int64_t now_ms);
 
+/* The CA will not have `replaces`: an order that was to count for nothing because of it counts as a renewal. Pays for
+ * that and notes it in order->paid; the caller stores the order. Returns 0 or a database error. */
+int np_meter_unreplaced(const struct np_meter *meter, struct np_order *order, int64_t now_ms);
+
 /* The order has come to nothing and the CA was not asked to issue: gives back, and notes it in order->paid. Returns 0
  * or a database error. */
 int np_meter_give_back(const struct np_meter *meter, struct np_order *order);

@@ -362,6 +362,7 @@ static void on_failed(struct step *s, const struct np_order_event *event)
         return;
     case NP_ORDER_FAILURE_BARE:
         run->without |= event->without;
+        s->action->store = true; /* it may cost something now */
         act(s, NP_ORDER_DO_NEW_ORDER);
         return;
     case NP_ORDER_FAILURE_DEAD:

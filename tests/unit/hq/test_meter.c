@@ -215,6 +215,18 @@ static void test_renewal_in_the_window(void **state)
     renewal.renews = 1;
     pay(&other, &renewal, NOW_MS + 15 * HOUR);
     assert_int_equal(renewal.paid, 7);
+    /* The CA will not have `replaces`: it pays as a renewal, once, and what had paid already pays nothing more. */
+    assert_int_equal(np_meter_unreplaced(&f->meter, &renewal, NOW_MS + 15 * HOUR), 0);
+    assert_int_equal(renewal.paid, 7);
+    renewal = make_order("a");
+    renewal.renews = 1;
+    pay(&f->meter, &renewal, NOW_MS + 15 * HOUR);
+    int64_t before = level(&f->meter, NP_LIMIT_NAMES, "a.devices.example", NOW_MS + 15 * HOUR);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(np_meter_unreplaced(&f->meter, &renewal, NOW_MS + 15 * HOUR), 0);
+        assert_int_equal(renewal.paid, 1 << NP_LIMIT_NAMES);
+        assert_int_equal(level(&f->meter, NP_LIMIT_NAMES, "a.devices.example", NOW_MS + 15 * HOUR), before - 1);
+    }
 }
 
 /* Two HQs on one database: who read first and writes last is told, and nothing is counted twice. */

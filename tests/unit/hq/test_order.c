@@ -492,7 +492,7 @@ static void test_failures(void **state)
     assert_int_equal(action.what, NP_ORDER_DO_RELEASE);
 }
 
-/* The CA does not want what newOrder carried: once more at once, on the same order; nothing to write for it. */
+/* The CA does not want what newOrder carried: once more at once, once what it costs now is on disk. */
 static void test_bare(void **state)
 {
     struct np_order_run run = make_run(NP_ORDER_QUEUED, 1);
@@ -504,7 +504,7 @@ static void test_bare(void **state)
     step(&run, &refused, NOW_MS, &action);
     assert_int_equal(action.what, NP_ORDER_DO_NEW_ORDER);
     assert_int_equal(action.delay_ms, 0);
-    assert_false(action.store);
+    assert_true(action.store);
     refused.without = NP_ORDER_PROFILE;
     step(&run, &refused, NOW_MS, &action);
     assert_int_equal(run.without, NP_ORDER_REPLACES | NP_ORDER_PROFILE);
