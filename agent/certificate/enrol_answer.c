@@ -143,8 +143,8 @@ static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const 
     }
     np_backoff_reset(&e->backoff);
     progress(e);
-    if (e->covered && !e->want_csr) {
-        e->awaited = true;
+    if (e->covered) { /* what is served meanwhile is good */
+        e->awaited = !e->want_csr;
         np_enrol_look_again(e, t, r->retry_after_ms);
         return;
     }

@@ -148,7 +148,8 @@ int np_exchange_build(const struct np_exchange_self *self, const struct np_state
     case NP_REQUEST_PACKAGE:
         x.method = "GET";
         snprintf(x.path, sizeof x.path, "/v1/devices/%s/package", id);
-        if (device->has_chain && device->has_auth)
+        /* While another key's certificate is waited for, the installed one is no answer. */
+        if (device->has_chain && device->has_auth && !device->has_next)
             memcpy(x.etag, device->etag, sizeof x.etag);
         break;
     case NP_REQUEST_ADDRESSES:

@@ -211,7 +211,8 @@ static int write_generation(struct np_flash *flash, uint64_t generation, const u
     return rc;
 }
 
-/* Keeps the generation just written and the good one before it. */
+/* Keeps the generation just written and the good one before it. What goes is gone for good: its keys may have been
+ * replaced because somebody else had them. */
 static void prune(const struct np_flash *flash, uint64_t before)
 {
     struct listing found;
@@ -224,6 +225,7 @@ static void prune(const struct np_flash *flash, uint64_t before)
         generation_folder(found.numbers[i], folder);
         remove_folder(flash, folder);
     }
+    flash->disk->sync(flash->disk->ctx, flash->path);
 }
 
 int np_flash_save(struct np_flash *flash, struct np_state *state, bool *out_written)
@@ -258,7 +260,6 @@ void np_flash_purge(struct np_flash *flash)
     if (flash->good == 0)
         return;
     prune(flash, flash->good);
-    flash->disk->sync(flash->disk->ctx, flash->path);
 }
 
 void np_flash_close(struct np_flash *flash)

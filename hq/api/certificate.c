@@ -10,6 +10,7 @@
 #include "resolver/base/text.h"
 
 #define WEEK_S      (7 * 86400)
+#define ETAG_HASH   9  /* bytes of a chain's hash in its ETag */
 #define POLL_SLOW_S 60 /* however long the queue, a device asks once a minute */
 
 /* When the certificate should be there, and how many stand before it. For a dead order, when it may be taken up again.
@@ -240,9 +241,14 @@ static int answer_package(struct np_api_call *call, const struct np_device *devi
     struct np_api_response *response = call->response;
     struct np_package_answer *message;
     char *json = NULL;
-    /* Weak (RFC 9110 section 8.8.1): the same package with another "time". */
-    snprintf(response->etag, sizeof response->etag, "W/\"%lld-%lld\"", (long long)package->n,
-             (long long)device->auth_n);
+    uint8_t hash[32];
+    char mark[NP_BASE64URL_LEN(ETAG_HASH)];
+    /* Weak (RFC 9110 section 8.8.1): the same package with another "time". The numbers alone do not tell it from one of
+     * the same number that was made before HQ was restored from a backup. */
+    np_hq_sha256(package->chain, strlen(package->chain), hash);
+    np_base64url_encode(hash, ETAG_HASH, mark);
+    snprintf(response->etag, sizeof response->etag, "W/\"%lld-%lld-%s\"", (long long)package->n,
+             (long long)device->auth_n, mark);
     if (etag_matches(call->request->if_none_match, response->etag)) {
         response->status = 304;
         if (!np_renewal_under_way(order->state))

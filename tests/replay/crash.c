@@ -56,10 +56,10 @@ static bool fork_fates(struct life *life)
 }
 
 /* Something is about to happen. */
-static void on_moment(void *ctx)
+static void on_moment(void *ctx, bool to_a_box)
 {
     struct life *life = ctx;
-    if (life->mortal)
+    if (life->mortal || !to_a_box)
         return;
     life->moments++;
     if (!fork_fates(life))

@@ -65,7 +65,7 @@ struct hqcore *hqcore_new(const char *database)
                                 .poll_s = 1,
                                 .checkin_s = 86400,
                                 .boot_jitter_s = 600,
-                                .policy = {.factory_secret = true, .serial_live = 3, .serial_recent = 5},
+                                .policy = {.factory_secret = true, .serial_live = 3, .serial_recent = 1000},
                                 .pepper = "pepper",
                                 .nonce_key = "nonce key",
                                 .grant_key = core->grant_key,
@@ -298,6 +298,10 @@ static int count_device(void *ctx, const struct np_device *device)
         walk->holders++;
     must(np_store_order_count(walk->core->store, device->id, 0, &orders, &oldest), "orders");
     walk->counts.orders += orders;
+    if (device->state == NP_DEVICE_ACTIVE) {
+        walk->counts.live_orders += orders;
+        walk->counts.live_packages += device->auth_n;
+    }
     return 0;
 }
 

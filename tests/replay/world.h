@@ -25,9 +25,9 @@
 struct world_box {
     struct box box;
     struct world *world;
-    struct memory_disk *medium;
-    uint8_t random[32]; /* of its kernel, at the next boot */
-    bool unreachable;   /* its way to HQ is broken */
+    struct memory_disk *medium; /* NULL: a folder of the kernel's */
+    uint8_t random[32];         /* of its kernel, at the next boot */
+    bool unreachable;           /* its way to HQ is broken */
 };
 
 /* Everything. */
@@ -42,8 +42,8 @@ struct world {
     struct world_box *boxes[WORLD_BOXES];
     size_t count;
     uint64_t random;
-    /* Called before each thing that happens to a box: where a test may cut the power. NULL: nobody wants to. */
-    void (*moment)(void *ctx);
+    /* Called before each thing that happens, to a box or at HQ alone: where a test may cut the power. May be NULL. */
+    void (*moment)(void *ctx, bool to_a_box);
     void *moment_ctx;
 };
 
@@ -51,11 +51,17 @@ struct world {
  * current folder gets an empty file. */
 struct world *world_new(const char *name);
 
+/* The same with HQ's database in a file, which may be there already. */
+struct world *world_new_on(const char *name, const char *database);
+
 /* Frees everything. */
 void world_free(struct world *world);
 
 /* A box out of the factory with that serial number, on a LAN at 192.168.1.1, switched off. */
 struct world_box *world_add(struct world *world, const char *serial);
+
+/* Before its first boot: the box's state lies in this folder of the kernel's, not on a disk of memory. */
+void world_use_folder(struct world_box *box, const char *folder);
 
 /* Power on; a cut disk has kept what its medium has. */
 void world_power_on(struct world_box *box);
@@ -75,6 +81,9 @@ void world_wait(struct world_box *box, bool (*holds)(const struct box *box), int
 /* Conditions: the box has a certificate that is valid, nothing to do, and has stored it; likewise and another key
  * or name than before needs a test's own. */
 bool world_is_installed(const struct box *box);
+
+/* The same, whatever the box's clock says about the certificate. */
+bool world_is_installed_anyhow(const struct box *box);
 
 /* Has the box nothing left to do? */
 bool world_is_at_rest(const struct box *box);

@@ -420,3 +420,14 @@ unsigned memory_disk_writes(const struct memory_disk *disk)
 {
     return disk->writes;
 }
+
+bool memory_disk_holds(const struct memory_disk *disk, const void *bytes, size_t len)
+{
+    for (int i = 0; i < NODES_MAX; i++) {
+        const struct node *node = &disk->nodes[i];
+        if (node->data && (is_named(&disk->now, i) || is_named(&disk->medium, i)) &&
+            memmem(node->data, node->len, bytes, len))
+            return true;
+    }
+    return false;
+}

@@ -42,6 +42,9 @@ bool memory_disk_is_cut(const struct memory_disk *disk);
  * everything, as after a process was killed. */
 void memory_disk_power_on(struct memory_disk *disk, uint64_t random);
 
+/* Are these bytes in any file that has a name, on the medium or not? */
+bool memory_disk_holds(const struct memory_disk *disk, const void *bytes, size_t len);
+
 /* Writing operations so far. */
 unsigned memory_disk_writes(const struct memory_disk *disk);
 
