@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "agent/agent_private.h"
+#include "agent/certificate/pem.h"
 #include "agent/identity/identity.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
@@ -23,6 +24,18 @@ static int64_t judged_s(void *ctx)
     return np_agent_judged_s(ctx);
 }
 
+/* HQ's key for the time lies beside the anchors; a file without one is fine. */
+static int load_hq_key(struct np_agent *agent, const char *text, size_t len)
+{
+    struct np_pem pem = {text, len, 0};
+    uint8_t der[128];
+    long n = np_pem_next(&pem, "PUBLIC KEY", der, sizeof der);
+    int rc = n <= 0 ? (int)n : np_public_key_parse(der, (size_t)n, &agent->hq_key);
+    agent->has_hq_key = n > 0 && rc == 0;
+    agent->clock.wants_signed = agent->has_hq_key;
+    return rc;
+}
+
 static int load_anchors(struct np_agent *agent)
 {
     const char *path = agent->config->hq_anchors;
@@ -31,6 +44,8 @@ static int load_anchors(struct np_agent *agent)
     int rc = np_file_read(path, NP_TLS_ANCHORS_FILE_MAX, &pem, &len);
     if (rc == 0) {
         rc = np_tls_anchors_parse((const char *)pem, len, &agent->anchors);
+        if (rc == 0)
+            rc = load_hq_key(agent, (const char *)pem, len);
         free(pem);
     }
     if (rc)
@@ -58,6 +73,8 @@ int np_agent_hq_start(struct np_agent *agent)
     memcpy(agent->self.secret, c->secret, sizeof agent->self.secret);
     np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, NULL);
     np_enrol_ask_zone_first(&agent->enrol);
+    if (agent->has_hq_key)
+        np_enrol_ask_time(&agent->enrol);
     return 0;
 }
 
@@ -77,6 +94,24 @@ static void pushed(struct np_agent *agent)
     np_agent_visible_start(agent, &e->pushed.published);
 }
 
+/* The answer counts only with HQ's signature over our nonce. */
+static void take_time(struct np_agent *agent)
+{
+    struct np_crypto crypto;
+    int64_t time_s;
+    np_crypto_init(&crypto, NULL);
+    agent->response.rc =
+        np_time_verify(&crypto, agent->response.time.signed_time, &agent->hq_key, agent->time_nonce, &time_s);
+    if (agent->response.rc == 0 && !np_clock_sign(&agent->clock, time_s, np_agent_steady_s()))
+        agent->response.rc = NP_E_DATE;
+    if (agent->response.rc)
+        return;
+    np_notice("HQ's signed time is taken: the system clock is %lld s off", (long long)time(NULL) - (long long)time_s);
+    agent->state.floor_s = time_s;
+    np_agent_send_clock(agent);
+    np_agent_update_view(agent);
+}
+
 static void on_done(void *ctx, int err, const char *why, const struct np_http_response *http)
 {
     struct np_agent *agent = ctx;
@@ -93,6 +128,8 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
         .nonce = http->nonce, .etag = http->etag, .retry_after_s = http->retry_after_s};
     np_exchange_parse(agent->enrol.inflight, http->status, &headers, http->body, http->body_len, &agent->response);
     np_debug("HQ: %s: %d", np_request_name(agent->response.request), http->status);
+    if (agent->response.request == NP_REQUEST_TIME && http->status == 200 && agent->response.rc == 0)
+        take_time(agent);
     /* HQ's connection was authenticated against the vendor's anchors: its time has certainly come. */
     if (np_clock_hear(&agent->clock, agent->response.time_s, (int64_t)time(NULL), np_agent_steady_s())) {
         agent->state.floor_s = agent->clock.floor_s;
@@ -110,9 +147,15 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
 }
 
 /* Sends the request; the event of a failure that is known at once. */
-static bool send_request(struct np_agent *agent, const struct np_enrol_action *action, struct np_enrol_event *out_event)
+static bool send_request(struct np_agent *agent, struct np_enrol_action *action, struct np_enrol_event *out_event)
 {
     struct np_exchange x;
+    if (action->request == NP_REQUEST_TIME) {
+        uint8_t random[24];
+        np_entropy_bytes(&agent->entropy, random, sizeof random);
+        np_base64url_encode(random, sizeof random, agent->time_nonce);
+        snprintf(action->nonce, sizeof action->nonce, "%s", agent->time_nonce);
+    }
     int rc = np_exchange_build(&agent->self, &agent->state, np_enrol_bearer(&agent->enrol), action, &x);
     if (rc == 0) {
         struct np_hq_request request = {.method = x.method,
@@ -122,6 +165,8 @@ static bool send_request(struct np_agent *agent, const struct np_enrol_action *a
                                         .if_none_match = x.etag[0] ? x.etag : NULL,
                                         .body = x.body,
                                         .body_len = x.body_len};
+        if (action->request == NP_REQUEST_TIME)
+            request.judge_s = np_clock_floor(&agent->clock, np_agent_steady_s());
         rc = np_hqclient_send(agent->hq, &request, on_done, agent);
         np_exchange_free(&x);
     }
@@ -252,7 +297,7 @@ static void log_transitions(const struct np_enrol_action *action)
 }
 
 /* Carries an action out. Returns true with the event that ends it, false when that comes later or not at all. */
-static bool act(struct np_agent *agent, const struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
+static bool act(struct np_agent *agent, struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
                 struct np_enrol_event *out_event)
 {
     *out_event = (struct np_enrol_event){.type = NP_EVENT_MADE};
@@ -300,8 +345,7 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
         return;
     while (more) {
         struct np_enrol_time now = {.now_ms = np_agent_now_ms(agent), .judged_s = np_agent_judged_s(agent)};
-        if (next.type == NP_EVENT_TIMER && !agent->enrol.entropy &&
-            (agent->entropy.ready || np_agent_seed(agent) == 0))
+        if (next.type == NP_EVENT_TIMER && !agent->enrol.entropy && (agent->entropy.ready || np_agent_seed(agent) == 0))
             next.type = NP_EVENT_ENTROPY;
         memcpy(name, agent->state.name, sizeof name);
         np_enrol_step(&agent->enrol, &now, &next, &action);
@@ -324,6 +368,7 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
 
 void np_agent_enrol_simple(struct np_agent *agent, enum np_enrol_event_type type)
 {
-    struct np_enrol_event event = {.type = type, .entropy = agent->entropy.ready};
+    bool believed = np_clock_believed(&agent->clock, (int64_t)time(NULL), np_agent_steady_s());
+    struct np_enrol_event event = {.type = type, .entropy = agent->entropy.ready, .no_clock = !believed};
     np_agent_enrol(agent, &event);
 }

@@ -115,6 +115,9 @@ struct np_agent {
     struct np_response response;
     struct np_package package; /* the one that is being checked */
     struct np_tls_anchors *anchors;
+    bool has_hq_key; /* of the anchors' file: what HQ signs the time with */
+    struct np_public_key hq_key;
+    char time_nonce[NP_TIME_NONCE_MAX + 1];
     struct np_hqclient *hq;
 
     struct np_lookup *zone_lookup; /* of the zone's name server, then of the own name there */

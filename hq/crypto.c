@@ -142,6 +142,23 @@ int np_hq_key_make(struct np_hq_key **out_key)
     return pkey ? wrap(pkey, out_key) : -ENOMEM;
 }
 
+int np_hq_key_public_pem(const struct np_hq_key *key, char **out_pem)
+{
+    int rc = -ENOMEM;
+    char *data;
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (bio && PEM_write_bio_PUBKEY(bio, key->pkey)) {
+        long len = BIO_get_mem_data(bio, &data);
+        char *pem = len > 0 ? strndup(data, (size_t)len) : NULL;
+        if (pem) {
+            *out_pem = pem;
+            rc = 0;
+        }
+    }
+    BIO_free(bio);
+    return rc;
+}
+
 int np_hq_key_pem(const struct np_hq_key *key, char **out_pem)
 {
     int rc = -ENOMEM;

@@ -30,6 +30,9 @@ int np_hq_key_make(struct np_hq_key **out_key);
 /* PEM (PKCS#8) of the key, malloc'd; the caller wipes and frees it. Returns 0 or -ENOMEM. */
 int np_hq_key_pem(const struct np_hq_key *key, char **out_pem);
 
+/* PEM (SubjectPublicKeyInfo) of its public half, malloc'd. Returns 0 or -ENOMEM. */
+int np_hq_key_public_pem(const struct np_hq_key *key, char **out_pem);
+
 /* The public half. */
 void np_hq_key_public(const struct np_hq_key *key, struct np_public_key *out_public);
 

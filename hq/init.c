@@ -189,6 +189,20 @@ out:
     return rc;
 }
 
+/* What devices check HQ with: the CA of its certificate, and the key that signs grants and the time. */
+static int write_anchors(const char *path, const struct np_hq_secrets *secrets, char error[NP_INIT_ERROR_MAX])
+{
+    char *key = NULL, *both = NULL;
+    int rc = np_hq_key_public_pem(secrets->grant_key, &key);
+    if (rc == 0 && asprintf(&both, "%s%s", secrets->ca_pem, key) < 0) {
+        both = NULL;
+        rc = -ENOMEM;
+    }
+    rc = rc ? fail(error, rc, "%s: %s", path, np_strerror(rc)) : write_new(path, both, 0644, error);
+    free(both);
+    free(key);
+    return rc;
+}
 static int write_tls(const struct np_hq_secrets *secrets, const char *folder, const char *host,
                      char error[NP_INIT_ERROR_MAX])
 {
@@ -212,7 +226,7 @@ static int write_tls(const struct np_hq_secrets *secrets, const char *folder, co
     if (rc)
         goto out;
     snprintf(path, sizeof path, "%s/hq-anchors.pem", folder);
-    rc = write_new(path, secrets->ca_pem, 0644, error);
+    rc = write_anchors(path, secrets, error);
 out:
     if (key_pem)
         np_wipe(key_pem, strlen(key_pem));

@@ -38,6 +38,8 @@ const char *np_request_name(enum np_request request)
         return "POST checkin";
     case NP_REQUEST_LEAVE:
         return "POST leave";
+    case NP_REQUEST_TIME:
+        return "POST time";
     case NP_REQUEST_NONE:
         break;
     }
@@ -121,6 +123,11 @@ void np_enrol_use_token(struct np_enrol *e)
 {
     const struct np_state *d = e->device;
     memcpy(e->token_in_use, d->has_auth ? d->auth_token : d->token, sizeof e->token_in_use);
+}
+
+void np_enrol_ask_time(struct np_enrol *e)
+{
+    e->can_time = true;
 }
 
 const uint8_t *np_enrol_bearer(const struct np_enrol *e)
@@ -348,6 +355,12 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
     }
     if (e->inflight != NP_REQUEST_NONE || e->checking)
         return;
+    if (e->want_time && e->entropy && e->network) {
+        e->want_time = false;
+        e->time_ms = t->now_ms;
+        send_plain(e, t, out, NP_REQUEST_TIME, NP_ENROL_ASKING_TIME, "the clock cannot be believed");
+        return;
+    }
     if (e->leave == NP_LEAVE_UNDER_WAY) {
         np_enrol_decide_leave(e, t, out);
         return;
@@ -418,6 +431,7 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
     switch (event->type) {
     case NP_EVENT_START:
         on_start(e, t, event->entropy);
+        e->want_time = e->can_time && event->no_clock;
         break;
     case NP_EVENT_TIMER:
         break;

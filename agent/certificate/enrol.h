@@ -55,6 +55,7 @@
 #define NP_ENROL_DEAD_KEY_MS        259200000 /* 3 days of dead orders: then another key is tried (HQ takes 3 a week) */
 #define NP_ENROL_DAY_MS             86400000
 #define NP_ENROL_COMPARE_MS         3600000 /* how often what the zone has is compared with what HQ said it would have */
+#define NP_ENROL_TIME_MS            3600000 /* HQ is asked the time at most so often for one reason */
 #define NP_ENROL_STORE_RETRY_MS     1000    /* first repetition of a write that failed; doubles to the cap */
 #define NP_ENROL_STORE_CAP_MS       900000  /* a disk that was full for days is noticed to be free within 15 min */
 
@@ -71,6 +72,7 @@
     X(NP_ENROL_PUSHING, "pushing-address")                                                                             \
     X(NP_ENROL_FETCHING, "fetching")                                                                                   \
     X(NP_ENROL_CHECKING_IN, "checking-in")                                                                             \
+    X(NP_ENROL_ASKING_TIME, "asking-time")                                                                             \
     X(NP_ENROL_LEAVING, "leaving")                                                                                     \
     X(NP_ENROL_SESSION, "session")                                                                                     \
     X(NP_ENROL_BACKOFF, "backoff")                                                                                     \
@@ -94,7 +96,8 @@ enum np_request {
     NP_REQUEST_ADDRESSES,
     NP_REQUEST_SESSION,
     NP_REQUEST_CHECKIN,
-    NP_REQUEST_LEAVE
+    NP_REQUEST_LEAVE,
+    NP_REQUEST_TIME /* the owner makes the nonce, and verifies the answer before it gives it on */
 };
 
 /* An answer of HQ, parsed (agent/certificate/exchange). Large: one lives in the owner. */
@@ -115,6 +118,7 @@ struct np_response {
         struct np_addresses_answer addresses;
         struct np_session_answer session;
         struct np_checkin_answer checkin;
+        struct np_time_answer time;
     };
 };
 
@@ -140,6 +144,8 @@ struct np_enrol_event {
     int rc;
     const char *reason;
     bool entropy;                         /* START: the generator is seeded already */
+    bool no_clock;                        /* START: the system clock is not believed, and HQ's signature of the time can
+                                             be verified */
     const struct np_addresses *addresses; /* what should be published */
     bool usable;                          /* the box has an address that LAN clients can use */
     const struct np_response *response;   /* RESPONSE and CHECKED */
@@ -247,11 +253,13 @@ struct np_enrol {
     int64_t look_offset_ms;             /* the first look's part of the fleet's spread */
     bool ask_zone;
     enum np_zone_question zone;
-    int64_t zone_ms;    /* when it is asked */
-    int64_t compare_ms; /* when it is asked next whether it still has what HQ promised; 0: not planned */
-    bool comparing;     /* that question is under way */
-    unsigned compared;  /* readable: answers that differed, since the start */
-    bool leave_resumed; /* under way since before a restart: nobody waits for its end, and failures are no end */
+    int64_t zone_ms;          /* when it is asked */
+    int64_t compare_ms;       /* when it is asked next whether it still has what HQ promised; 0: not planned */
+    bool comparing;           /* that question is under way */
+    unsigned compared;        /* readable: answers that differed, since the start */
+    bool can_time, want_time; /* a signed time can be verified; is wanted */
+    int64_t time_ms;          /* when it was asked for last; 0: never */
+    bool leave_resumed;       /* under way since before a restart: nobody waits for its end, and failures are no end */
 };
 
 /* Begins with what was stored. device stays the caller's and must outlive the machine; local_only: addresses that HQ
@@ -262,6 +270,10 @@ void np_enrol_init(struct np_enrol *enrol, struct np_state *device, bool local_o
 /* After a boot, pushes only what the zone does not have: the owner can carry out NP_ACTION_ASK_ZONE. Call before
  * NP_EVENT_START. */
 void np_enrol_ask_zone_first(struct np_enrol *enrol);
+
+/* The owner can verify a time that HQ signs: where HQ's certificate is not valid by the clock (NP_EVENT_FAILED with
+ * NP_E_DATE), it is asked for once. Call before NP_EVENT_START. */
+void np_enrol_ask_time(struct np_enrol *enrol);
 
 /* When the machine will next ask HQ for a new package by itself (monotonic ms, at or before now: as soon as it may).
  * NP_JOB_NEVER: before there is a certificate, and for a device that HQ blocked. */

@@ -59,7 +59,12 @@ void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const
 {
     if (e->inflight == NP_REQUEST_ADDRESSES)
         np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
+    bool dated = event->rc == NP_E_DATE && e->inflight != NP_REQUEST_TIME;
     e->inflight = NP_REQUEST_NONE;
+    if (dated && e->can_time && (e->time_ms == 0 || t->now_ms - e->time_ms >= NP_ENROL_TIME_MS)) {
+        e->want_time = true; /* is it HQ's certificate that is wrong, or our clock? */
+        return;
+    }
     np_enrol_fail(e, t, out, 0, "%s", event->reason ? event->reason : np_strerror(event->rc));
 }
 
@@ -391,6 +396,9 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
         return;
     case NP_REQUEST_LEAVE:
         np_enrol_forget(e, t, out);
+        return;
+    case NP_REQUEST_TIME:
+        e->retry_ms = 0; /* what failed by the old time may succeed by the new one */
         return;
     case NP_REQUEST_NONE:
         return;

@@ -242,7 +242,7 @@ void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct n
     uint64_t generation = d->generation;
     int64_t floor_s = d->floor_s, contact_ms = e->last_contact_ms;
     struct np_addresses wanted = e->wanted;
-    bool entropy = e->entropy, network = e->network, usable = e->usable, ask_zone = e->ask_zone;
+    bool entropy = e->entropy, can_time = e->can_time, network = e->network, usable = e->usable, ask_zone = e->ask_zone;
     enum np_enrol_state state = e->state;
     np_wipe(d, sizeof *d);
     d->generation = generation;
@@ -250,6 +250,7 @@ void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct n
     np_enrol_init(e, d, e->local_only, e->below, e->below_ctx);
     e->state = state;
     e->entropy = entropy;
+    e->can_time = can_time;
     e->network = network;
     e->usable = usable;
     e->ask_zone = ask_zone;

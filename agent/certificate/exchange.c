@@ -109,6 +109,18 @@ static int build_addresses(const struct np_enrol_action *action, struct np_excha
     return 0;
 }
 
+static int build_time(const struct np_enrol_action *action, struct np_exchange *x)
+{
+    struct np_time_request m = {0};
+    snprintf(m.nonce, sizeof m.nonce, "%.*s", NP_TIME_NONCE_MAX, action->nonce);
+    int rc = np_time_request_encode(&m, &x->body);
+    if (rc)
+        return rc;
+    x->content_type = "application/json";
+    x->body_len = strlen(x->body);
+    return 0;
+}
+
 static int build_checkin(const struct np_exchange_self *self, const struct np_enrol_action *action,
                          struct np_exchange *x)
 {
@@ -164,6 +176,10 @@ int np_exchange_build(const struct np_exchange_self *self, const struct np_state
     case NP_REQUEST_LEAVE:
         snprintf(x.path, sizeof x.path, "/v1/devices/%s/leave", id);
         rc = build_signed(self, device, action, &x);
+        break;
+    case NP_REQUEST_TIME:
+        snprintf(x.path, sizeof x.path, "/v1/time");
+        rc = build_time(action, &x);
         break;
     case NP_REQUEST_NONE:
         rc = NP_E_UNKNOWN;
@@ -243,6 +259,9 @@ static void read_body(const char *body, size_t len, struct np_response *r)
     case NP_REQUEST_CHECKIN:
         r->rc = np_checkin_answer_parse(body, len, &r->checkin, NULL);
         r->time_s = r->rc ? 0 : r->checkin.time_s;
+        return;
+    case NP_REQUEST_TIME:
+        r->rc = np_time_answer_parse(body, len, &r->time, NULL); /* its unsigned time is not taken */
         return;
     case NP_REQUEST_NONCE:
     case NP_REQUEST_LEAVE:

@@ -8,8 +8,7 @@ int64_t np_clock_build_s(void)
 
 void np_clock_init(struct np_clock *clock, int64_t stored_s, int64_t steady_s)
 {
-    clock->floor_s = np_clock_build_s();
-    clock->steady_s = steady_s;
+    *clock = (struct np_clock){.floor_s = np_clock_build_s(), .steady_s = steady_s};
     np_clock_raise(clock, stored_s, steady_s);
 }
 
@@ -24,9 +23,23 @@ bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t ste
 
 bool np_clock_hear(struct np_clock *clock, int64_t authenticated_s, int64_t system_s, int64_t steady_s)
 {
-    if (np_clock_believed(clock, system_s, steady_s) && authenticated_s > system_s + NP_CLOCK_LEAD_S)
+    bool believed = np_clock_believed(clock, system_s, steady_s);
+    int64_t now_s = np_clock_judge(clock, system_s, steady_s);
+    if (!believed && clock->wants_signed && !clock->has_signed)
+        return false;
+    if ((believed || clock->has_signed) && authenticated_s > now_s + NP_CLOCK_LEAD_S)
         return false;
     return np_clock_raise(clock, authenticated_s, steady_s);
+}
+
+bool np_clock_sign(struct np_clock *clock, int64_t signed_s, int64_t steady_s)
+{
+    if (signed_s < np_clock_build_s() || signed_s > np_clock_build_s() + 10 * NP_CLOCK_YEAR_S)
+        return false;
+    clock->floor_s = signed_s;
+    clock->steady_s = steady_s;
+    clock->has_signed = true;
+    return true;
 }
 
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s)
@@ -36,11 +49,13 @@ int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s)
 
 bool np_clock_believed(const struct np_clock *clock, int64_t system_s, int64_t steady_s)
 {
-    return system_s >= np_clock_floor(clock, steady_s);
+    int64_t floor_s = np_clock_floor(clock, steady_s);
+    if (clock->has_signed)
+        return system_s >= floor_s - NP_CLOCK_LEAD_S && system_s <= floor_s + NP_CLOCK_LEAD_S;
+    return system_s >= floor_s;
 }
 
 int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s, int64_t steady_s)
 {
-    int64_t floor_s = np_clock_floor(clock, steady_s);
-    return system_s >= floor_s ? system_s : floor_s;
+    return np_clock_believed(clock, system_s, steady_s) ? system_s : np_clock_floor(clock, steady_s);
 }

@@ -3,8 +3,12 @@
  * The floor is a time that has certainly passed: when this program was built, or a time that HQ gave over an
  * authenticated connection, and what has gone by since then on a steady clock that nobody sets (CLOCK_BOOTTIME). The
  * system clock is believed while it is at or after the floor; before it (a box without a battery-backed clock just
- * after power on), the floor is used instead. The system clock is never set. Pure: the caller brings the system's time,
- * in Unix seconds, and the steady clock's, in seconds from anywhere. */
+ * after power on), the floor is used instead.
+ *
+ * Better than all of that is a time that HQ signed over a nonce of this box (np_time_verify), which is asked for when
+ * the system clock is not believed, or when HQ's certificate is not valid by it: from then on, until the next boot, the
+ * system clock is believed only within NP_CLOCK_LEAD_S of it. The system clock is never set. Pure: the caller brings
+ * the system's time, in Unix seconds, and the steady clock's, in seconds from anywhere. */
 #ifndef AGENT_IDENTITY_CLOCK_H
 #define AGENT_IDENTITY_CLOCK_H
 
@@ -18,6 +22,8 @@
 struct np_clock {
     int64_t floor_s;
     int64_t steady_s;
+    bool has_signed;   /* the floor is a time that HQ signed for this box since it was switched on */
+    bool wants_signed; /* HQ's key is known: while the system clock is not believed, no unsigned time is taken */
 };
 
 /* The floor is the build's time, or stored_s (from the state folder; 0: none) where that is later. */
@@ -33,10 +39,14 @@ bool np_clock_raise(struct np_clock *clock, int64_t authenticated_s, int64_t ste
  * its certificates, and HQ's own, for expired. True when the floor moved. */
 bool np_clock_hear(struct np_clock *clock, int64_t authenticated_s, int64_t system_s, int64_t steady_s);
 
+/* Takes a time that HQ signed over this box's nonce: it is the floor from now on, earlier than before or not. One
+ * before the build, or more than ten years after it, is ignored. True when it was taken. */
+bool np_clock_sign(struct np_clock *clock, int64_t signed_s, int64_t steady_s);
+
 /* The floor now. */
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s);
 
-/* The time to judge by: system_s, or the floor where the system clock lies before it. */
+/* The time to judge by: system_s where it is believed, else the floor. */
 int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s, int64_t steady_s);
 
 /* Is the system clock believed? */

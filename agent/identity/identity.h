@@ -1,9 +1,9 @@
 /* identity: the keys and tokens that a device makes for itself, and what its random numbers are made of.
  *
- * The generator is seeded by the kernel (agent/identity/entropy); np_identity_seed then mixes in what only this box has:
- * the vendor's factory secret, and the keys that it made before. Two boxes of one image, whose kernels give the same
- * bytes at the first boot, make different keys by it; HQ's own seed is mixed in at enrolment, before the first TLS key.
- * Pure. */
+ * The generator is seeded by the kernel (agent/identity/entropy); np_identity_seed then mixes in what only this box
+ * has: the vendor's factory secret, and the keys that it made before. Two boxes of one image, whose kernels give the
+ * same bytes at the first boot, make different keys by it; HQ's own seed is mixed in at enrolment, before the first TLS
+ * key. Pure. */
 #ifndef AGENT_IDENTITY_IDENTITY_H
 #define AGENT_IDENTITY_IDENTITY_H
 

@@ -192,6 +192,16 @@ int np_public_key_decode(const uint8_t *point, size_t len, struct np_public_key 
     return 0;
 }
 
+int np_public_key_parse(const void *der, size_t len, struct np_public_key *out_key)
+{
+    /* SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING without unused bits } */
+    static const uint8_t head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+                                   0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+    if (len != sizeof head + 65 || memcmp(der, head, sizeof head) != 0)
+        return NP_E_MALFORMED;
+    return np_public_key_decode((const uint8_t *)der + sizeof head, 65, out_key) ? NP_E_MALFORMED : 0;
+}
+
 int np_key_sign(const struct np_private_key *key, const uint8_t hash[32], uint8_t out_signature[64])
 {
     uint8_t scalar[NP_KEY_SCALAR_LEN];

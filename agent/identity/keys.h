@@ -47,6 +47,10 @@ void np_public_key_encode(const struct np_public_key *key, uint8_t out_point[65]
  */
 int np_public_key_decode(const uint8_t *point, size_t len, struct np_public_key *out_key);
 
+/* Reads a SubjectPublicKeyInfo (RFC 5480) of a P-256 key with the curve by name and an uncompressed point, and nothing
+ * else. 0 or NP_E_MALFORMED. */
+int np_public_key_parse(const void *der, size_t len, struct np_public_key *out_key);
+
 /* ECDSA (deterministic, RFC 6979) over a SHA-256 hash; r||s. 0 or NP_E_KEY. */
 int np_key_sign(const struct np_private_key *key, const uint8_t hash[32], uint8_t out_signature[64]);
 

@@ -45,6 +45,7 @@ struct np_hqclient {
     char *wire;
     size_t wire_len, wire_sent;
     bool head;
+    int64_t judge_s; /* of the request */
     struct np_http_parser *parser;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -146,7 +147,7 @@ static void finish(struct np_hqclient *client, int err, const char *why)
     void *ctx = client->done_ctx;
     if (err)
         drop_connection(client, false);
-    else if (!client->parser->response.keep_alive)
+    else if (client->judge_s || !client->parser->response.keep_alive)
         drop_connection(client, true);
     forget_request(client);
     if (done)
@@ -288,8 +289,11 @@ static int try_address(struct np_hqclient *client, size_t i)
                                         .ctx = connection,
                                         .handshake_ms = NP_HQCLIENT_CONNECT_MS,
                                         .idle_ms = NP_HQCLIENT_IDLE_MS};
-    int rc = np_stream_connect(&options, &remote, client->host, client->anchors, client->now_s(client->now_ctx),
-                               &connection->stream);
+    struct np_stream_target target = {
+        .remote = remote, .server_name = client->host, .rules = {.anchors = client->anchors, .now_s = client->judge_s}};
+    int rc = client->judge_s ? np_stream_connect_public(&options, &target, &connection->stream)
+                             : np_stream_connect(&options, &remote, client->host, client->anchors,
+                                                 client->now_s(client->now_ctx), &connection->stream);
     if (rc)
         free(connection);
     else
@@ -353,7 +357,7 @@ static void begin(struct np_hqclient *client)
 static void on_start(uv_timer_t *timer)
 {
     struct np_hqclient *client = timer->data;
-    if (client->connection && client->connection->ready) {
+    if (client->connection && client->connection->ready && !client->judge_s) {
         client->connection->answering = false;
         start_sending(client);
     } else {
@@ -419,6 +423,7 @@ int np_hqclient_send(struct np_hqclient *client, const struct np_hq_request *req
     int rc = build_wire(client, request);
     if (rc)
         return rc;
+    client->judge_s = request->judge_s;
     client->head = strcmp(request->method, "HEAD") == 0;
     client->done = done;
     client->done_ctx = ctx;

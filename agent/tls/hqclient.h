@@ -37,6 +37,9 @@ struct np_hq_request {
     const char *if_none_match; /* ETag with its quotes, or NULL */
     const void *body;
     size_t body_len;
+    /* Not 0: HQ's certificate is judged at that time, or from when on it is valid where that is later: to ask for the
+     * time, and for nothing else. The connection is not kept, and a kept one is not used. */
+    int64_t judge_s;
 };
 
 /* The end of a request. err 0: response is the answer, borrowed for the call. Otherwise response is NULL: NP_E_DNS

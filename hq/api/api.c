@@ -34,6 +34,7 @@ static const struct route {
     {"/v1/devices/{}/checkin", "POST", "POST", np_api_checkin, NP_ROUTE_CHECKIN},
     {"/v1/devices/{}/leave", "POST", "POST", np_api_leave, NP_ROUTE_LEAVE},
     {"/v1/session", "POST", "POST", np_api_session, NP_ROUTE_SESSION},
+    {"/v1/time", "POST", "POST", np_api_time, NP_ROUTE_TIME},
 };
 
 static bool match(const char *pattern, const char *path, char device[NP_DEVICE_ID_MAX + 1])

@@ -85,6 +85,8 @@ int np_api_addresses(struct np_api_call *call);
 int np_api_checkin(struct np_api_call *call);
 /* POST /v1/devices/{id}/leave. */
 int np_api_leave(struct np_api_call *call);
+/* POST /v1/time. */
+int np_api_time(struct np_api_call *call);
 /* POST /v1/session. */
 int np_api_session(struct np_api_call *call);
 

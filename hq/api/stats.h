@@ -18,7 +18,8 @@
     X(ADDRESSES, "addresses")                                                                                          \
     X(CHECKIN, "checkin")                                                                                              \
     X(LEAVE, "leave")                                                                                                  \
-    X(SESSION, "session")
+    X(SESSION, "session")                                                                                              \
+    X(TIME, "time")
 
 enum np_api_route {
 #define NP_API_ROUTE_ENUM(name, text) NP_ROUTE_##name,
@@ -26,7 +27,7 @@ enum np_api_route {
 #undef NP_API_ROUTE_ENUM
 };
 
-#define NP_API_ROUTES   (NP_ROUTE_SESSION + 1)
+#define NP_API_ROUTES   (NP_ROUTE_TIME + 1)
 #define NP_API_STATUSES 20 /* different ones that are counted; protocol v1 has 18 */
 
 /* The route's word, as in the map above. Static storage. */

@@ -10,6 +10,7 @@
 #include "resolver/base/text.h"
 
 #define GRANT_TYP "nameplate-grant+jwt"
+#define TIME_TYP  "nameplate-time+jwt"
 
 static void jwk_coordinates(const struct np_public_key *key, char x[NP_BASE64URL_LEN(32)], char y[NP_BASE64URL_LEN(32)])
 {
@@ -231,22 +232,48 @@ void np_jws_free(struct np_jws *jws)
     free(jws);
 }
 
+/* HEADER.CLAIMS.SIGNATURE into out (size bytes). */
+static int compact_sign(const struct np_crypto *crypto, const char *typ, const char *claims, size_t len, char *out,
+                        size_t size)
+{
+    char header[64], signature[NP_BASE64URL_LEN(64)];
+    int n = snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"typ\":\"%s\"}", typ);
+    char *input = join_encoded(header, (size_t)n, claims, len);
+    if (!input)
+        return -ENOMEM;
+    int rc = sign_text(crypto, input, signature);
+    if (rc == 0 && snprintf(out, size, "%s.%s", input, signature) >= (int)size)
+        rc = NP_E_LIMIT;
+    free(input);
+    return rc;
+}
+
 int np_grant_sign(const struct np_crypto *crypto, const struct np_grant *grant, char out_text[NP_GRANT_MAX + 1])
 {
-    static const char header[] = "{\"alg\":\"ES256\",\"typ\":\"" GRANT_TYP "\"}";
-    char thumbprint[NP_BASE64URL_LEN(32)], claims[NP_NAME_MAX + 128], signature[NP_BASE64URL_LEN(64)];
+    char thumbprint[NP_BASE64URL_LEN(32)], claims[NP_NAME_MAX + 128];
     np_base64url_encode(grant->thumbprint, 32, thumbprint);
     /* The name is a checked host name and the rest is ours: nothing here needs escaping. */
     int n = snprintf(claims, sizeof claims, "{\"name\":\"%s\",\"jkt\":\"%s\",\"iat\":%lld}", grant->name, thumbprint,
                      (long long)grant->issued_s);
-    char *input = join_encoded(header, sizeof header - 1, claims, (size_t)n);
-    if (!input)
-        return -ENOMEM;
-    int rc = sign_text(crypto, input, signature);
-    if (rc == 0)
-        snprintf(out_text, NP_GRANT_MAX + 1, "%s.%s", input, signature);
-    free(input);
-    return rc;
+    return compact_sign(crypto, GRANT_TYP, claims, (size_t)n, out_text, NP_GRANT_MAX + 1);
+}
+
+static bool is_time_nonce(const char *nonce)
+{
+    uint8_t bytes[NP_TIME_NONCE_MAX];
+    size_t len = strlen(nonce);
+    return len >= NP_TIME_NONCE_MIN && len <= NP_TIME_NONCE_MAX &&
+           np_base64url_decode(nonce, len, bytes, sizeof bytes) > 0;
+}
+
+int np_time_sign(const struct np_crypto *crypto, const char *nonce, int64_t time_s,
+                 char out_text[NP_SIGNED_TIME_MAX + 1])
+{
+    char claims[NP_TIME_NONCE_MAX + 64];
+    if (!is_time_nonce(nonce))
+        return NP_E_MALFORMED;
+    int n = snprintf(claims, sizeof claims, "{\"nonce\":\"%s\",\"iat\":%lld}", nonce, (long long)time_s);
+    return compact_sign(crypto, TIME_TYP, claims, (size_t)n, out_text, NP_SIGNED_TIME_MAX + 1);
 }
 
 static int parse_grant_claims(const uint8_t *json, size_t len, struct np_grant *out_grant)
@@ -268,7 +295,7 @@ static int parse_grant_claims(const uint8_t *json, size_t len, struct np_grant *
     return 0;
 }
 
-static int check_grant_header(const char *text, size_t len)
+static int check_compact_header(const char *text, size_t len, const char *wanted)
 {
     uint8_t json[128];
     char alg[16] = "", typ[32] = "";
@@ -279,33 +306,65 @@ static int check_grant_header(const char *text, size_t len)
     struct np_json_in in = {object, 0, NULL};
     np_json_text(&in, "alg", alg, sizeof alg);
     np_json_text(&in, "typ", typ, sizeof typ);
-    bool good = in.rc == 0 && strcmp(alg, "ES256") == 0 && strcmp(typ, GRANT_TYP) == 0;
+    bool good = in.rc == 0 && strcmp(alg, "ES256") == 0 && strcmp(typ, wanted) == 0;
     json_decref(object);
     return good ? 0 : NP_E_MALFORMED;
+}
+
+/* Checks header and signature, and decodes the claims (malloc'd). */
+static int compact_verify(const struct np_crypto *crypto, const char *text, size_t max, const char *typ,
+                          const struct np_public_key *key, uint8_t **out_claims, size_t *out_len)
+{
+    uint8_t signature[64], hash[32];
+    if (strlen(text) > max)
+        return NP_E_MALFORMED;
+    const char *first = strchr(text, '.'), *second = first ? strchr(first + 1, '.') : NULL;
+    if (!second || np_base64url_decode_exact(second + 1, signature, sizeof signature))
+        return NP_E_MALFORMED;
+    if (check_compact_header(text, (size_t)(first - text), typ))
+        return NP_E_MALFORMED;
+    crypto->sha256(text, (size_t)(second - text), hash);
+    int rc = crypto->verify(key, hash, signature);
+    return rc ? rc : decode_alloc(first + 1, (size_t)(second - first - 1), out_claims, out_len);
 }
 
 int np_grant_verify(const struct np_crypto *crypto, const char *text, const struct np_public_key *key,
                     struct np_grant *out_grant)
 {
-    uint8_t signature[64], hash[32], *claims;
-    size_t claims_len;
-    if (strlen(text) > NP_GRANT_MAX)
-        return NP_E_MALFORMED;
-    const char *first = strchr(text, '.'), *second = first ? strchr(first + 1, '.') : NULL;
-    if (!second || np_base64url_decode_exact(second + 1, signature, sizeof signature))
-        return NP_E_MALFORMED;
-    if (check_grant_header(text, (size_t)(first - text)))
-        return NP_E_MALFORMED;
-    crypto->sha256(text, (size_t)(second - text), hash);
-    int rc = crypto->verify(key, hash, signature);
+    uint8_t *claims;
+    size_t len;
+    int rc = compact_verify(crypto, text, NP_GRANT_MAX, GRANT_TYP, key, &claims, &len);
     if (rc)
         return rc;
-    rc = decode_alloc(first + 1, (size_t)(second - first - 1), &claims, &claims_len);
-    if (rc)
-        return rc;
-    rc = parse_grant_claims(claims, claims_len, out_grant);
+    rc = parse_grant_claims(claims, len, out_grant);
     free(claims);
     return rc;
+}
+
+int np_time_verify(const struct np_crypto *crypto, const char *text, const struct np_public_key *key, const char *nonce,
+                   int64_t *out_time_s)
+{
+    uint8_t *claims;
+    size_t len;
+    char seen[NP_TIME_NONCE_MAX + 1] = "";
+    int64_t time_s = 0;
+    int rc = compact_verify(crypto, text, NP_SIGNED_TIME_MAX, TIME_TYP, key, &claims, &len);
+    if (rc)
+        return rc;
+    json_t *object = np_json_load((const char *)claims, len);
+    free(claims);
+    if (!object)
+        return NP_E_MALFORMED;
+    struct np_json_in in = {object, 0, NULL};
+    np_json_text(&in, "nonce", seen, sizeof seen);
+    np_json_int(&in, "iat", 0, INT64_MAX / 2, &time_s);
+    json_decref(object);
+    if (in.rc)
+        return NP_E_MALFORMED;
+    if (strcmp(seen, nonce) != 0)
+        return NP_E_STALE;
+    *out_time_s = time_s;
+    return 0;
 }
 
 size_t np_factory_mac_input(const uint8_t thumbprint[32], const char *nonce, const char *url,

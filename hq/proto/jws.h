@@ -85,6 +85,21 @@ int np_grant_sign(const struct np_crypto *crypto, const struct np_grant *grant, 
 int np_grant_verify(const struct np_crypto *crypto, const char *text, const struct np_public_key *key,
                     struct np_grant *out_grant);
 
+#define NP_TIME_NONCE_MAX  64 /* characters of a nonce that time is asked with; NP_TIME_NONCE_MIN at least */
+#define NP_TIME_NONCE_MIN  16
+#define NP_SIGNED_TIME_MAX 384 /* characters of a signed time */
+
+/* HQ's statement what time it is, over the nonce of whoever asks: a compact JWS (typ "nameplate-time+jwt") with the
+ * claims nonce and iat, by the grant key. nonce is base64url. Returns 0, NP_E_MALFORMED (nonce), -ENOMEM, or what
+ * crypto->sign returned. */
+int np_time_sign(const struct np_crypto *crypto, const char *nonce, int64_t time_s,
+                 char out_text[NP_SIGNED_TIME_MAX + 1]);
+
+/* Verifies it with HQ's grant key, and that it answers this nonce. Returns 0, NP_E_MALFORMED, NP_E_STALE (of another
+ * nonce), NP_E_SIGNATURE or NP_E_KEY. */
+int np_time_verify(const struct np_crypto *crypto, const char *text, const struct np_public_key *key, const char *nonce,
+                   int64_t *out_time_s);
+
 #define NP_FACTORY_MAC_INPUT_MAX (24 + 32 + NP_NONCE_MAX + 1 + NP_URL_MAX) /* bytes */
 
 /* The bytes that a factory-secret credential's MAC covers: "nameplate enrol v1", NUL, the thumbprint, the nonce, NUL,

@@ -28,9 +28,10 @@
 #define NP_EPOCH_LEN            16          /* bytes */
 #define NP_CREDENTIAL_CERT_MAX  2048 /* bytes of DER of one certificate in a credential: RSA ones have 1 to 1.5 KiB */
 #define NP_CREDENTIAL_CERTS_MAX 3    /* a leaf and two intermediates */
-#define NP_CREDENTIAL_CHAIN_MAX 3072 /* bytes of DER of all of them; twice in base64url that is two thirds of a body   \
-                                      */
-#define NP_WHY_MAX 96                /* characters of one reason */
+#define NP_CREDENTIAL_CHAIN_MAX                                                                                        \
+    3072              /* bytes of DER of all of them; twice in base64url that is two thirds of a body                  \
+                       */
+#define NP_WHY_MAX 96 /* characters of one reason */
 
 /* Where a parser stopped. */
 struct np_message_error {
@@ -211,6 +212,17 @@ struct np_leave_request {
     enum np_leave_reason reason;
 };
 
+/* POST /v1/time: neither signed nor with a token. */
+struct np_time_request {
+    char nonce[NP_TIME_NONCE_MAX + 1];
+};
+
+/* Its answer. */
+struct np_time_answer {
+    char signed_time[NP_SIGNED_TIME_MAX + 1]; /* np_time_sign's */
+    int64_t time_s;
+};
+
 /* Every error answer: RFC 9457, media type application/problem+json. type is "urn:nameplate:problem:" and one word. */
 struct np_problem {
     char type[64]; /* the word alone: "bad-nonce" */
@@ -233,6 +245,14 @@ int np_enrol_answer_parse(const char *json, size_t len, struct np_enrol_answer *
 int np_csr_request_encode(const struct np_csr_request *message, char **out_json);
 /* See the head of this file. */
 int np_csr_request_parse(const char *json, size_t len, struct np_csr_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_time_request_encode(const struct np_time_request *message, char **out_json);
+/* See the head of this file. */
+int np_time_request_parse(const char *json, size_t len, struct np_time_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_time_answer_encode(const struct np_time_answer *message, char **out_json);
+/* See the head of this file. */
+int np_time_answer_parse(const char *json, size_t len, struct np_time_answer *out, struct np_message_error *error);
 /* See the head of this file. */
 int np_csr_answer_encode(const struct np_csr_answer *message, char **out_json);
 /* See the head of this file. */

@@ -65,6 +65,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 'c':
         AGAIN(leave_request);
         break;
+    case 't':
+        AGAIN(time_request);
+        break;
+    case 'u':
+        AGAIN(time_answer);
+        break;
     default:
         AGAIN(problem);
         break;

@@ -1,4 +1,5 @@
-/* A signed request body, and the same bytes as a grant. What is accepted must be printable and bounded. */
+/* A signed request body, and the same bytes as a grant and as a signed time. What is accepted must be printable and
+ * bounded. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     char *text = strndup((const char *)data, size);
     if (text && np_grant_verify(&crypto, text, &key, &grant) == 0 && strlen(grant.name) > 253)
+        abort();
+    int64_t time_s = -1;
+    if (text && np_time_verify(&crypto, text, &key, "AAAAAAAAAAAAAAAAAAAAAA", &time_s) == 0 && time_s < 0)
         abort();
     free(text);
     return 0;

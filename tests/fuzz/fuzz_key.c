@@ -12,6 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct np_private_key key, again;
     uint8_t der[NP_KEY_SEC1_LEN];
+    struct np_public_key public;
+    uint8_t point[65];
+    if (np_public_key_parse(data, size, &public) == 0) {
+        np_public_key_encode(&public, point);
+        if (memcmp(point, data + size - sizeof point, sizeof point) != 0)
+            abort();
+    }
     if (np_key_parse(data, size, &key))
         return 0;
     np_key_encode_sec1(&key, der);

@@ -133,7 +133,7 @@ static bool lost_power(const struct box *box)
 }
 
 /* As in agent/agent_hq.c. */
-static bool act(struct box *box, const struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
+static bool act(struct box *box, struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
                 struct np_enrol_event *out_event)
 {
     int rc;
@@ -154,6 +154,12 @@ static bool act(struct box *box, const struct np_enrol_action *action, char why[
         return true;
     case NP_ACTION_SEND:
         np_exchange_free(&box->exchange);
+        if (action->request == NP_REQUEST_TIME) {
+            uint8_t random[24];
+            np_entropy_bytes(&box->entropy, random, sizeof random);
+            np_base64url_encode(random, sizeof random, box->time_nonce);
+            snprintf(action->nonce, sizeof action->nonce, "%s", box->time_nonce);
+        }
         rc = np_exchange_build(&box->self, &box->state, np_enrol_bearer(&box->enrol), action, &box->exchange);
         if (rc)
             step_fail(box->step, "a request that can be built", "%s", np_strerror(rc));
@@ -218,6 +224,19 @@ void box_enrol(struct box *box, const struct np_enrol_event *event)
 }
 
 /* As in agent/agent_hq.c. */
+static void take_time(struct box *box)
+{
+    struct np_crypto crypto;
+    int64_t time_s;
+    np_crypto_init(&crypto, NULL);
+    box->response.rc = np_time_verify(&crypto, box->response.time.signed_time, &box->hq_key, box->time_nonce, &time_s);
+    if (box->response.rc == 0 && !np_clock_sign(&box->clock, time_s, box->now_ms / 1000))
+        box->response.rc = NP_E_DATE;
+    if (box->response.rc == 0)
+        box->state.floor_s = time_s;
+}
+
+/* As in agent/agent_hq.c. */
 static void arrive(struct box *box)
 {
     struct box_arrival arrival = box->arrival;
@@ -234,6 +253,8 @@ static void arrive(struct box *box)
     np_exchange_parse(box->enrol.inflight, arrival.status, &headers, arrival.body ? arrival.body : "", arrival.body_len,
                       &box->response);
     free(arrival.body);
+    if (box->response.request == NP_REQUEST_TIME && arrival.status == 200 && box->response.rc == 0)
+        take_time(box);
     if (np_clock_hear(&box->clock, box->response.time_s, box_system_s(box), box->now_ms / 1000))
         box->state.floor_s = box->clock.floor_s;
     if (box->response.request == NP_REQUEST_ENROL && arrival.status < 300 && box->response.rc == 0)
@@ -356,6 +377,7 @@ static void load(struct box *box)
         note(box, "generation %llu is damaged: %s", (unsigned long long)box->report.damaged[i],
              np_strerror(box->report.damage[i]));
     np_clock_init(&box->clock, box->state.floor_s, box->now_ms / 1000);
+    box->clock.wants_signed = box->has_hq_key;
 }
 
 void box_init(struct box *box)
@@ -378,12 +400,17 @@ void box_boot(struct box *box)
     box->self.publish = box->policy.local_only ? NP_PUBLISH_LOCAL_ONLY : NP_PUBLISH_PUBLIC;
     np_jobs_init(&box->jobs);
     np_enrol_init(&box->enrol, &box->state, box->policy.local_only, box_below, box);
+    if (box->has_hq_key)
+        np_enrol_ask_time(&box->enrol);
     memset(&box->delivered, 0, sizeof box->delivered);
     memset(&box->choice, 0, sizeof box->choice);
     /* The front is fed with what was stored as soon as it runs. */
     memcpy(box->installed, box->state.has_chain ? box->state.chain : "", box->state.has_chain ? NP_CHAIN_MAX + 1 : 1);
     dns_view(box);
-    box_enrol(box, &(struct np_enrol_event){.type = NP_EVENT_START, .entropy = seeded(box)});
+    box_enrol(box, &(struct np_enrol_event){
+                       .type = NP_EVENT_START,
+                       .entropy = seeded(box),
+                       .no_clock = !np_clock_believed(&box->clock, box_system_s(box), box->now_ms / 1000)});
     look(box, true);
 }
 

@@ -90,6 +90,9 @@ struct box {
     void *carry_ctx;
     struct box_arrival arrival;
     bool purge, seeded;
+    bool has_hq_key; /* HQ's, for the time */
+    struct np_public_key hq_key;
+    char time_nonce[NP_TIME_NONCE_MAX + 1];
     const uint8_t *own_random; /* the kernel's 32 bytes at each boot; NULL: the generator goes on through boots */
 
     struct np_network network;   /* as the kernel has it */

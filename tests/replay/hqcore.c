@@ -108,6 +108,11 @@ void hqcore_free(struct hqcore *core)
     free(core);
 }
 
+void hqcore_key(const struct hqcore *core, struct np_public_key *out_key)
+{
+    np_hq_key_public(core->grant_key, out_key);
+}
+
 void hqcore_secret(const char *serial, uint8_t out_secret[32])
 {
     np_hq_factory_secret(master, serial, out_secret);

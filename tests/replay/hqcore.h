@@ -54,6 +54,10 @@ void hqcore_free(struct hqcore *core);
 /* The factory secret of a serial number. */
 void hqcore_secret(const char *serial, uint8_t out_secret[32]);
 
+struct np_public_key;
+/* What it signs grants and the time with. */
+void hqcore_key(const struct hqcore *core, struct np_public_key *out_key);
+
 /* Answers a request at that Unix time. */
 void hqcore_handle(struct hqcore *core, const struct hqcore_request *request, int64_t now_us,
                    struct hqcore_answer *out_answer);

@@ -1,5 +1,7 @@
 #include "tests/replay/world.h"
 
+#include "resolver/base/error.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -74,9 +76,13 @@ static void carry(void *ctx, struct box *box, enum np_request request)
     struct world *world = one->world;
     struct hqcore_answer answer;
     const struct np_exchange *x = &box->exchange;
-    (void)request;
     if (world->hq_away || one->unreachable) {
         lose(one, -ECONNREFUSED, "hq.devices.example: connection refused", 1);
+        return;
+    }
+    int64_t ahead_s = box_judged_s(box) - world_true_ms(world) / 1000;
+    if (request != NP_REQUEST_TIME && (ahead_s < -WORLD_LEAF_S || ahead_s > WORLD_LEAF_S)) {
+        lose(one, NP_E_DATE, "hq.devices.example: its certificate is expired or not yet valid", WORLD_RTT_MS);
         return;
     }
     if (world->lose_requests) {
@@ -139,6 +145,8 @@ struct world_box *world_add(struct world *world, const char *serial)
     one->box.own_random = one->random;
     one->box.carry = carry;
     one->box.carry_ctx = one;
+    one->box.has_hq_key = true;
+    hqcore_key(world->hq, &one->box.hq_key);
     give_lan(&one->box);
     world->boxes[world->count++] = one;
     return one;

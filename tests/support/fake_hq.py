@@ -16,6 +16,7 @@ import dns.rrset
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from hqclient import b64, unb64
@@ -57,7 +58,7 @@ class Ca:
 class FakeHq:
     """Answers on a port of an address; what it is asked is in `seen`.
 
-    `answers` replaces the answer to a step ('nonce', 'enrol', 'csr', 'package', 'addresses', 'checkin', 'session', 'leave'; '*' for
+    `answers` replaces the answer to a step ('nonce', 'enrol', 'csr', 'package', 'addresses', 'checkin', 'session', 'leave', 'time'; '*' for
     all of them): (status, headers, JSON value or bytes), bytes that are sent as they are before the connection is closed, or
     a function that returns one of them. `package` makes the chain from the key that the device's CSR had."""
 
@@ -66,6 +67,7 @@ class FakeHq:
         self.public_ca = Ca('Public CA', self.public_root)
         self.answers, self.seen = {}, []
         self.key = None  # of the newest CSR
+        self.time_key, self.ahead = ec.generate_private_key(ec.SECP256R1()), DAY * 0  # what it signs the time with; how wrong that is
         self.packages = 0
         self.seq = 0
         self.token = os.urandom(32)
@@ -151,6 +153,19 @@ class FakeHq:
 
     def _session(self, _body):
         return 200, {}, {'device': 'A' * 22, 'name': NAME, 'auth_token': b64(self.token), 'n': 1, 'seq': self.seq}
+
+    def _time(self, body):
+        def part(value):
+            return b64(json.dumps(value).encode())
+        told = int(time.time() + self.ahead.total_seconds())
+        text = f'{part({"alg": "ES256", "typ": "nameplate-time+jwt"})}.{part({"nonce": json.loads(body)["nonce"], "iat": told})}'
+        r, s = decode_dss_signature(self.time_key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
+        return 200, {}, {'signed': f'{text}.{b64(r.to_bytes(32, "big") + s.to_bytes(32, "big"))}'}
+
+    def time_pem(self):
+        """What a device knows that key by, beside its anchors."""
+        return self.time_key.public_key().public_bytes(serialization.Encoding.PEM,
+                                                       serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
     def _leave(self, _body):
         return 204, {}, b''

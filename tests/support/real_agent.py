@@ -41,7 +41,7 @@ class Box:
         for name in ('state', 'run'):
             (folder / name).mkdir()
             os.chown(folder / name, UID, UID)
-        (folder / 'anchors.pem').write_text(pem(self.hq.root.certificate))
+        (folder / 'anchors.pem').write_text(pem(self.hq.root.certificate) + self.hq.time_pem())
         self.conf.write_text(CONF.format(host=HOST, folder=folder, server=OUTSIDE) + conf)
 
     def start(self):

@@ -72,9 +72,33 @@ static void counts_on(void **state)
     assert_int_equal(np_clock_floor(&clock, 200), build + 1100);
 }
 
+/* HQ's signature over our nonce says what time it is, whatever the system clock or an earlier floor say. */
+static void signed_time(void **state)
+{
+    (void)state;
+    struct np_clock clock;
+    int64_t build = np_clock_build_s(), year = NP_CLOCK_YEAR_S, now = build + 3 * year;
+    np_clock_init(&clock, build + 4 * year, 50); /* a floor that an HQ with a wrong clock gave */
+    clock.wants_signed = true;
+    assert_false(np_clock_hear(&clock, build + 5 * year, 0, 60)); /* no unsigned one while nothing is believed */
+    assert_true(np_clock_sign(&clock, now, 60));
+    assert_int_equal(np_clock_floor(&clock, 160), now + 100);
+    assert_true(np_clock_believed(&clock, now + 100 - NP_CLOCK_LEAD_S, 160));
+    assert_true(np_clock_believed(&clock, now + 100 + NP_CLOCK_LEAD_S, 160));
+    assert_int_equal(np_clock_judge(&clock, now + 90, 160), now + 90);
+    assert_int_equal(np_clock_judge(&clock, 0, 160), now + 100);
+    assert_int_equal(np_clock_judge(&clock, now + 10 * year, 160), now + 100); /* a clock that is years ahead */
+    assert_false(np_clock_hear(&clock, now + year, now + year, 160));
+    assert_true(np_clock_hear(&clock, now + 110, 0, 160));
+    assert_false(np_clock_sign(&clock, build - 1, 170));
+    assert_false(np_clock_sign(&clock, build + 11 * year, 170));
+    assert_int_equal(np_clock_floor(&clock, 160), now + 110);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(floor_is_the_build), cmocka_unit_test(only_forward),
-                                       cmocka_unit_test(counts_on), cmocka_unit_test(wrong_hq)};
+                                       cmocka_unit_test(counts_on), cmocka_unit_test(wrong_hq),
+                                       cmocka_unit_test(signed_time)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

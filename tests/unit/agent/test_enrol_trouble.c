@@ -322,6 +322,63 @@ static void failing_flash_and_new_key(void **state)
     expect_request(NP_REQUEST_CSR);
 }
 
+static void fail_date(void)
+{
+    step((struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = NP_E_DATE, .reason = "hq: expired or not yet valid"});
+}
+
+/* HQ's certificate is not valid by the clock: HQ is asked the time, once, and what failed is done again at once. */
+static void asks_the_time(void **state)
+{
+    (void)state;
+    np_enrol_init(&e, &device, false, no_jitter, NULL);
+    np_enrol_ask_time(&e);
+    memset(&action, 0, sizeof action);
+    step((struct np_enrol_event){.type = NP_EVENT_START, .entropy = true});
+    give_address(1);
+    expect_request(NP_REQUEST_NONCE);
+    fail_date();
+    expect_request(NP_REQUEST_TIME);
+    clear();
+    response.nonce[0] = 0;
+    answer(200);
+    expect_request(NP_REQUEST_NONCE);
+    fail_date(); /* it is HQ's certificate that is wrong: no second question within the hour */
+    assert_int_equal(e.state, NP_ENROL_BACKOFF);
+    int64_t asked_ms = now_ms;
+    for (int i = 0; now_ms - asked_ms < 2 * NP_ENROL_TIME_MS; i++) {
+        while (action.type != NP_ACTION_SEND)
+            wait_timer();
+        if (action.request == NP_REQUEST_TIME) {
+            assert_true(now_ms - asked_ms >= NP_ENROL_TIME_MS);
+            asked_ms = now_ms;
+            fail_request();
+            assert_int_equal(e.state, NP_ENROL_BACKOFF);
+            return;
+        }
+        fail_date();
+    }
+    fail_msg("the time was not asked again after an hour");
+}
+
+/* A box whose clock stands at 1970 asks first of all; an answer that does not verify is no answer. */
+static void asks_the_time_first(void **state)
+{
+    (void)state;
+    np_enrol_init(&e, &device, false, no_jitter, NULL);
+    np_enrol_ask_time(&e);
+    memset(&action, 0, sizeof action);
+    step((struct np_enrol_event){.type = NP_EVENT_START, .entropy = true, .no_clock = true});
+    give_address(1);
+    expect_request(NP_REQUEST_TIME);
+    clear();
+    response.nonce[0] = 0;
+    response.rc = NP_E_SIGNATURE;
+    answer(200);
+    assert_int_equal(e.state, NP_ENROL_BACKOFF);
+    wait_request(NP_REQUEST_NONCE);
+}
+
 static void useless_answers(void **state)
 {
     (void)state;
@@ -362,6 +419,8 @@ int main(void)
         TEST(key_reused),
         TEST(order_died),
         TEST(bad_package),
+        TEST(asks_the_time),
+        TEST(asks_the_time_first),
         TEST(full_disk),
         TEST(failing_flash),
         TEST(failing_flash_and_new_key),

@@ -257,6 +257,38 @@ static void test_why_no_connection(void **state)
     world_end(&world);
 }
 
+/* To ask for the time: HQ's certificate is judged from when on it is valid, an ended one stays ended; and the
+ * connection serves nothing else. */
+static void judged_leniently(void **state)
+{
+    (void)state;
+    struct world world;
+    struct np_hq_request lenient = get;
+    int64_t right = 0;
+    world_init(&world, REFUSE);
+    right = world.now;
+    world.now += 10 * 365 * 86400; /* our clock is years ahead */
+    ask(&world);
+    assert_int_equal(world.err, NP_E_DATE);
+    lenient.judge_s = right - 3 * 365 * 86400; /* what is sure to have passed */
+    ask_with(&world, &lenient);
+    expect_ok(&world);
+    assert_int_equal(world.connections, 2);
+    ask(&world);
+    assert_int_equal(world.err, NP_E_DATE);
+    world.now = right;
+    ask(&world);
+    expect_ok(&world);
+    int before = world.connections;
+    ask_with(&world, &lenient); /* not over the connection that is kept */
+    expect_ok(&world);
+    assert_int_equal(world.connections, before + 1);
+    lenient.judge_s = right + 365 * 86400;
+    ask_with(&world, &lenient);
+    assert_int_equal(world.err, NP_E_DATE);
+    world_end(&world);
+}
+
 static void then_send_again(struct world *world)
 {
     world->then = NULL;
@@ -393,6 +425,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(judged_leniently),
         cmocka_unit_test(test_requests_share_a_connection),
         cmocka_unit_test(test_retry_on_a_fresh_connection),
         cmocka_unit_test(test_connections_that_end),

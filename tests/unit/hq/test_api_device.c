@@ -414,16 +414,54 @@ static void test_global_addresses(void **state)
     box_free(box);
 }
 
+/* The time, signed over the nonce of whoever asks. */
+static void signs_the_time(void **state)
+{
+    struct fixture *f = *state;
+    static const char body[] = "{\"nonce\":\"AAAAAAAAAAAAAAAAAAAAAA\"}", bad[] = "{\"nonce\":\"short\"}";
+    struct np_api_request request = {.method = "POST",
+                                     .path = "/v1/time",
+                                     .content_type = "application/json",
+                                     .body = body,
+                                     .body_len = sizeof body - 1};
+    struct np_time_answer told;
+    struct np_crypto crypto;
+    struct np_public_key key;
+    int64_t time_s = 0;
+    struct np_api_response response = ask(f, request);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(np_time_answer_parse(response.body, response.body_len, &told, NULL), 0);
+    np_api_response_free(&response);
+    np_hq_crypto(&crypto);
+    np_hq_key_public(f->grant_key, &key);
+    assert_int_equal(np_time_verify(&crypto, told.signed_time, &key, "AAAAAAAAAAAAAAAAAAAAAA", &time_s), 0);
+    assert_int_equal(time_s, f->now_us / 1000000);
+    request.body = bad;
+    request.body_len = sizeof bad - 1;
+    expect_problem(ask(f, request), "malformed");
+    request.content_type = "text/plain";
+    expect_problem(ask(f, request), "unsupported-media");
+    request.method = "GET";
+    expect_problem(ask(f, request), "method-not-allowed");
+}
+
 int main(void)
 {
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        API_TEST(test_csr_and_package), API_TEST(test_bad_csrs),
-        API_TEST(test_boot_loop),       API_TEST(test_position),
-        API_TEST(test_superseded),      API_TEST(test_three_keys_a_week),
-        API_TEST(test_keys_in_turn),    API_TEST(test_dead_order_comes_back),
-        API_TEST(test_tokens),          API_TEST(test_authorization_header),
-        API_TEST(test_addresses),       API_TEST(test_global_addresses),
+        API_TEST(signs_the_time),
+        API_TEST(test_csr_and_package),
+        API_TEST(test_bad_csrs),
+        API_TEST(test_boot_loop),
+        API_TEST(test_position),
+        API_TEST(test_superseded),
+        API_TEST(test_three_keys_a_week),
+        API_TEST(test_keys_in_turn),
+        API_TEST(test_dead_order_comes_back),
+        API_TEST(test_tokens),
+        API_TEST(test_authorization_header),
+        API_TEST(test_addresses),
+        API_TEST(test_global_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,6 +214,33 @@ static void test_bodies(void **state)
     free(big);
 }
 
+static void test_signed_time(void **state)
+{
+    const struct fixture *f = *state;
+    static const char nonce[] = "AAAAAAAAAAAAAAAAAAAAAA",
+                      longest[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    char text[NP_SIGNED_TIME_MAX + 1], grant_text[NP_GRANT_MAX + 1];
+    struct np_grant grant = {.name = "nifty-babbage.devices.example", .issued_s = 1790000000};
+    struct np_public_key other = f->public_key;
+    int64_t time_s = 0;
+    assert_int_equal(np_time_sign(&f->crypto, nonce, 1790000000, text), 0);
+    assert_int_equal(np_time_verify(&f->crypto, text, &f->public_key, nonce, &time_s), 0);
+    assert_int_equal(time_s, 1790000000);
+    assert_int_equal(np_time_verify(&f->crypto, text, &f->public_key, "BAAAAAAAAAAAAAAAAAAAAA", &time_s), NP_E_STALE);
+    other.x[0] ^= 1;
+    assert_true(np_time_verify(&f->crypto, text, &other, nonce, &time_s) < 0);
+    text[strlen(text) / 2] ^= 1;
+    assert_true(np_time_verify(&f->crypto, text, &f->public_key, nonce, &time_s) < 0);
+    assert_int_equal(np_time_sign(&f->crypto, longest, INT64_MAX / 2, text), 0);
+    assert_int_equal(np_time_verify(&f->crypto, text, &f->public_key, longest, &time_s), 0);
+    assert_int_equal(np_time_sign(&f->crypto, "AAAAAAAAAAAAAAA", 1, text), NP_E_MALFORMED);
+    assert_int_equal(np_time_sign(&f->crypto, "AAAAAAAAAAAAAAAAA\"A", 1, text), NP_E_MALFORMED);
+    /* The one is not taken for the other. */
+    assert_int_equal(np_grant_sign(&f->crypto, &grant, grant_text), 0);
+    assert_int_equal(np_time_verify(&f->crypto, grant_text, &f->public_key, nonce, &time_s), NP_E_MALFORMED);
+    assert_int_equal(np_grant_verify(&f->crypto, text, &f->public_key, &grant), NP_E_MALFORMED);
+}
+
 static void test_grants(void **state)
 {
     struct fixture *f = *state;
@@ -273,6 +300,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rfc7515_signature, setup, teardown),
         cmocka_unit_test(test_headers),
         cmocka_unit_test_setup_teardown(test_bodies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signed_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grants, setup, teardown),
         cmocka_unit_test(test_factory_mac_input),
     };
