@@ -13,10 +13,14 @@
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
+/* Jitter. Before the kernel's pool is ready np_random_below would block, and with it the answer to `nameplate status`
+ * that says so: until then the time has to do. */
 static uint32_t random_below(void *ctx, uint32_t bound)
 {
-    (void)ctx;
-    return np_random_below(bound);
+    const struct np_agent *agent = ctx;
+    if (agent->entropy.ready || bound < 2)
+        return np_random_below(bound);
+    return (uint32_t)(uv_hrtime() / 1000 % bound);
 }
 
 static int64_t judged_s(void *ctx)
@@ -71,7 +75,7 @@ int np_agent_hq_start(struct np_agent *agent)
                                             .has_factory = c->has_factory};
     memcpy(agent->self.serial, c->serial, sizeof agent->self.serial);
     memcpy(agent->self.secret, c->secret, sizeof agent->self.secret);
-    np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, NULL);
+    np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, agent);
     np_enrol_ask_zone_first(&agent->enrol);
     if (agent->has_hq_key)
         np_enrol_ask_time(&agent->enrol);

@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "resolver/base/error.h"
+
+/* Every target sees this file: on a 32-bit one, the flags of the build must not get lost (CMakeLists.txt). */
+_Static_assert(sizeof(time_t) == 8 && sizeof(off_t) == 8, "times and offsets of 64 bits");
 
 int np_file_read(const char *path, size_t max, uint8_t **out_data, size_t *out_len)
 {
