@@ -68,6 +68,12 @@ int np_agent_hq_start(struct np_agent *agent)
         np_error("client for %s: %s", c->hq.text, np_strerror(rc));
         return rc;
     }
+    if (c->hq_second.text[0])
+        rc = np_hqclient_add_url(agent->hq, c->hq_second.text);
+    if (rc) {
+        np_error("client for %s: %s", c->hq_second.text, np_strerror(rc));
+        return rc;
+    }
     agent->self = (struct np_exchange_self){.url = c->hq.text,
                                             .model = c->model,
                                             .version = NP_VERSION,

@@ -19,6 +19,8 @@ const struct np_config_key np_agent_config_keys[] = {
     {"hq", NP_CONFIG_STRING, NULL, "HQ's URL: https://HOST[:PORT] (required)", NULL, 0, 0},
     {"hq-anchors", NP_CONFIG_STRING, NULL, "PEM file with the CA that HQ's certificate comes from (required)", NULL, 0,
      0},
+    {"hq-second", NP_CONFIG_STRING, NULL, "another URL of the same HQ, asked when the first does not answer", NULL, 0,
+     0},
     {"role", NP_CONFIG_STRING, "host", "router: this box is the LAN's gateway; host: it is one of its machines",
      role_choices, 0, 0},
     {"lan", NP_CONFIG_LIST, NULL, "LAN interfaces, for example {\"br-lan\"}; required for a router", NULL, 0, 0},
@@ -170,6 +172,10 @@ static int read_hq(const struct np_config *file, struct np_agent_config *c, char
                               "\"https://hq.devices.example\"");
     if (np_hq_url_parse(url, &c->hq))
         return np_config_fail(file, "hq", error, "hq = %.100s: must be https://HOST or https://HOST:PORT", url);
+    const char *second = np_config_string(file, "hq-second");
+    if (second && np_hq_url_parse(second, &c->hq_second))
+        return np_config_fail(file, "hq-second", error, "hq-second = %.100s: must be https://HOST or https://HOST:PORT",
+                              second);
     if (!np_config_string(file, "hq-anchors"))
         return np_config_fail(file, "hq-anchors", error,
                               "hq-anchors is missing: the PEM file of the CA that HQ's certificate comes from "

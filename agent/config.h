@@ -32,7 +32,7 @@ struct np_hq_url {
 
 /* The configuration. */
 struct np_agent_config {
-    struct np_hq_url hq;
+    struct np_hq_url hq, hq_second; /* hq_second: text is empty where there is none */
     char hq_anchors[NP_CONFIG_PATH_MAX + 1];
     struct np_address_policy policy; /* role, lan, local_only */
     char state[NP_CONFIG_PATH_MAX + 1];

@@ -23,11 +23,17 @@ struct connection {
     bool ready, reused, answering;
 };
 
+/* Where HQ is. */
+struct place {
+    char host[HOST_MAX + 1];
+    uint16_t port;
+};
+
 struct np_hqclient {
     uv_loop_t *loop;
     uv_timer_t timer;
-    char host[HOST_MAX + 1];
-    uint16_t port;
+    struct place places[NP_HQCLIENT_URLS_MAX];
+    size_t place_count, place; /* place: the one that is asked now */
     const struct np_tls_anchors *anchors;
     int64_t (*now_s)(void *ctx);
     void *now_ctx;
@@ -54,11 +60,10 @@ struct np_hqclient {
 static void begin(struct np_hqclient *client);
 static void connect_next(struct np_hqclient *client);
 
-int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchors *anchors, int64_t (*now_s)(void *ctx),
-                    void *ctx, struct np_hqclient **out_client)
+static int parse_url(const char *url, struct place *out_place)
 {
     int64_t port = HTTPS_PORT;
-    char host[HOST_MAX + 1], number[8];
+    char number[8];
     if (strncmp(url, "https://", 8) != 0)
         return NP_E_MALFORMED;
     const char *start = url + 8;
@@ -66,8 +71,8 @@ int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchor
     const char *rest = start + len;
     if (len > HOST_MAX)
         return NP_E_MALFORMED;
-    memcpy(host, start, len);
-    host[len] = 0;
+    memcpy(out_place->host, start, len);
+    out_place->host[len] = 0;
     if (*rest == ':') {
         digits = strcspn(rest + 1, "/");
         snprintf(number, sizeof number, "%.*s", (int)(digits < 7 ? digits : 7), rest + 1);
@@ -75,16 +80,24 @@ int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchor
             return NP_E_MALFORMED;
         rest += 1 + digits;
     }
-    if (!np_is_hostname(host) || (*rest && strcmp(rest, "/") != 0))
-        return NP_E_MALFORMED;
+    out_place->port = (uint16_t)port;
+    return np_is_hostname(out_place->host) && (!*rest || strcmp(rest, "/") == 0) ? 0 : NP_E_MALFORMED;
+}
+
+int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchors *anchors, int64_t (*now_s)(void *ctx),
+                    void *ctx, struct np_hqclient **out_client)
+{
+    struct place place;
+    int rc = parse_url(url, &place);
+    if (rc)
+        return rc;
     struct np_hqclient *client = calloc(1, sizeof *client);
     if (!client || !(client->parser = malloc(sizeof *client->parser))) {
         free(client);
         return -ENOMEM;
     }
     client->loop = loop;
-    memcpy(client->host, host, len + 1);
-    client->port = (uint16_t)port;
+    client->places[client->place_count++] = place;
     client->anchors = anchors;
     client->now_s = now_s;
     client->now_ctx = ctx;
@@ -92,6 +105,25 @@ int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchor
     client->timer.data = client;
     *out_client = client;
     return 0;
+}
+
+int np_hqclient_add_url(struct np_hqclient *client, const char *url)
+{
+    if (client->place_count == NP_HQCLIENT_URLS_MAX)
+        return NP_E_LIMIT;
+    int rc = parse_url(url, &client->places[client->place_count]);
+    client->place_count += rc == 0;
+    return rc;
+}
+
+static const struct place *place_of(const struct np_hqclient *client)
+{
+    return &client->places[client->place];
+}
+
+const char *np_hqclient_host(const struct np_hqclient *client)
+{
+    return place_of(client)->host;
 }
 
 void np_hqclient_set_servers(struct np_hqclient *client, const struct np_endpoint *servers, size_t count)
@@ -145,9 +177,10 @@ static void finish(struct np_hqclient *client, int err, const char *why)
 {
     np_hq_done_fn *done = client->done;
     void *ctx = client->done_ctx;
-    if (err)
+    if (err) {
         drop_connection(client, false);
-    else if (client->judge_s || !client->parser->response.keep_alive)
+        client->place = (client->place + 1) % client->place_count; /* the next request goes to another place */
+    } else if (client->judge_s || !client->parser->response.keep_alive)
         drop_connection(client, true);
     forget_request(client);
     if (done)
@@ -158,7 +191,7 @@ static void on_deadline(uv_timer_t *timer)
 {
     struct np_hqclient *client = timer->data;
     char why[NP_HQCLIENT_WHY_MAX];
-    snprintf(why, sizeof why, "HQ at %.120s did not answer in time", client->host);
+    snprintf(why, sizeof why, "HQ at %.120s did not answer in time", place_of(client)->host);
     finish(client, -ETIMEDOUT, why);
 }
 
@@ -241,8 +274,8 @@ static void note_failure(struct np_hqclient *client, const struct np_addr *addre
     if (about_certificate(client->try_err) && !about_certificate(err))
         return;
     client->try_err = err ? err : NP_E_CLOSED;
-    snprintf(client->try_why, sizeof client->try_why, "no connection to HQ at %.60s (%s): %.70s", client->host,
-             np_addr_format(address, text), why);
+    snprintf(client->try_why, sizeof client->try_why, "no connection to HQ at %.60s (%s): %.70s",
+             place_of(client)->host, np_addr_format(address, text), why);
 }
 
 static void try_failed(struct np_hqclient *client, struct connection *connection, int err, const char *why)
@@ -283,16 +316,17 @@ static int try_address(struct np_hqclient *client, size_t i)
     if (!connection)
         return -ENOMEM;
     connection->client = client;
-    struct np_endpoint remote = {client->addresses[i], client->port};
+    struct np_endpoint remote = {client->addresses[i], place_of(client)->port};
     struct np_stream_options options = {.loop = client->loop,
                                         .events = {on_ready, on_data, on_writable, on_closed},
                                         .ctx = connection,
                                         .handshake_ms = NP_HQCLIENT_CONNECT_MS,
                                         .idle_ms = NP_HQCLIENT_IDLE_MS};
-    struct np_stream_target target = {
-        .remote = remote, .server_name = client->host, .rules = {.anchors = client->anchors, .now_s = client->judge_s}};
+    struct np_stream_target target = {.remote = remote,
+                                      .server_name = place_of(client)->host,
+                                      .rules = {.anchors = client->anchors, .now_s = client->judge_s}};
     int rc = client->judge_s ? np_stream_connect_public(&options, &target, &connection->stream)
-                             : np_stream_connect(&options, &remote, client->host, client->anchors,
+                             : np_stream_connect(&options, &remote, place_of(client)->host, client->anchors,
                                                  client->now_s(client->now_ctx), &connection->stream);
     if (rc)
         free(connection);
@@ -345,8 +379,8 @@ static void on_lookup(void *ctx, int err, const char *why, const struct np_addr 
 
 static void begin(struct np_hqclient *client)
 {
-    int rc = np_lookup_start(client->loop, client->host, client->servers, client->server_count, on_lookup, client,
-                             &client->lookup);
+    int rc = np_lookup_start(client->loop, place_of(client)->host, client->servers, client->server_count, on_lookup,
+                             client, &client->lookup);
     if (rc == 0)
         uv_timer_start(&client->timer, on_deadline, NP_HQCLIENT_LOOKUP_MS, 0);
     else
@@ -388,8 +422,8 @@ static int build_wire(struct np_hqclient *client, const struct np_hq_request *re
     int rc = check_request(request);
     if (rc)
         return rc;
-    if (client->port != HTTPS_PORT)
-        snprintf(port, sizeof port, ":%u", client->port);
+    if (place_of(client)->port != HTTPS_PORT)
+        snprintf(port, sizeof port, ":%u", place_of(client)->port);
     if (request->content_type) {
         snprintf(type, sizeof type, "Content-Type: %s\r\n", request->content_type);
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", request->body_len);
@@ -398,10 +432,11 @@ static int build_wire(struct np_hqclient *client, const struct np_hq_request *re
         snprintf(bearer, sizeof bearer, "Authorization: Bearer %s\r\n", request->bearer);
     if (request->if_none_match)
         snprintf(match, sizeof match, "If-None-Match: %s\r\n", request->if_none_match);
-    int n = snprintf(head, sizeof head,
-                     "%s %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: nameplate/%s\r\n"
-                     "Accept: application/json, application/problem+json\r\n%s%s%s%s\r\n",
-                     request->method, request->path, client->host, port, NP_VERSION, type, length, bearer, match);
+    int n =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: nameplate/%s\r\n"
+                 "Accept: application/json, application/problem+json\r\n%s%s%s%s\r\n",
+                 request->method, request->path, place_of(client)->host, port, NP_VERSION, type, length, bearer, match);
     np_wipe(bearer, sizeof bearer);
     if (n < 0 || (size_t)n >= sizeof head)
         return NP_E_LIMIT;

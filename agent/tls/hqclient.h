@@ -24,6 +24,7 @@
 #define NP_HQCLIENT_STAGGER_MS  500   /* between tries: RFC 8305's 250 ms are for TCP, ours do TLS on a small CPU */
 #define NP_HQCLIENT_ANSWER_MS   30000 /* deadline of one answer */
 #define NP_HQCLIENT_IDLE_MS     60000 /* a kept connection is closed after this */
+#define NP_HQCLIENT_URLS_MAX    2     /* places where HQ is */
 #define NP_HQCLIENT_WHY_MAX     200   /* bytes of a failure's text */
 
 struct np_hqclient;
@@ -51,6 +52,13 @@ typedef void np_hq_done_fn(void *ctx, int err, const char *why, const struct np_
  * certificates are judged at, at each connection. Returns 0, NP_E_MALFORMED (url) or -ENOMEM. */
 int np_hqclient_new(uv_loop_t *loop, const char *url, const struct np_tls_anchors *anchors, int64_t (*now_s)(void *ctx),
                     void *ctx, struct np_hqclient **out_client);
+
+/* Another place where the same HQ is, checked by the same anchors: after a request that got no answer the next one goes
+ * to the other place, and they stay there until it fails in turn. Returns 0, NP_E_MALFORMED or NP_E_LIMIT. */
+int np_hqclient_add_url(struct np_hqclient *client, const char *url);
+
+/* The host that is asked now. Borrowed. */
+const char *np_hqclient_host(const struct np_hqclient *client);
 
 /* The name servers for the next look-up, at most NP_HQCLIENT_SERVERS_MAX; the rest is ignored. */
 void np_hqclient_set_servers(struct np_hqclient *client, const struct np_endpoint *servers, size_t count);

@@ -257,6 +257,34 @@ static void test_why_no_connection(void **state)
     world_end(&world);
 }
 
+/* HQ has two places. Where one gives no answer the next request goes to the other, and stays there. */
+static void second_place(void **state)
+{
+    (void)state;
+    struct world world;
+    char url[64];
+    world_init(&world, REFUSE);
+    snprintf(url, sizeof url, "https://localhost:%u", 1);
+    assert_int_equal(np_hqclient_add_url(world.client, "http://x"), NP_E_MALFORMED);
+    assert_int_equal(np_hqclient_add_url(world.client, url), 0);
+    assert_int_equal(np_hqclient_add_url(world.client, url), NP_E_LIMIT);
+    ask(&world);
+    expect_ok(&world);
+    ask(&world);
+    expect_ok(&world); /* no change while there are answers */
+    assert_string_equal(np_hqclient_host(world.client), CERTS_NAME);
+    world.answers[2] = world.answers[3] = DIE;
+    ask(&world);
+    assert_int_not_equal(world.err, 0);
+    assert_string_equal(np_hqclient_host(world.client), "localhost");
+    ask(&world); /* nobody is at that port */
+    assert_int_not_equal(world.err, 0);
+    assert_string_equal(np_hqclient_host(world.client), CERTS_NAME);
+    ask(&world);
+    expect_ok(&world);
+    world_end(&world);
+}
+
 /* To ask for the time: HQ's certificate is judged from when on it is valid, an ended one stays ended; and the
  * connection serves nothing else. */
 static void judged_leniently(void **state)
@@ -426,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judged_leniently),
+        cmocka_unit_test(second_place),
         cmocka_unit_test(test_requests_share_a_connection),
         cmocka_unit_test(test_retry_on_a_fresh_connection),
         cmocka_unit_test(test_connections_that_end),

@@ -1,0 +1,141 @@
+"""A real agent whose HQ answers badly, moves, or changes its certificate: what was installed stays and is served, nothing is
+deleted, calls and memory are bounded, `nameplate status` says what is wrong, and the box recovers by itself."""
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from fake_hq import HOST, ZONE, Ca, _Server, pem
+from lab.waiting import wait_until
+from real_agent import OUTSIDE, a_box
+
+MOVED = '192.168.1.8'
+SECOND = f'hq2.{ZONE}'
+HTML = b'<html><body>Please log in</body></html>'
+MEGABYTES_100 = 100 * 1024 * 1024
+
+
+@pytest.fixture(scope='module')
+def installed(bin_dir):
+    """A box whose certificate is in its last quarter: it looks for a newer one at each start. It knows two CAs and two URLs."""
+    with a_box(bin_dir, f'hq-second = "https://{SECOND}"\n') as running:
+        hq = running.hq
+        hq.next_root = Ca('Vendor CA 2')
+        (running.folder / 'anchors.pem').write_text(pem(hq.root.certificate, hq.next_root.certificate) + hq.time_pem())
+        hq.usual = hq.package = hq.old_chain
+        running.outside.ip('address', 'add', f'{MOVED}/24', 'dev', 'eth0')
+        running.start()
+        wait_until(running.serial, 15, 'the first certificate')
+        yield running
+
+
+@pytest.fixture
+def box(installed):
+    installed.hq.behave()
+    installed.hq.names = {HOST: OUTSIDE}
+    wait_until(lambda: installed.status().get('state') == 'installed', 30, 'the box is at rest')
+    yield installed
+
+
+def answer(status, body=HTML, **headers):
+    return status, {name.replace('_', '-'): content for name, content in headers.items()}, body
+
+
+def problem(status, word, **headers):
+    return answer(status, {'type': f'urn:nameplate:problem:{word}', 'status': status, 'detail': 'no'}, **headers)
+
+
+REFUSALS = {
+    'not found': (answer(404), 'with 404'),
+    'gone, says a stranger': (answer(410), 'with 410'),
+    'payment required': (answer(402), 'with 402'),
+    'too many requests': (problem(429, 'rate-limited', Retry_After='2'), 'with 429 rate-limited'),
+    'busy': (problem(503, 'busy', Retry_After='2'), 'with 503 busy'),
+    'down': (answer(503), 'with 503'),
+    'a login page': (answer(200, HTML, Content_Type='text/html'), 'cannot be used'),
+    '100 MB': (b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % MEGABYTES_100 + bytes(MEGABYTES_100), 'longer than'),
+}
+
+
+def peak_kib(box):
+    status = Path(f'/proc/{box.status()["processes"]["agent"]["pid"]}/status').read_text()
+    return int(next(line for line in status.splitlines() if line.startswith('VmHWM')).split()[1])
+
+
+@pytest.mark.parametrize('kind', REFUSALS)
+def test_refusal(box, kind):
+    given, reason = REFUSALS[kind]
+    before, stored = box.serial(), [(path / 'state').read_bytes() for path in box.generations()]
+    box.stop()
+    box.hq.answers = {'*': given}
+    box.hq.seen.clear()
+    box.start()
+    box.complains(reason)
+    status = box.status()
+    assert len(box.hq.seen) <= 8, box.hq.seen
+    assert status['certificate']['valid'] and status['problems']
+    assert wait_until(box.serial, 5, 'the front') == before
+    assert [(path / 'state').read_bytes() for path in box.generations()] == stored
+    assert peak_kib(box) < 16 * 1024
+    box.hq.behave()
+    wait_until(lambda: box.serial() != before, 30, 'a newer certificate, now that HQ is itself again')
+
+
+def test_captive_portal(box):
+    """HQ's name leads to a machine that speaks HTTP in clear where TLS is expected."""
+    before = box.serial()
+    box.stop()
+    box.hq.names[HOST] = MOVED
+    box.hq.seen.clear()
+    with box.outside.inside():
+        portal = socket.create_server((MOVED, 443))
+
+    def redirect():
+        with suppress(OSError):
+            while True:
+                client, _ = portal.accept()
+                client.sendall(b'HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\nContent-Length: 0\r\n\r\n')
+                client.close()
+    threading.Thread(target=redirect, daemon=True).start()
+    try:
+        box.start()
+        box.complains(f'no connection to HQ at {HOST}')
+        assert box.hq.seen == [] and wait_until(box.serial, 5, 'the front') == before
+    finally:
+        portal.shutdown(socket.SHUT_RDWR)
+        portal.close()
+    box.hq.names[HOST] = OUTSIDE
+    wait_until(lambda: box.serial() != before, 30, 'a newer certificate without the portal')
+
+
+def test_address_changed(box):
+    before = box.serial()
+    with box.outside.inside():
+        moved = _Server((MOVED, 443), box.hq)
+    threading.Thread(target=moved.serve_forever, daemon=True).start()
+    try:
+        box.hq.names[HOST] = MOVED
+        box.restart()
+        wait_until(lambda: box.serial() != before, 15, 'a newer certificate from the new address')
+    finally:
+        moved.shutdown()
+        moved.server_close()
+
+
+def test_certificate_of_the_second_anchor(box):
+    before = box.serial()
+    box.hq.present(box.hq.next_root)
+    box.restart()
+    wait_until(lambda: box.serial() != before, 15, 'a newer certificate from HQ with its next CA')
+
+
+def test_second_url(box):
+    """HQ's first name is gone from the DNS; its second leads to the same HQ."""
+    before = box.serial()
+    box.stop()
+    box.hq.present(None, HOST, SECOND)
+    box.hq.names = {SECOND: OUTSIDE}
+    box.start()
+    wait_until(lambda: box.serial() != before, 15, 'a newer certificate over the second URL')
