@@ -1,4 +1,4 @@
-"""`.local`, with a real Avahi beside the front: it publishes the box's host name and, by the file in packaging/avahi, its page."""
+"""`.local`, with a real Avahi beside the front: it publishes the box's host name and, by the file in agent/packaging/avahi, its page."""
 import contextlib
 import os
 import shutil
@@ -37,7 +37,7 @@ def avahi(box, folder):
     """Avahi with the vendor's file, its pid file in a /run of its own."""
     services = folder / 'services'
     services.mkdir()
-    shutil.copy(ROOT / 'packaging' / 'avahi' / 'nameplate.service', services)
+    shutil.copy(ROOT / 'agent' / 'packaging' / 'avahi' / 'nameplate.service', services)
     (folder / 'avahi.conf').write_text(CONF)
     words = (f'mount --make-rprivate / && mount -t tmpfs tmpfs /run && mount --bind {services} /etc/avahi/services && '
              f'exec avahi-daemon --file={folder}/avahi.conf --no-drop-root --no-chroot --no-rlimits')
