@@ -82,7 +82,15 @@ void np_agent_deploy_ask(struct np_agent *agent)
         np_warning("%s cannot be written: %s; other servers of this machine do not get the certificate", path,
                    np_strerror(rc));
     agent->deploy_looks = 0;
+    leaf_hex(agent, agent->deploy_leaf);
     np_jobs_reschedule(&agent->jobs, NP_JOB_DEPLOY, np_agent_now_ms(agent) + NEW_REPORT_MS);
+}
+
+void np_agent_deploy_stored(struct np_agent *agent)
+{
+    char hex[NP_HEX_LEN(32)];
+    if (agent->state.has_chain && leaf_hex(agent, hex) == 0 && strcmp(hex, agent->deploy_leaf) != 0)
+        np_agent_deploy_ask(agent);
 }
 
 void np_agent_deploy_look(struct np_agent *agent)

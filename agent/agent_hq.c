@@ -232,6 +232,8 @@ static void store(struct np_agent *agent, struct np_enrol_event *out_event)
         np_flash_purge(&agent->flash);
         agent->purge = false;
     }
+    if (rc == 0)
+        np_agent_deploy_stored(agent);
     *out_event = (struct np_enrol_event){.type = NP_EVENT_STORED, .rc = rc};
 }
 
@@ -259,7 +261,6 @@ static void install(struct np_agent *agent)
     np_agent_send_certificate(agent);
     np_agent_update_view(agent);
     np_agent_log_certificate(agent, "installed");
-    np_agent_deploy_ask(agent);
     struct np_x509 leaf;
     if (np_enrol_leaf(&agent->state, &leaf) == 0)
         np_agent_event(agent, NP_HAPPENED_CERTIFICATE, "installed, valid for %lld days, issued by %s",

@@ -27,6 +27,7 @@
 #include "agent/tls/lookup.h"
 #include "agent/upstreams.h"
 #include "resolver/base/jobs.h"
+#include "resolver/base/text.h"
 #include "resolver/stats.h"
 #include "resolver/view.h"
 
@@ -146,7 +147,8 @@ struct np_agent {
     uint32_t view_serial;
     struct np_child *resolver, *front; /* NULL where the configuration needs none */
 
-    unsigned deploy_looks; /* since the root oneshot was asked last */
+    unsigned deploy_looks;            /* since the root oneshot was asked last */
+    char deploy_leaf[NP_HEX_LEN(32)]; /* SHA-256 of what it was asked for last */
 
     struct np_news news; /* for the pages of the front; the verdict in it is the probe's */
     char *news_json;     /* what was sent last */
@@ -353,6 +355,10 @@ char *np_agent_status(struct np_agent *agent);
 
 /* Asks the root oneshot to give the certificate to other servers of the machine, where the configuration wants that. */
 void np_agent_deploy_ask(struct np_agent *agent);
+
+/* After the state was written: asks where the certificate is another one than it was asked for last. The oneshot reads
+ * the state folder, so a certificate that could not be stored is not given to anybody. */
+void np_agent_deploy_stored(struct np_agent *agent);
 
 /* NP_JOB_DEPLOY: looks at the oneshot's report, and asks again while it is not good, and once a day. */
 void np_agent_deploy_look(struct np_agent *agent);

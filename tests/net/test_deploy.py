@@ -1,8 +1,10 @@
 """The certificate at other servers of the box: real nginx, lighttpd and HAProxy, served and compared by a real handshake;
 reloads that fail, hang, lie or break the server."""
+import datetime
 import hashlib
 import json
 import os
+import shutil
 import signal
 import ssl
 import stat
@@ -10,8 +12,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
-from fake_hq import NAME
+from fake_hq import DAY, NAME
 from lab.namespaces import attempt
 from lab.waiting import wait_until
 from real_agent import a_box
@@ -113,12 +119,6 @@ class Stale:
     """What a server has before: a certificate of nobody."""
 
     def __init__(self, name='router.local'):
-        import datetime
-
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import rsa
-        from cryptography.x509.oid import NameOID
         key = rsa.generate_private_key(65537, 2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.datetime.utcnow()
@@ -141,7 +141,6 @@ def enrolled(bin_dir):
     with a_box(bin_dir) as box:
         box.report = box.folder / 'report.json'
         box.conf.write_text(box.conf.read_text() + f'deploy-report = "{box.report}"\n')
-        box.hq.package = box.hq.old_chain  # in its last quarter: a restart fetches another one
         box.start()
         wait_until(box.serial, 15, 'the certificate')
         yield box
@@ -178,9 +177,33 @@ def deploy(box, code=0):
     return report, err
 
 
-def own_leaf(box):
+def near_its_end(box):
+    """The box begins anew with a certificate in its last quarter, and looks for a newer one every now and then."""
+    box.stop()
+    for generation in box.generations():
+        shutil.rmtree(generation)
+    box.hq.package = box.hq.old_chain
+    box.start()
+    wait_until(box.serial, 15, 'the certificate')
+
+
+def renew(box):
+    """A new certificate, with which it is content. Returns its leaf."""
+    box.hq.package = box.hq.good_chain
+    box.restart()
+    wait_until(lambda: x509.load_der_x509_certificate(own_certificate(box)).not_valid_after - datetime.datetime.utcnow() > 30 * DAY, 30,
+               'the renewed certificate')
+    return own_leaf(box)
+
+
+def own_certificate(box):
+    """What its own front presents, DER."""
     with box.outside.inside():
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(('192.168.1.1', 443), timeout=2))).hexdigest()
+        return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(('192.168.1.1', 443), timeout=5))
+
+
+def own_leaf(box):
+    return hashlib.sha256(own_certificate(box)).hexdigest()
 
 
 @pytest.mark.parametrize('server', SERVERS, indirect=True)
@@ -238,7 +261,8 @@ def test_server_that_does_not_come_back_is_rolled_back(box, server, stale, tmp_p
     old = hashlib.sha256((server.folder / 'box.crt').read_bytes()).hexdigest()
     script.write_text(f'''#!/bin/sh
 master=$(cat {server.folder}/pid)
-kill -9 $(pgrep -P $master) $master
+workers=$(pgrep -P $master)
+kill -9 $master $workers
 if [ "$(sha256sum < {server.folder}/box.crt | cut -d' ' -f1)" = {old} ]; then
     setsid nginx -e {server.folder}/error.log -c {server.conf} >/dev/null 2>&1 < /dev/null &
     echo $! > {second}
@@ -270,15 +294,14 @@ def test_reload_that_hangs_is_killed(box, server, tmp_path):
 
 def test_new_certificate_of_the_agent(box, server):
     """The whole way: a renewal, the trigger that the service manager watches, the oneshot."""
-    deploy(box)
-    first, trigger = own_leaf(box), box.folder / 'run' / 'deploy'
+    near_its_end(box)
+    trigger = box.folder / 'run' / 'deploy'
     wrote = trigger.stat().st_mtime_ns
-    box.restart()
-    wait_until(lambda: own_leaf(box) != first, 20, 'the renewed certificate')
+    leaf = renew(box)
     wait_until(lambda: trigger.stat().st_mtime_ns != wrote and box.status()['deploy']['state'] == 'waiting', 10, 'the trigger')
-    assert server.leaf() == first
+    assert server.leaf() != leaf
     deploy(box)
-    assert server.leaf() == own_leaf(box) and box.status()['deploy']['state'] == 'served'
+    assert server.leaf() == leaf and box.status()['deploy']['state'] == 'served'
 
 
 def test_follows_the_agent(box, server, tmp_path):
@@ -287,13 +310,12 @@ def test_follows_the_agent(box, server, tmp_path):
     after.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/told\n')
     after.chmod(0o755)
     told = tmp_path / 'told'
+    near_its_end(box)
     process = box.namespace.spawn(box.program, 'deploy', '--follow', '--after', after, '--config', box.conf, '--targets', box.targets, log=log)
     try:
         wait_until(lambda: told.exists() and told.read_text() == '0\n', 20, 'the first run')
-        first = server.leaf()
-        assert first == own_leaf(box)
-        box.restart()
-        wait_until(lambda: own_leaf(box) != first and server.leaf() == own_leaf(box), 30, 'the renewed certificate at the server')
+        leaf = renew(box)
+        wait_until(lambda: server.leaf() == leaf, 30, 'the renewed certificate at the server')
         wait_until(lambda: told.read_text().count('0\n') >= 2, 10, 'the program is told')
     finally:
         os.killpg(process.pid, signal.SIGKILL)
