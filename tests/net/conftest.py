@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 
+import contract  # noqa: E402
 from acmeca.client import AcmeCa  # noqa: E402
 from front_process import NAME, Ca, Front  # noqa: E402
 from hqdriver import free_port  # noqa: E402
@@ -50,6 +51,14 @@ def pytest_runtestloop(session):
         if session.shouldstop:
             raise session.Interrupted(session.shouldstop)
     return True
+
+
+@pytest.fixture(autouse=True)
+def protocol_contract():
+    """What devices and HQs have said to each other meanwhile is what docs/openapi.yaml says."""
+    yield
+    seen, contract.violations[:] = contract.violations[:], []
+    assert not seen, 'not as docs/openapi.yaml says:\n' + '\n'.join(seen[:10])
 
 
 @pytest.fixture(scope='session')

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+import contract
 from hqclient import b64, unb64
 
 ZONE = 'devices.example'
@@ -203,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self):
         body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        contract.saw_request(self.command, self.path, self.headers, body)
         last = self.path.rpartition('/')[2]
         given = self.server.hq.answer(STEPS.get(last, last), body)
         if isinstance(given, bytes):

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+import contract
+
 
 def b64(data):
     """base64url without padding (RFC 7515 section 2)."""
@@ -55,6 +57,7 @@ class Client:
         headers = {name.replace('_', '-'): value for name, value in headers.items()}
         self.connection.request(method, path, body=body, headers=headers)
         answer = Answer(self.connection.getresponse())
+        contract.saw_answer(method, path, headers.get('Content-Type'), body, answer)
         self.nonce = answer.headers['Replay-Nonce']
         return answer
 
