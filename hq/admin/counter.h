@@ -2,7 +2,7 @@
  * million devices cost no request its time.
  *
  * It is taken by a thread of the loop's pool, through a connection to the database of its own; only while somebody
- * asks, and never for more than a fiftieth of the time.
+ * asks, and never for more than a twentieth of the time.
  *
  * Lifecycle: np_counter_new, np_counter_get, np_counter_close; after its callback the loop may go. */
 #ifndef HQ_ADMIN_COUNTER_H
@@ -13,7 +13,7 @@
 #include "hq/store/browse.h"
 
 #define NP_COUNTER_EVERY_MS 5000 /* a monitoring system asks less often */
-#define NP_COUNTER_SHARE    50   /* the pause after a census is at least so many times as long as it took */
+#define NP_COUNTER_SHARE    20   /* the pause after a census is at least so many times as long as it took */
 
 struct np_counter;
 
