@@ -158,9 +158,10 @@ static void login(struct call *call)
     redirect(call, "/", cookie, NP_ADMIN_SESSION_S);
 }
 
+/* Another site's form carries no cookie of ours, and so signs nobody out. */
 static void logout(struct call *call)
 {
-    redirect(call, "/login", "", 0);
+    redirect(call, "/login", call->allowed ? "" : NULL, 0);
 }
 
 static void answer_json(struct call *call, int rc, char *json)

@@ -15,6 +15,7 @@ from acmeca.client import AcmeCa
 from hqserver import Hq
 from lab.waiting import wait_until
 from metrics import check_histograms, promtool, samples
+from postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / 'hq/packaging'
@@ -131,6 +132,28 @@ def test_not_ready_without_its_ca(bin_dir, tmp_path):
         assert hq.device().enrol().status == 201
     finally:
         assert hq.stop() == 0
+
+
+def test_database_away(bin_dir, tmp_path):
+    """A PostgreSQL that is stopped: not ready, and why; what was counted before is still told, with its age."""
+    hq = Hq(bin_dir / 'nameplate-hq', tmp_path / 'hq')
+    with Postgres() as postgres:
+        text = re.sub(r'^database = .*$', f'database = "{postgres.create("away")}"', hq.conf.read_text(), flags=re.M)
+        hq.conf.write_text(text)
+        hq.start()
+        try:
+            wait_until(lambda: 'store: ready\n' in hq.admin('/readyz')[2], 20, 'the database answers')
+            wait_until(lambda: ('nameplate_hq_certificates', ()) in values(hq), 30, 'a census')
+            postgres.stop()
+            status, _, said = wait_until(lambda: 'store: not ready: ' in (seen := hq.admin('/readyz'))[2] and seen, 30, 'it is missed')
+            assert status == 503, said
+            seen = values(hq)
+            assert seen['nameplate_hq_store_up', ()] == 0 and ('nameplate_hq_certificates', ()) in seen
+            assert hq.admin('/healthz')[0] == 200
+            postgres.start()
+            wait_until(lambda: 'store: ready\n' in hq.admin('/readyz')[2], 30, 'it answers again')
+        finally:
+            hq.stop()
 
 
 def test_another_host_needs_the_token(hq):

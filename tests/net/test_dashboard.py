@@ -121,8 +121,9 @@ def test_cookie(hq):
     assert hq.admin_token() not in headers['Set-Cookie']
     assert hq.admin('/', Cookie=f'a=b; {cookie}')[0] == 200 and hq.admin('/api/overview', Cookie=cookie)[0] == 200
     assert hq.admin('/', Cookie=cookie[:-1])[0] == 303
-    status, headers, _ = hq.admin('/logout', 'POST')
+    status, headers, _ = hq.admin('/logout', 'POST', Cookie=cookie)
     assert status == 303 and 'Max-Age=0' in headers['Set-Cookie']
+    assert 'Set-Cookie' not in hq.admin('/logout', 'POST')[1], 'from another site: without the cookie'
 
 
 def test_headers(hq):
