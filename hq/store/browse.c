@@ -143,7 +143,8 @@ int np_store_timeline(struct np_store *store, const struct np_device *device, si
     insert(out_events, &count, limit, NP_TIMELINE_ENROLLED, device->created_s * 1000);
     if (device->silent_s)
         insert(out_events, &count, limit, NP_TIMELINE_SILENT, device->silent_s * 1000);
-    insert(out_events, &count, limit, NP_TIMELINE_SEEN, device->last_seen_s * 1000);
+    /* Known to the second: behind what the same request has led to. */
+    insert(out_events, &count, limit, NP_TIMELINE_SEEN, device->last_seen_s * 1000 + 999);
     for (size_t i = 0; i < count / 2; i++) {
         struct np_timeline_event event = out_events[i];
         out_events[i] = out_events[count - 1 - i];
