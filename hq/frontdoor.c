@@ -75,6 +75,15 @@ static void end_idle(struct np_door *door)
         np_door_connection_end(c);
 }
 
+/* How late the timer is tells how long a turn of the loop takes; forgotten by half with every sweep. */
+static void note_lateness(struct np_door *door)
+{
+    uint64_t now = uv_now(door->loop), passed = now - door->sweep_ms;
+    uint64_t late = passed > NP_DOOR_SWEEP_MS ? passed - NP_DOOR_SWEEP_MS : 0;
+    door->sweep_ms = now;
+    door->late_ms = late > door->late_ms / 2 ? late : door->late_ms / 2;
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct np_door *door = timer->data;
@@ -85,6 +94,7 @@ static void on_sweep(uv_timer_t *timer)
                                                 door->draining ? NP_DOOR_DRAIN_LINGER_MS : NP_DOOR_LINGER_MS,
                                             [NP_DOOR_REFUSED] = NP_DOOR_LINGER_MS};
     struct np_door_connection *c;
+    note_lateness(door);
     if (door->draining)
         end_idle(door);
     for (enum np_door_wait wait = 0; wait < NP_DOOR_WAITS; wait++) {
@@ -103,12 +113,13 @@ static void on_sweep(uv_timer_t *timer)
 static bool displace(struct np_door *door)
 {
     struct np_door_connection *c = waited(door, NP_DOOR_LINGERING, 0);
+    uint64_t ours_ms = NP_DOOR_TURNS * door->late_ms;
     if (!c)
-        c = waited(door, NP_DOOR_HANDSHAKING, door->config.displace_handshake_ms);
+        c = waited(door, NP_DOOR_IDLE, door->config.displace_idle_ms);
     if (!c)
-        c = waited(door, NP_DOOR_IDLE, door->config.displace_ms);
+        c = waited(door, NP_DOOR_HANDSHAKING, door->config.displace_handshake_ms + ours_ms);
     if (!c)
-        c = waited(door, NP_DOOR_ASKED, door->config.displace_ms);
+        c = waited(door, NP_DOOR_ASKED, door->config.displace_asked_ms + ours_ms);
     if (!c)
         return false;
     door->stats.displaced++;
@@ -176,8 +187,10 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     }
     door->stats.accepted++;
-    if (!uv_is_active((uv_handle_t *)&door->sweep))
+    if (!uv_is_active((uv_handle_t *)&door->sweep)) {
+        door->sweep_ms = uv_now(door->loop);
         uv_timer_start(&door->sweep, on_sweep, NP_DOOR_SWEEP_MS, NP_DOOR_SWEEP_MS);
+    }
     if (listener->plain)
         begin_plain(c);
     else

@@ -15,9 +15,11 @@
  *     refused      a proxy that is being told 503                             2 s
  *
  * Connections are counted in all and by address. When the table is full, the newcomer takes the place of whoever has
- * waited longest: a handshake under way for displace_handshake_ms, then a connection idle or asking for displace_ms;
- * where there is none, it is refused: by closing (which devices read as 503), and a proxy by a 503 with Retry-After,
- * since it would make a 502 of anything else. A slow reader stops its own stream alone.
+ * waited longest: a connection idle for displace_idle_ms, a handshake under way for displace_handshake_ms, then a
+ * request that has not come whole in displace_asked_ms; where there is none, it is refused (nobody is displaced for
+ * what HQ itself is late with: these times are longer by how late the loop is): by closing (which devices read as 503),
+ * and a proxy by a 503 with Retry-After, since it would make a 502 of anything else. A slow reader stops its own stream
+ * alone.
  *
  * A connection reaches `opened` only after its handshake, so half-open ones never take a place behind. Lifecycle:
  * np_door_new, np_door_listen and np_door_listen_path for each address (before privileges are dropped), np_door_close;
@@ -49,7 +51,7 @@ struct np_door_config {
     unsigned handshake_ms;    /* from accept to the end of the handshake */
     unsigned request_ms;      /* from the first byte of a request to the first of its answer */
     unsigned idle_ms;         /* without a byte in either direction */
-    unsigned displace_handshake_ms, displace_ms;
+    unsigned displace_idle_ms, displace_handshake_ms, displace_asked_ms;
     /* A connection is through: fd (non-blocking) is its plaintext. client is AF_UNSPEC for a proxy's connection. Takes
      * fd over by returning 0; otherwise the connection is closed. */
     int (*opened)(void *ctx, int fd, const struct np_endpoint *client);

@@ -12,6 +12,7 @@
 #define NP_DOOR_DRAIN_IDLE_MS   500  /* without a request, when the door drains */
 #define NP_DOOR_DRAIN_LINGER_MS 300  /* likewise: who stays now has read what there was */
 #define NP_DOOR_SWEEP_MS        100  /* how late a deadline may be noticed */
+#define NP_DOOR_TURNS           8    /* of the loop, that a handshake or an answer may take */
 
 /* What a connection waits for; also its list. */
 enum np_door_wait {
@@ -87,7 +88,9 @@ struct np_door {
     size_t listener_count;
     struct np_door_queue queues[NP_DOOR_WAITS];
     struct np_door_peers peers;
-    uv_timer_t sweep; /* runs while there are connections */
+    uv_timer_t sweep;  /* runs while there are connections */
+    uint64_t sweep_ms; /* when it ran last */
+    uint64_t late_ms; /* how far the loop is behind, of late: what a client has sent may lie there unread for so long */
     size_t handles;   /* of door and connections, not yet closed */
     bool closing, draining;
     uv_timer_t drain; /* the end of the time for draining; then the call of drained */

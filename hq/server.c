@@ -34,8 +34,9 @@
 #define HANDSHAKE_MS          10000
 #define REQUEST_MS            30000 /* a request is 8 KiB at most, and its answer takes milliseconds */
 #define IDLE_MS               75000 /* longer than HTTP's own keep-alive, which ends in a friendlier way */
+#define DISPLACE_IDLE_MS      1000  /* a small box signs its next request in less; it can come again */
 #define DISPLACE_HANDSHAKE_MS 1000  /* a client with a slow line needs as much */
-#define DISPLACE_MS           5000  /* an answer takes milliseconds, and by then a device has nothing more to ask */
+#define DISPLACE_ASKED_MS     5000  /* what comes in pieces for so long comes from nobody in need */
 #define LEAF_CHECK_MS         (6 * 3600 * 1000)
 #define READY_CHECK_MS        20
 #define DESCRIPTORS           128 /* for all but the connections, each of which needs 3 */
@@ -450,8 +451,9 @@ static int open_door(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ER
                                     .handshake_ms = HANDSHAKE_MS,
                                     .request_ms = REQUEST_MS,
                                     .idle_ms = IDLE_MS,
+                                    .displace_idle_ms = DISPLACE_IDLE_MS,
                                     .displace_handshake_ms = DISPLACE_HANDSHAKE_MS,
-                                    .displace_ms = DISPLACE_MS,
+                                    .displace_asked_ms = DISPLACE_ASKED_MS,
                                     .opened = on_opened,
                                     .ctx = hq};
     /* MHD sees the end of a connection only in its next turn, when another may have its place already. */

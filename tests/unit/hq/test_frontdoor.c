@@ -125,8 +125,9 @@ static struct np_door_config limits(void)
                                    .handshake_ms = 60000,
                                    .request_ms = 60000,
                                    .idle_ms = 60000,
+                                   .displace_idle_ms = 60000,
                                    .displace_handshake_ms = 60000,
-                                   .displace_ms = 60000};
+                                   .displace_asked_ms = 60000};
 }
 
 static void test_silence_ends(void **state)
@@ -176,7 +177,7 @@ static void test_oldest_makes_room(void **state)
 {
     struct np_door_config config = limits();
     (void)state;
-    config.displace_ms = 0;
+    config.displace_idle_ms = config.displace_asked_ms = 0;
     struct world *world = open_world(config);
     int fds[6], late;
     for (size_t i = 0; i < 3; i++)
