@@ -47,29 +47,6 @@ int np_store_queue_each(struct np_store *store, struct np_lane lane, size_t limi
     return each_order(&q, each, ctx);
 }
 
-int np_store_queue_place(struct np_store *store, const struct np_order *order, struct np_queue_place *out_place)
-{
-    static const char text[] =
-        "SELECT count(*), count(*) FILTER (WHERE fresh = 1) FROM (SELECT fresh FROM orders WHERE state = 0 AND begun = "
-        "0"
-        " AND (priority, fresh, created_ms) < (?, ?, ?) ORDER BY priority, fresh, created_ms LIMIT ?) ahead";
-    struct np_lane lane = np_order_lane(order);
-    struct np_queue_place place = {0};
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, lane.priority);
-    np_sql_int(&q, lane.fresh);
-    np_sql_int(&q, order->created_ms);
-    np_sql_int(&q, NP_STORE_POSITION_MAX);
-    if (np_sql_next(&q)) {
-        place.ahead = np_sql_get_int(&q);
-        place.fresh_ahead = np_sql_get_int(&q);
-    }
-    int rc = np_sql_finish(&q);
-    if (rc == 0)
-        *out_place = place;
-    return rc;
-}
-
 int np_store_queue_refill(struct np_store *store, int64_t now_ms)
 {
     static const char text[] =

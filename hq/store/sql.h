@@ -45,6 +45,7 @@ struct np_store {
     unsigned events;        /* committed, not yet taken */
     struct np_store_waiter *waiting, *settled; /* for the next commit; being called */
     struct np_sql_statement cache[NP_SQL_CACHE_MAX];
+    struct np_queue_marks *marks; /* hq/store/place.c's; NULL: none yet */
     char error[256];
 };
 

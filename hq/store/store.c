@@ -56,6 +56,7 @@ void np_store_close(struct np_store *store)
             store->driver->forget(store, &store->cache[i]);
     }
     store->driver->close(store);
+    free(store->marks);
     free(store);
 }
 

@@ -329,7 +329,8 @@ struct np_lane {
     bool fresh;
 };
 
-#define NP_STORE_POSITION_MAX 10000 /* a longer queue is not counted to its end */
+#define NP_STORE_POSITION_EXACT 128
+#define NP_STORE_POSITION_MAX   10000 /* a longer queue is not counted to its end */
 
 /* The lane of an order. */
 struct np_lane np_order_lane(const struct np_order *order);
@@ -338,7 +339,8 @@ struct np_lane np_order_lane(const struct np_order *order);
  * write. */
 int np_store_queue_each(struct np_store *store, struct np_lane lane, size_t limit, np_store_order_fn *each, void *ctx);
 
-/* How many orders stand before one, and how many of them are fresh; together at most NP_STORE_POSITION_MAX. */
+/* How many orders stand before one, and how many of them are fresh; at most NP_STORE_POSITION_MAX. Exact up to
+ * NP_STORE_POSITION_EXACT; further back within 32, as the queue was up to 3 seconds ago. */
 struct np_queue_place {
     int64_t ahead, fresh_ahead;
 };
