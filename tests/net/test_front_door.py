@@ -29,10 +29,8 @@ class ProxiedHq(Hq):
         super().__init__(program, folder)
         folder.chmod(0o755)
         self.socket = folder / SOCKET
-        values = {'listen': f'"unix:{self.socket}"', 'listen-group': 'www-data', 'enrol': '{"open", "factory-secret"}',
-                  'open-enrolments': 2, **settings}
-        kept = [line for line in self.conf.read_text().splitlines() if line.split(' =')[0] not in values]
-        self.conf.write_text('\n'.join(kept + [f'{key} = {value}' for key, value in values.items()]) + '\n')
+        self.configure(listen=f'unix:{self.socket}', listen_group='www-data', enrol=['open', 'factory-secret'],
+                       open_enrolments=2, **settings)
 
 
 class SourceClient(Client):

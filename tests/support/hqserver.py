@@ -18,6 +18,12 @@ ZONE = 'devices.example'
 HOST = f'hq.{ZONE}'
 
 
+def _value(value):
+    if isinstance(value, (list, tuple)):
+        return '{' + ', '.join(f'"{item}"' for item in value) + '}'
+    return str(value).lower() if isinstance(value, (bool, int)) else f'"{value}"'
+
+
 class Hq:
     """One HQ in a folder of its own."""
 
@@ -36,6 +42,13 @@ class Hq:
             capture_output=True, text=True, check=True)
         with self.conf.open('a') as conf:
             conf.write('dns-rate-limit = 0\n')  # nobody asks as often as a test that waits
+
+    def configure(self, **settings):
+        """Keys of the configuration ('_' for '-'), in the place of what stands there: texts, numbers, lists of texts."""
+        values = {key.replace('_', '-'): value for key, value in settings.items()}
+        kept = [line for line in self.conf.read_text().splitlines() if line.split(' =')[0] not in values]
+        self.conf.write_text('\n'.join([*kept, *(f'{key} = {_value(value)}' for key, value in values.items())]) + '\n')
+        return self
 
     def start(self):
         with self.log.open('a') as log:
