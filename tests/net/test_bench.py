@@ -1,4 +1,4 @@
-"""`tests/lab bench resolver` works: every row is there and measured. What it measured is nobody's business here."""
+"""`tests/lab bench resolver` and `bench hq` work: every row is there and measured. What it measured is nobody's business here."""
 import json
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.bench import figures
-from lab.cli import AGENT_ROWS, BENCH_ROWS
+from lab.cli import AGENT_ROWS, BENCH_ROWS, HQ_ROWS
 
 LAB = Path(__file__).resolve().parents[1] / 'lab'
 NAME = 'npbench'
@@ -65,6 +65,18 @@ def test_rows_of_the_agent(bench, tmp_path):
     for row in rows:
         assert row['name'] in said and row['value'] > 0 and set(row['peers']) == {'stunnel', 'hitch', 'nginx'}
         assert all(value > 0 for value in row['peers'].values()), row
+
+
+def test_every_row_of_hq(bench, tmp_path):
+    result = tmp_path / 'bench.json'
+    said, _ = bench('hq', '--quick', '--json', str(result)).communicate(timeout=600)
+    assert result.exists(), said
+    data = json.loads(result.read_text())
+    assert {row['key'] for row in data['rows']} == set(HQ_ROWS), said
+    for row in data['rows']:
+        assert row['name'] in said
+        assert row['value'] is not None and row['value'] >= 0, row
+        assert row['met'] in (True, False) and row['bar'], row
 
 
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM])

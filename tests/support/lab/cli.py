@@ -12,6 +12,7 @@ HELP = Path(__file__).with_name('help.txt').read_text()
 BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
 AGENT_ROWS = ('handshakes', 'resumed', 'throughput', 'memory')
 ZONE_ROWS = ('builtin', 'bind', 'knot', 'powerdns', 'secondary', 'million')
+HQ_ROWS = ('certificate', 'certificates', 'enrolments', 'address', 'storm', 'million', 'halfopen')
 
 
 def main(argv):
@@ -36,11 +37,12 @@ def main(argv):
     commands.add_parser('package')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
-    bench.add_argument('what', choices=['resolver', 'zone', 'agent'])
-    bench.add_argument('--only', metavar='ROW', action='append', choices=tuple(dict.fromkeys(BENCH_ROWS + ZONE_ROWS + AGENT_ROWS)), help='only this row; may be repeated')
+    bench.add_argument('what', choices=['resolver', 'zone', 'agent', 'hq'])
+    bench.add_argument('--only', metavar='ROW', action='append',
+                       choices=tuple(dict.fromkeys(BENCH_ROWS + ZONE_ROWS + AGENT_ROWS + HQ_ROWS)), help='only this row; may be repeated')
     bench.add_argument('--pairs', metavar='N', type=int, help='resolver: interleaved pairs a row (15)')
     bench.add_argument('--quick', action='store_true', help='short runs: shows that it works, not what it costs')
-    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-resolver.json, build/bench-zone.json, build/bench-agent.json)')
+    bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-WHAT.json)')
     arguments = parser.parse_args(argv)
     if arguments.help or arguments.command in (None, 'help'):
         print(HELP, end='')
@@ -97,6 +99,12 @@ def _bench(arguments):
             build.build('release', targets=('nameplate',))
         return tls.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
                        result=arguments.json and Path(arguments.json))
+    if arguments.what == 'hq':
+        from lab.bench import hq
+        if not os.environ.get('NAMEPLATE_BIN'):
+            build.build('release', targets=hq.PROGRAMS)
+        return hq.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
+                      result=arguments.json and Path(arguments.json))
     from lab.bench import resolver
     if not os.environ.get('NAMEPLATE_BIN'):
         build.build('release', targets=('nameplate', *resolver.PROGRAMS))
