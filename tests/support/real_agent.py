@@ -37,6 +37,7 @@ class Box:
             self.hq = FakeHq(OUTSIDE)
         self.conf, self.log_path = folder / 'nameplate.conf', folder / 'log'
         self.process = None
+        self.environment = {}  # of the agent, beside ours
         self.begin = 0
         for name in ('state', 'run'):
             (folder / name).mkdir()
@@ -46,7 +47,8 @@ class Box:
 
     def start(self):
         self.begin = self.log_path.stat().st_size if self.log_path.exists() else 0
-        self.process = self.namespace.spawn(*unprivileged(UID), self.program, 'agent', '--config', self.conf, log=self.log_path)
+        self.process = self.namespace.spawn(*unprivileged(UID), self.program, 'agent', '--config', self.conf, log=self.log_path,
+                                            env={**os.environ, **self.environment})
         wait_until(lambda: self.status(), 10, 'the control socket')
 
     def stop(self):
