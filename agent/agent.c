@@ -125,6 +125,20 @@ static char *on_leave(struct np_agent *agent, const char *words)
     return np_agent_leave_status(agent);
 }
 
+/* "renew", "renew new-key". */
+static char *on_renew(struct np_agent *agent, bool new_key, bool owner)
+{
+    const struct np_enrol *e = &agent->enrol;
+    if (!owner)
+        return strdup("{\"error\":\"only root and the agent's own user may ask for a certificate\"}\n");
+    if (e->blocked)
+        return strdup("{\"error\":\"HQ wants no requests of this box (nameplate status)\"}\n");
+    if (!agent->state.has_chain)
+        return strdup("{\"error\":\"there is no certificate yet; the box is getting its first one\"}\n");
+    np_agent_enrol_simple(agent, new_key ? NP_EVENT_ROTATE : NP_EVENT_RENEW);
+    return strdup("{\"asked\":true}\n");
+}
+
 static void on_control(void *ctx, uint64_t ticket, const char *request, bool owner)
 {
     static const char *const reports[] = {[NP_REPORT_STATUS] = "status",
@@ -146,14 +160,16 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
         np_agent_events_asked(agent, ticket, request + 7);
         return;
     }
-    if (strcmp(request, "leave") == 0)
+    if (strcmp(request, "renew") == 0 || strcmp(request, "renew new-key") == 0)
+        answer = on_renew(agent, request[5] != 0, owner);
+    else if (strcmp(request, "leave") == 0)
         answer = on_leave(agent, "");
     else if (strncmp(request, "leave ", 6) == 0 && !owner)
         answer = strdup("{\"error\":\"only root and the agent's own user may reset this box\"}\n");
     else if (strncmp(request, "leave ", 6) == 0)
         answer = on_leave(agent, request + 6);
     else
-        answer = strdup("{\"error\":\"unknown request; known: status, metrics, doctor, events, leave\"}\n");
+        answer = strdup("{\"error\":\"unknown request; known: status, metrics, doctor, events, renew, leave\"}\n");
     np_control_answer_take(agent->control, ticket, answer);
 }
 

@@ -466,6 +466,9 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
     case NP_EVENT_LEAVE:
         np_enrol_on_leave(e, t, event, out);
         break;
+    case NP_EVENT_RENEW:
+        np_enrol_on_renew(e, t);
+        break;
     case NP_EVENT_ROTATE:
         np_enrol_on_rotate(e);
         break;

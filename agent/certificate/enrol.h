@@ -135,6 +135,7 @@ enum np_enrol_event_type {
     NP_EVENT_CHECKED,   /* the package was checked: rc, reason, package, from_next */
     NP_EVENT_ZONE,      /* the zone was asked: rc (0: it answered), addresses (what it has for the own name) */
     NP_EVENT_LEAVE,     /* a person wants the box to leave HQ: leave, local */
+    NP_EVENT_RENEW,     /* a person wants to know now whether there is a newer certificate */
     NP_EVENT_ROTATE     /* a person wants another TLS key: the certificate is replaced once HQ has one for it */
 };
 
@@ -259,6 +260,7 @@ struct np_enrol {
     unsigned compared;        /* readable: answers that differed, since the start */
     bool can_time, want_time; /* a signed time can be verified; is wanted */
     int64_t time_ms;          /* when it was asked for last; 0: never */
+    bool rotate;              /* the owner wants another key, which has no certificate yet */
     bool leave_resumed;       /* under way since before a restart: nobody waits for its end, and failures are no end */
 };
 

@@ -211,13 +211,13 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     if (event->from_next) {
         d->tls = d->next;
         np_wipe(&d->next, sizeof d->next);
-        d->has_next = false;
+        d->has_next = e->rotate = false;
     }
     memcpy(d->chain, event->package->chain, sizeof d->chain);
     memcpy(d->etag, r->etag, sizeof d->etag);
     (void)take_auth(d, r->package.auth_token, r->package.n);
     d->has_chain = true;
-    e->want_csr = d->has_next; /* a renewal for the key in use came first: the other key is still wanted */
+    e->want_csr = d->has_next || e->rotate; /* a renewal for the key in use came first: the other key is still wanted */
     e->csr_accepted = e->csr_accepted && d->has_next;
     e->dirty = e->install = true;
     e->poll_ms = 0;

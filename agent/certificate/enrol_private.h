@@ -49,6 +49,9 @@ void np_enrol_zone_changed(struct np_enrol *e, const struct np_enrol_time *t);
 /* NP_EVENT_ZONE. */
 void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event);
 
+/* NP_EVENT_RENEW. */
+void np_enrol_on_renew(struct np_enrol *e, const struct np_enrol_time *t);
+
 /* NP_EVENT_ROTATE. */
 void np_enrol_on_rotate(struct np_enrol *e);
 

@@ -181,13 +181,22 @@ void np_enrol_on_zone(struct np_enrol *e, const struct np_enrol_time *t, const s
         np_publisher_known(&e->publisher, 0, np_renew_same_addresses(event->addresses, &e->wanted) ? &e->wanted : NULL);
 }
 
+/* The check-in that is due some time is due now; what HQ asked to wait for is waited for. */
+void np_enrol_on_renew(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    if (e->device->device[0])
+        e->checkin_ms = t->now_ms;
+    if (!e->ordered)
+        e->retry_ms = 0;
+}
+
 /* A key that is on its way already is another one: the wish is granted with it. The old key and its certificate serve
  * until the new one has one. */
 void np_enrol_on_rotate(struct np_enrol *e)
 {
     if (!e->covered)
         return;
-    e->want_csr = true;
+    e->want_csr = e->rotate = true;
     e->csr_accepted = e->csr_accepted && e->device->has_next;
 }
 

@@ -12,6 +12,7 @@
 #include "agent/cli/deploy.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/events.h"
+#include "agent/cli/renew.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
 #include "agent/config.h"
@@ -45,6 +46,7 @@ static const struct verb verbs[] = {
     {"events", np_events_verb_main, "show what happened: addresses seen, answered, pushed, visible", false},
     {"config", np_config_verb_main, "print lines for other programs of the home: routers, resolvers", false},
     {"deploy", np_deploy_verb_main, "give the certificate to other servers of this machine (root)", false},
+    {"renew", np_renew_verb_main, "ask HQ for a newer certificate, or for one with another key", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},
     {"version", version_main, "print the version", false},
     {"help", help_main, "print this", false},

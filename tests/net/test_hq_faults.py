@@ -139,3 +139,19 @@ def test_second_url(box):
     box.hq.names = {SECOND: OUTSIDE}
     box.start()
     wait_until(lambda: box.serial() != before, 15, 'a newer certificate over the second URL')
+
+
+def test_renew(box):
+    """A person asks: HQ is asked at once; another key is made on demand, and the old certificate serves until it has one."""
+    older = box.serial()
+    box.hq.package = box.hq.usual = box.hq.good_chain
+    box.restart()
+    before = wait_until(lambda: (serial := box.serial()) != older and serial, 15, 'a certificate of full length')
+    key = box.hq.key.public_numbers()
+    wait_until(lambda: (box.status()['hq']['next_checkin_seconds'] or 0) > 3600, 10, 'nothing to do')
+    box.hq.seen.clear()
+    box.namespace.run(box.program, 'renew', '--config', box.conf)
+    wait_until(lambda: 'checkin' in box.hq.seen, 10, 'the check-in')
+    said = box.namespace.run(box.program, 'renew', '--new-key', '--config', box.conf)
+    assert 'Another key is made' in said
+    wait_until(lambda: box.hq.key.public_numbers() != key and box.serial() != before, 15, 'a certificate for another key')

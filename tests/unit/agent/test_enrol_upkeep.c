@@ -547,6 +547,35 @@ static void rotates(void **state)
     assert_int_equal(e.state, NP_ENROL_INSTALLED);
 }
 
+/* The wish for another key comes while a renewal for the old one is being fetched: it is not forgotten over that. */
+static void rotates_while_fetching(void **state)
+{
+    (void)state;
+    whole_way();
+    give_address(1);
+    wait_over_checkins(NP_REQUEST_PACKAGE);
+    step((struct np_enrol_event){.type = NP_EVENT_ROTATE});
+    answer_package(2, &device.tls, false, 45);
+    assert_int_equal(keys, 2);
+    expect_request(NP_REQUEST_CSR);
+}
+
+/* Asked for by a person: the check-in comes now, but not before HQ wants it. */
+static void renews_on_demand(void **state)
+{
+    (void)state;
+    whole_way();
+    give_address(1);
+    while (action.type == NP_ACTION_SEND)
+        answer_addresses();
+    step((struct np_enrol_event){.type = NP_EVENT_RENEW});
+    expect_request(NP_REQUEST_CHECKIN);
+    answer_problem(503, "busy", 600);
+    step((struct np_enrol_event){.type = NP_EVENT_RENEW});
+    assert_int_equal(action.type, NP_ACTION_NONE);
+    assert_true(wait_request(NP_REQUEST_CHECKIN) >= 600000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +599,8 @@ int main(void)
         TEST(leave_while_asking),
         TEST(leave_and_power_cut),
         TEST(rotates),
+        TEST(rotates_while_fetching),
+        TEST(renews_on_demand),
         TEST(leave_answer_lost),
         TEST(leave_and_full_flash),
         TEST(lost_key),
