@@ -2,6 +2,7 @@
  * before the clock runs, with a nonce of its own.
  *
  *     bench_enrol hq    URL SERVER:PORT ANCHORS FACTORY-MASTER   (then lines on standard input)
+ *     bench_enrol nonce URL SERVER:PORT ANCHORS -                HEAD /v1/nonce instead, the least that HQ can be asked
  *     bench_enrol hello URL SERVER:PORT ANCHORS -                GET / instead, to bench_hello
  *
  * Reads lines "COUNT CONNECTIONS kept|new": signs COUNT requests (told by {"signed": COUNT}), waits for an empty line,
@@ -48,7 +49,7 @@ struct load {
     struct link_target target;
     char url[NP_URL_MAX + 1], host[NP_NAME_MAX + 1];
     uint8_t master[32];
-    bool hello, new_each, head;
+    bool hello, nonce, new_each, head;
     struct lane lanes[LANES_MAX];
     struct prepared *requests;
     char (*nonces)[NP_NONCE_MAX + 1];
@@ -224,11 +225,13 @@ static void sign(struct load *load, size_t i)
 static void prepare(struct load *load, size_t count)
 {
     allocate(load, count);
-    if (!load->hello)
+    if (!load->hello && !load->nonce)
         fetch_nonces(load);
     for (size_t i = 0; i < count; i++) {
         if (load->hello)
             set_request(&load->requests[i], "GET", "/", load->host, NULL);
+        else if (load->nonce)
+            set_request(&load->requests[i], "HEAD", "/v1/nonce", load->host, NULL);
         else
             sign(load, i);
     }
@@ -256,6 +259,7 @@ static void command(struct load *load, const char *line)
     if (!fgets(go, sizeof go, stdin))
         exit(0);
     load->new_each = strcmp(kind, "new") == 0;
+    load->head = load->nonce;
     double before = cpu_s();
     run(load, lanes);
     double seconds = (double)(box_now_us() - load->begun_us) / 1e6;
@@ -273,8 +277,9 @@ static void read_arguments(struct load *load, int argc, char **argv)
 {
     struct np_endpoint server;
     if (argc != 6)
-        die("usage: bench_enrol hq|hello URL SERVER:PORT ANCHORS FACTORY-MASTER|-");
+        die("usage: bench_enrol hq|nonce|hello URL SERVER:PORT ANCHORS FACTORY-MASTER|-");
     load->hello = strcmp(argv[1], "hello") == 0;
+    load->nonce = strcmp(argv[1], "nonce") == 0;
     snprintf(load->url, sizeof load->url, "%s", argv[2]);
     snprintf(load->host, sizeof load->host, "%s", strncmp(argv[2], "https://", 8) == 0 ? argv[2] + 8 : "");
     load->host[strcspn(load->host, ":/")] = 0;
@@ -287,7 +292,7 @@ static void read_arguments(struct load *load, int argc, char **argv)
     load->target.tls = link_tls(argv[4], true);
     if (!load->target.tls)
         die("the anchors cannot be read");
-    if (!load->hello && fleet_read_master(argv[5], load->master))
+    if (!load->hello && !load->nonce && fleet_read_master(argv[5], load->master))
         die("the factory master cannot be read");
 }
 
