@@ -74,13 +74,8 @@ int np_agent_hq_start(struct np_agent *agent)
         np_error("client for %s: %s", c->hq_second.text, np_strerror(rc));
         return rc;
     }
-    agent->self = (struct np_exchange_self){.url = c->hq.text,
-                                            .model = c->model,
-                                            .version = NP_VERSION,
-                                            .publish = c->publish,
-                                            .has_factory = c->has_factory};
-    memcpy(agent->self.serial, c->serial, sizeof agent->self.serial);
-    memcpy(agent->self.secret, c->secret, sizeof agent->self.secret);
+    agent->self = (struct np_exchange_self){
+        .url = c->hq.text, .model = c->model, .version = NP_VERSION, .publish = c->publish, .factory = c->secret};
     np_enrol_init(&agent->enrol, &agent->state, c->policy.local_only, random_below, agent);
     np_enrol_ask_zone_first(&agent->enrol);
     if (agent->has_hq_key)
@@ -156,8 +151,22 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
         np_agent_visible_start(agent, &agent->enrol.publisher.confirmed);
 }
 
+/* The factory identity, for an enrolment. A folder that cannot be read is no reason to enrol without a credential: it
+ * is read again at the next attempt. */
+static int load_factory(struct np_agent *agent, char why[NP_ENROL_REASON_MAX])
+{
+    char error[NP_FACTORY_ERROR_MAX];
+    if (!agent->config->factory[0])
+        return 0;
+    int rc = np_factory_read(agent->config->factory, &agent->self.factory, error);
+    if (rc)
+        snprintf(why, NP_ENROL_REASON_MAX, "factory identity: %.230s", error);
+    return rc;
+}
+
 /* Sends the request; the event of a failure that is known at once. */
-static bool send_request(struct np_agent *agent, struct np_enrol_action *action, struct np_enrol_event *out_event)
+static bool send_request(struct np_agent *agent, struct np_enrol_action *action, char why[NP_ENROL_REASON_MAX],
+                         struct np_enrol_event *out_event)
 {
     struct np_exchange x;
     if (action->request == NP_REQUEST_TIME) {
@@ -166,7 +175,12 @@ static bool send_request(struct np_agent *agent, struct np_enrol_action *action,
         np_base64url_encode(random, sizeof random, agent->time_nonce);
         snprintf(action->nonce, sizeof action->nonce, "%s", agent->time_nonce);
     }
-    int rc = np_exchange_build(&agent->self, &agent->state, np_enrol_bearer(&agent->enrol), action, &x);
+    int rc = action->request == NP_REQUEST_ENROL ? load_factory(agent, why) : 0;
+    if (rc) {
+        *out_event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = rc, .reason = why};
+        return true;
+    }
+    rc = np_exchange_build(&agent->self, &agent->state, np_enrol_bearer(&agent->enrol), action, &x);
     if (rc == 0) {
         struct np_hq_request request = {.method = x.method,
                                         .path = x.path,
@@ -188,10 +202,16 @@ static bool send_request(struct np_agent *agent, struct np_enrol_action *action,
 
 int np_agent_seed(struct np_agent *agent)
 {
+    char why[NP_ENROL_REASON_MAX];
+    uint8_t secret[NP_IDENTITY_SECRET_LEN];
     int rc = np_entropy_init(&agent->entropy);
-    if (rc == 0)
-        np_identity_seed(&agent->entropy, agent->config->has_factory ? agent->config->secret : NULL, &agent->state);
-    return rc;
+    if (rc)
+        return rc;
+    load_factory(agent, why); /* where it cannot be read the enrolment will say so */
+    bool has = np_factory_seed(&agent->self.factory, secret);
+    np_identity_seed(&agent->entropy, has ? secret : NULL, &agent->state);
+    np_wipe(secret, sizeof secret);
+    return 0;
 }
 
 /* Checks the package in the response for the key of the CSR under way, then for the key that is in use. */
@@ -308,7 +328,7 @@ static void log_transitions(const struct np_enrol_action *action)
 }
 
 /* Carries an action out. Returns true with the event that ends it, false when that comes later or not at all. */
-static bool act(struct np_agent *agent, struct np_enrol_action *action, char why[NP_PACKAGE_WHY_MAX],
+static bool act(struct np_agent *agent, struct np_enrol_action *action, char why[NP_ENROL_REASON_MAX],
                 struct np_enrol_event *out_event)
 {
     *out_event = (struct np_enrol_event){.type = NP_EVENT_MADE};
@@ -326,7 +346,7 @@ static bool act(struct np_agent *agent, struct np_enrol_action *action, char why
         store(agent, out_event);
         return true;
     case NP_ACTION_SEND:
-        return send_request(agent, action, out_event);
+        return send_request(agent, action, why, out_event);
     case NP_ACTION_CHECK:
         check_package(agent, why, out_event);
         return true;
@@ -350,7 +370,8 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
 {
     struct np_enrol_action action;
     struct np_enrol_event next = *event;
-    char why[NP_PACKAGE_WHY_MAX], name[NP_NAME_MAX + 1];
+    char why[NP_ENROL_REASON_MAX], name[NP_NAME_MAX + 1];
+    _Static_assert(NP_ENROL_REASON_MAX >= NP_PACKAGE_WHY_MAX, "one room for both reasons");
     bool more = true;
     if (agent->stopping)
         return;

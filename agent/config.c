@@ -29,6 +29,9 @@ const struct np_config_key np_agent_config_keys[] = {
     {"run", NP_CONFIG_STRING, "/run/nameplate", "folder of control.sock", NULL, 0, 0},
     {"factory-secret", NP_CONFIG_STRING, NULL, "file with serial = and secret =, from nameplate-hq factory-secret",
      NULL, 0, 0},
+    {"factory", NP_CONFIG_STRING, NULL,
+     "folder of the factory identity, read when the box enrols: certificate.pem with key.pem, or secret, or claim-code",
+     NULL, 0, 0},
     {"model", NP_CONFIG_STRING, "generic", "model name told to HQ", NULL, 0, 0},
     {"alias", NP_CONFIG_LIST, NULL, "further names of this box on the LAN, for example {\"nas.home.arpa\"}", NULL, 0,
      0},
@@ -95,12 +98,6 @@ const struct np_config_key np_agent_config_keys[] = {
      "report of `nameplate deploy`, which gives the certificate to other servers of this machine; empty: none is asked",
      NULL, 0, 0},
     {"log-level", NP_CONFIG_STRING, "info", "error, warning, notice, info or debug", level_choices, 0, 0},
-    {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
-};
-
-static const struct np_config_key factory_keys[] = {
-    {"serial", NP_CONFIG_STRING, NULL, "serial number", NULL, 0, 0},
-    {"secret", NP_CONFIG_STRING, NULL, "64 hex digits", NULL, 0, 0},
     {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
 };
 
@@ -415,26 +412,22 @@ static int check_tls(const struct np_config *file, const struct np_agent_config 
                           c->dns ? "mode = own-name-only" : "dns = false");
 }
 
+/* The folder is read when the box is to enrol: a box that is enrolled works without it. */
 static int read_factory(const struct np_config *file, struct np_agent_config *c, char *error)
 {
     const char *path = np_config_string(file, "factory-secret");
-    struct np_config *factory;
+    char why[NP_FACTORY_ERROR_MAX];
+    if (np_config_string(file, "factory")) {
+        if (path)
+            return np_config_fail(file, "factory", error,
+                                  "factory and factory-secret name a factory identity each: leave one out");
+        return copy_path(file, "factory", c->factory, sizeof c->factory, error);
+    }
     if (!path)
         return 0;
-    int rc = np_config_load(path, factory_keys, &factory, error);
+    int rc = np_factory_read_secret(path, &c->secret, why);
     if (rc)
-        return rc;
-    const char *serial = np_config_string(factory, "serial"), *secret = np_config_string(factory, "secret");
-    if (!serial || !np_is_token(serial, NP_SERIAL_MAX))
-        rc = np_config_fail(factory, "serial", error,
-                            "serial = must give the serial number, 1 to %d printable characters", NP_SERIAL_MAX);
-    else if (!secret || np_hex_decode_exact(secret, c->secret, sizeof c->secret))
-        rc = np_config_fail(factory, "secret", error, "secret = must be 64 hex digits (nameplate-hq factory-secret %s)",
-                            serial);
-    else
-        memcpy(c->serial, serial, strlen(serial) + 1);
-    c->has_factory = rc == 0;
-    np_config_free(factory);
+        snprintf(error, NP_CONFIG_ERROR_MAX, "%.500s", why);
     return rc;
 }
 

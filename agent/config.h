@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/front/settings.h"
+#include "agent/identity/factory.h"
 #include "agent/network/addresses.h"
 #include "agent/own_names.h"
 #include "hq/proto/message.h"
@@ -37,9 +38,8 @@ struct np_agent_config {
     struct np_address_policy policy; /* role, lan, local_only */
     char state[NP_CONFIG_PATH_MAX + 1];
     char run[NP_CONFIG_RUN_MAX + 1];
-    bool has_factory;
-    char serial[NP_SERIAL_MAX + 1];
-    uint8_t secret[32];
+    char factory[NP_CONFIG_PATH_MAX + 1]; /* folder of the factory identity; empty: none, or the one below */
+    struct np_factory secret;             /* from factory-secret; type open: none */
     char model[NP_MODEL_MAX + 1];
     enum np_publish publish;
     struct np_name aliases[NP_ALIAS_MAX];

@@ -84,6 +84,7 @@ const struct np_config_key *np_hq_config_keys(void)
     static const char *const backends[] = {"builtin", "rfc2136", NULL};
     static const char *const presets[] = {"auto", "letsencrypt", "letsencrypt-staging", "none", NULL};
     static const char *const exempt[] = {"auto", "yes", "no", NULL};
+    static const char *const dates[] = {"check", "ignore", NULL};
     static const char *const lists[] = {"optional", "required", NULL};
     static const char *const when[] = {"down", "full", NULL};
     static const char *const levels[] = {"error", "warning", "notice", "info", "debug", NULL};
@@ -126,7 +127,11 @@ const struct np_config_key *np_hq_config_keys(void)
         {"acme2-when", NP_CONFIG_STRING, "down", "when orders go to the second CA: down, full (and down)", when, 0, 0},
         {"public-suffix", NP_CONFIG_BOOL, "false", "the zone is on the Public Suffix List", NULL, 0, 0},
         {"caa", NP_CONFIG_LIST, NULL, "CAA issuer domains at the zone's apex", NULL, 0, 0},
-        {"enrol", NP_CONFIG_LIST, "factory-secret", "credentials taken: factory-secret, claim-code, open", NULL, 0, 0},
+        {"enrol", NP_CONFIG_LIST, "factory-secret",
+         "credentials taken: factory-certificate, factory-secret, claim-code, open", NULL, 0, 0},
+        {"factory-ca", NP_CONFIG_STRING, NULL, "factory-certificate: PEM file of the vendor's own CAs", NULL, 0, 0},
+        {"factory-certificate-dates", NP_CONFIG_STRING, "check",
+         "check: a factory certificate that has ended is refused; ignore: it is taken", dates, 0, 0},
         {"factory-list", NP_CONFIG_STRING, "optional",
          "required: serial numbers must be imported ('nameplate-hq import') before they may enrol", lists, 0, 0},
         {"serial-names", NP_CONFIG_INT, "3", "live names of one serial number", NULL, 1, 1000},
@@ -336,6 +341,22 @@ static int read_ledger(const struct np_config *config, struct np_hq_config *c, c
     return 0;
 }
 
+/* What belongs to the credentials. */
+static int read_factory(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    int rc = read_enrol(config, out, error);
+    if (rc)
+        return rc;
+    out->factory_dates = strcmp(np_config_string(config, "factory-certificate-dates"), "check") == 0;
+    out->listed_only = strcmp(np_config_string(config, "factory-list"), "required") == 0;
+    if (!out->enrol[NP_CREDENTIAL_FACTORY_CERTIFICATE])
+        return 0;
+    if (!np_config_string(config, "factory-ca"))
+        return np_config_fail(config, "enrol", error,
+                              "enrol has factory-certificate: factory-ca must name the PEM file of the vendor's CAs");
+    return read_text(config, "factory-ca", out->factory_ca, sizeof out->factory_ca, error);
+}
+
 int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_config, char error[NP_CONFIG_ERROR_MAX])
 {
     struct np_hq_config c = {0};
@@ -347,7 +368,7 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
     if (rc == 0)
         rc = read_nameservers(config, &c, error);
     if (rc == 0)
-        rc = read_enrol(config, &c, error);
+        rc = read_factory(config, &c, error);
     if (rc == 0)
         rc = read_text(config, "database", c.database, sizeof c.database, error);
     if (rc == 0)
@@ -366,7 +387,6 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         rc = read_admin(config, &c, error);
     if (rc)
         return rc;
-    c.listed_only = strcmp(np_config_string(config, "factory-list"), "required") == 0;
     c.publish_shared = np_config_bool(config, "publish-shared");
     c.publish_global = np_config_bool(config, "publish-global");
     c.serial_names = np_config_int(config, "serial-names");

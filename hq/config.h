@@ -39,6 +39,8 @@ struct np_hq_config {
     char user[NP_HQ_USER_MAX];        /* empty: none */
     struct np_endpoint admin_listen;  /* the operator's; AF_UNSPEC: none */
     char admin_token[NP_HQ_PATH_MAX]; /* its token's file */
+    char factory_ca[NP_HQ_PATH_MAX];  /* empty: none */
+    bool factory_dates;               /* factory certificates are judged by their dates */
     bool enrol[NP_CREDENTIAL_TYPES];  /* by enum np_credential_type */
     bool listed_only, publish_shared, publish_global;
     int64_t serial_names, serial_enrolments, open_enrolments;

@@ -124,9 +124,11 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
         "# You have read and agree to the CA's terms of service. Nothing is issued before.\n"
         "acme-terms-agreed = %s\n\n"
         "# Which devices may enrol: factory-secret (made by 'nameplate-hq factory-secret'), claim-code (on labels,\n"
-        "# made by 'nameplate-hq claim make'), open (anybody).\n",
+        "# made by 'nameplate-hq claim make'), factory-certificate (see docs/factory.md), open (anybody).\n",
         o->terms_agreed ? "true" : "false");
     print_list(out, "enrol", o->enrol, o->enrol_count, "factory-secret");
+    print_key(out, "factory-ca", o->factory_ca, "/etc/nameplate-hq/factory-ca.pem");
+    fprintf(out, "# factory-list = required\n");
     fprintf(out, "\n# Answers of *.rebind-test and *.plain-test, by which devices see who filters their names.\n");
     print_list(out, "probe-private", NULL, 0, "192.168.0.1");
     print_list(out, "probe-public", o->addresses, o->address_count ? 1 : 0, "198.51.100.10");

@@ -24,6 +24,7 @@ struct np_init_options {
     const char *listen[NP_INIT_LIST_MAX];      /* empty: the default */
     const char *dns_listen[NP_INIT_LIST_MAX];  /* likewise */
     const char *enrol[NP_INIT_LIST_MAX];       /* likewise */
+    const char *factory_ca;                    /* with factory-certificate: PEM file of the vendor's CAs */
     size_t nameserver_count, address_count, listen_count, dns_listen_count, enrol_count;
 };
 

@@ -51,14 +51,15 @@ static bool accepts(const struct np_policy *policy, enum np_credential_type type
     case NP_CREDENTIAL_CLAIM_CODE:
         return policy->claim_code;
     case NP_CREDENTIAL_FACTORY_CERTIFICATE:
-        return false;
+        return policy->factory_certificate != NULL;
     }
     return false;
 }
 
 int np_policy_credential(const struct np_policy *policy, struct np_credential *credential, const uint8_t thumbprint[32],
-                         const char *nonce, const char *url, struct np_refusal *out_refusal)
+                         const char *nonce, const char *url, int64_t now_s, struct np_refusal *out_refusal)
 {
+    uint8_t input[NP_FACTORY_MAC_INPUT_MAX];
     if (!accepts(policy, credential->type)) {
         if (credential->type == NP_CREDENTIAL_OPEN)
             return np_refuse(out_refusal, NP_REFUSE_CREDENTIAL_UNSUPPORTED,
@@ -72,6 +73,9 @@ int np_policy_credential(const struct np_policy *policy, struct np_credential *c
         return check_factory_secret(policy, credential, thumbprint, nonce, url, out_refusal);
     case NP_CREDENTIAL_CLAIM_CODE:
         return read_claim_code(credential, out_refusal);
+    case NP_CREDENTIAL_FACTORY_CERTIFICATE:
+        return np_factorycert_check(policy->factory_certificate, credential, input,
+                                    np_factory_mac_input(thumbprint, nonce, url, input), now_s, out_refusal);
     default:
         return 0;
     }

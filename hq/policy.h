@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hq/factorycert.h"
 #include "hq/proto/message.h"
 #include "hq/refusal.h"
 #include "hq/store/store.h"
@@ -15,23 +16,25 @@
 
 /* The rules. Zero-initialised nobody may enrol. */
 struct np_policy {
-    bool factory_secret;    /* credential accepted */
-    bool open;              /* likewise */
-    bool claim_code;        /* likewise */
-    bool listed_only;       /* a factory serial must be on the imported lists */
-    uint8_t master[32];     /* of the factory secrets and the claim codes' hashes */
-    int64_t serial_live;    /* live names of one serial */
-    int64_t serial_recent;  /* enrolments of one serial in its window */
-    int64_t network_recent; /* `open` enrolments of one network in its window */
-    bool publish_shared;    /* 100.64/10 may be published (RFC 6598) */
-    bool publish_global;    /* global IPv6 addresses of the connection's own /64 may be published */
+    bool factory_secret;                              /* credential accepted */
+    bool open;                                        /* likewise */
+    bool claim_code;                                  /* likewise */
+    const struct np_factorycert *factory_certificate; /* borrowed; NULL: not accepted */
+    bool listed_only;                                 /* a factory serial must be on the imported lists */
+    uint8_t master[32];                               /* of the factory secrets and the claim codes' hashes */
+    int64_t serial_live;                              /* live names of one serial */
+    int64_t serial_recent;                            /* enrolments of one serial in its window */
+    int64_t network_recent;                           /* `open` enrolments of one network in its window */
+    bool publish_shared;                              /* 100.64/10 may be published (RFC 6598) */
+    bool publish_global; /* global IPv6 addresses of the connection's own /64 may be published */
 };
 
 /* Does the policy take that kind of credential, and does it prove what it says? nonce and url are those of the signed
- * request, thumbprint is of its key. A claim code is only read here, and brought into its plain form: whether it is
- * free the store knows. Returns 0 or NP_E_REFUSED. */
+ * request, thumbprint is of its key. now_s is Unix time. The serial that a factory certificate names is set. A claim
+ * code is only read here, and brought into its plain form: whether it is free the store knows. Returns 0 or
+ * NP_E_REFUSED. */
 int np_policy_credential(const struct np_policy *policy, struct np_credential *credential, const uint8_t thumbprint[32],
-                         const char *nonce, const char *url, struct np_refusal *out_refusal);
+                         const char *nonce, const char *url, int64_t now_s, struct np_refusal *out_refusal);
 
 /* What the factory lists say of the serial number or claim code that a device has shown. */
 struct np_policy_listing {

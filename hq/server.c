@@ -53,6 +53,7 @@ struct np_hq {
     struct np_hq_secrets secrets;
     struct np_store *store;
     struct np_api api;
+    struct np_factorycert *factorycert; /* NULL: not taken */
     struct np_tls *tls;
     struct np_door *door;
     struct np_web *web;
@@ -283,6 +284,7 @@ static void fill_api(struct np_hq *hq)
     api->policy = (struct np_policy){.factory_secret = c->enrol[NP_CREDENTIAL_FACTORY_SECRET],
                                      .open = c->enrol[NP_CREDENTIAL_OPEN],
                                      .claim_code = c->enrol[NP_CREDENTIAL_CLAIM_CODE],
+                                     .factory_certificate = hq->factorycert,
                                      .listed_only = c->listed_only,
                                      .serial_live = c->serial_names,
                                      .serial_recent = c->serial_enrolments,
@@ -332,6 +334,31 @@ static int open_ledger(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
                    "grants ('nameplate-hq recovery')",
                    (long long)(until_s - (int64_t)time(NULL) + 86399) / 86400);
     return 0;
+}
+
+/* The vendor's own CAs, where factory certificates are taken. */
+static int open_factorycert(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    const char *path = hq->config.factory_ca;
+    uint8_t *pem;
+    size_t len;
+    if (!path[0])
+        return 0;
+    int rc = np_file_read(path, NP_FACTORYCERT_FILE_MAX, &pem, &len);
+    if (rc)
+        return fail(error, rc, "factory-ca = %s: %s", path, np_strerror(rc));
+    rc = np_factorycert_new((const char *)pem, len, hq->config.factory_dates, &hq->factorycert);
+    free(pem);
+    switch (rc) {
+    case 0:
+        return 0;
+    case NP_E_MALFORMED:
+        return fail(error, rc, "factory-ca = %s: all in it must be certificates of CAs, in PEM", path);
+    case NP_E_NOT_FOUND:
+        return fail(error, rc, "factory-ca = %s: there is no certificate in it", path);
+    default:
+        return fail(error, rc, "factory-ca = %s: %s", path, np_strerror(rc));
+    }
 }
 
 /* Opens the database as the user that will go on using it, so that its files are his. */
@@ -521,7 +548,9 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     rc = np_secrets_load(hq->config.secrets, &hq->secrets, secrets_error);
     if (rc)
         return fail(error, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ", secrets_error);
-    rc = open_tls(hq, error);
+    rc = open_factorycert(hq, error);
+    if (rc == 0)
+        rc = open_tls(hq, error);
     if (rc == 0)
         rc = open_store(hq, uid, gid, error);
     if (rc)
@@ -765,6 +794,7 @@ void np_hq_free(struct np_hq *hq)
         return;
     np_store_close(hq->store);
     np_tls_free(hq->tls);
+    np_factorycert_free(hq->factorycert);
     np_secrets_deinit(&hq->secrets);
     np_wipe(&hq->api, sizeof hq->api);
     free(hq);

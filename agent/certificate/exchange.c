@@ -10,23 +10,6 @@
 
 #define RETRY_AFTER_MAX_S (7 * 86400) /* a longer pause is a mistake of the server */
 
-static void fill_credential(const struct np_exchange_self *self, const struct np_state *device, const char *nonce,
-                            const char *url, struct np_credential *out)
-{
-    uint8_t input[NP_FACTORY_MAC_INPUT_MAX], thumbprint[32];
-    struct np_crypto crypto;
-    memcpy(out->serial, self->serial, sizeof out->serial);
-    if (!self->has_factory) {
-        out->type = NP_CREDENTIAL_OPEN;
-        return;
-    }
-    out->type = NP_CREDENTIAL_FACTORY_SECRET;
-    np_crypto_init(&crypto, NULL);
-    np_jwk_thumbprint(&crypto, &device->identity.public, thumbprint);
-    size_t len = np_factory_mac_input(thumbprint, nonce, url, input);
-    np_hmac_sha256(self->secret, sizeof self->secret, input, len, out->mac);
-}
-
 static int enrol_payload(const struct np_exchange_self *self, const struct np_state *device,
                          const struct np_enrol_action *action, const char *url, char **out_json)
 {
@@ -36,8 +19,9 @@ static int enrol_payload(const struct np_exchange_self *self, const struct np_st
     memcpy(m.grant, device->grant, sizeof m.grant);
     snprintf(m.model, sizeof m.model, "%s", self->model);
     snprintf(m.version, sizeof m.version, "%s", self->version);
-    fill_credential(self, device, action->nonce, url, &m.credential);
-    int rc = np_enrol_request_encode(&m, out_json);
+    int rc = np_factory_credential(&self->factory, &device->identity.public, action->nonce, url, &m.credential);
+    if (rc == 0)
+        rc = np_enrol_request_encode(&m, out_json);
     np_wipe(&m, sizeof m);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "agent/certificate/enrol.h"
+#include "agent/identity/factory.h"
 #include "agent/identity/state.h"
 #include "hq/proto/message.h"
 #include "resolver/base/text.h"
@@ -20,9 +21,7 @@ struct np_exchange_self {
     const char *model;
     const char *version;
     enum np_publish publish;
-    bool has_factory; /* credential factory-secret; else open */
-    char serial[NP_SERIAL_MAX + 1];
-    uint8_t secret[32];
+    struct np_factory factory; /* type open: no credential */
 };
 
 /* A request. body is malloc'd or NULL. */

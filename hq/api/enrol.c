@@ -276,7 +276,7 @@ int np_api_enrol(struct np_api_call *call)
         goto out;
     np_jwk_thumbprint(&call->crypto, &jws->header.jwk, thumbprint);
     rc = np_policy_credential(&call->api->policy, &message.credential, thumbprint, jws->header.nonce, jws->header.url,
-                              &call->refusal);
+                              np_api_now_s(call), &call->refusal);
     if (rc == 0)
         rc = np_api_lock(call);
     bool by_claim = message.credential.type == NP_CREDENTIAL_CLAIM_CODE;

@@ -24,7 +24,9 @@ static const char help[] =
     "  --address ADDRESS          + HQ's public address, where the URL's host lies in the zone\n"
     "  --listen ADDRESS:PORT      + HTTPS for the devices (0.0.0.0:443)\n"
     "  --dns-listen ADDRESS:PORT  + DNS of the zone (0.0.0.0:53)\n"
-    "  --enrol CREDENTIAL         + who may enrol: factory-secret (the default), open\n"
+    "  --enrol CREDENTIAL         + who may enrol: factory-secret (the default), factory-certificate, claim-code, "
+    "open\n"
+    "  --factory-ca FILE            PEM file of the vendor's own CAs, for factory-certificate\n"
     "  --acme-directory URL         the CA (" NP_INIT_ACME_DIRECTORY ")\n"
     "  --acme-anchors FILE          PEM anchors for the CA's own HTTPS (the system's)\n"
     "  --acme-contact mailto:...    where the CA may write to\n"
@@ -41,6 +43,7 @@ enum init_option {
     OPT_LISTEN,
     OPT_DNS_LISTEN,
     OPT_ENROL,
+    OPT_FACTORY_CA,
     OPT_DIRECTORY,
     OPT_ANCHORS,
     OPT_CONTACT,
@@ -79,6 +82,9 @@ static bool take_option(struct np_init_options *o, int option)
         return append(o->dns_listen, &o->dns_listen_count);
     case OPT_ENROL:
         return append(o->enrol, &o->enrol_count);
+    case OPT_FACTORY_CA:
+        o->factory_ca = optarg;
+        return true;
     case OPT_DIRECTORY:
         o->directory = optarg;
         return true;
@@ -125,6 +131,7 @@ static int run_init(int argc, char **argv)
                                           {"listen", required_argument, NULL, OPT_LISTEN},
                                           {"dns-listen", required_argument, NULL, OPT_DNS_LISTEN},
                                           {"enrol", required_argument, NULL, OPT_ENROL},
+                                          {"factory-ca", required_argument, NULL, OPT_FACTORY_CA},
                                           {"acme-directory", required_argument, NULL, OPT_DIRECTORY},
                                           {"acme-anchors", required_argument, NULL, OPT_ANCHORS},
                                           {"acme-contact", required_argument, NULL, OPT_CONTACT},

@@ -1,5 +1,6 @@
 """Who may enrol: claim codes and factory lists as an operator handles them, over real TLS against a real HQ."""
 import csv
+import datetime
 import io
 import json
 import os
@@ -10,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from factory import Factory, key_pem, now, pem
 from hqclient import Device
 from hqserver import Hq
+from lab.waiting import wait_until
+from real_hq import enrol_box
 
 CLAIMS = 200
 
@@ -173,3 +177,104 @@ def test_only_what_is_on_the_list(program, tmp_path):
         assert box.enrol().status == 201
     finally:
         assert hq.stop() == 0, hq.log.read_text()
+
+
+def test_factory_certificates(program, tmp_path):
+    """The vendor's own CA says who was made; boxes outlive factories, so an end may be meant or not."""
+    factory, other = Factory(), Factory()
+    ended = now() - datetime.timedelta(days=1)
+    anchors = tmp_path / 'factory-ca.pem'
+    hq = Hq(program, tmp_path / 'hq', '--enrol', 'factory-certificate', '--factory-ca', str(anchors))
+    good = hq.conf.read_text()
+
+    def fails(*words):
+        done = hq.run('serve', check=False)
+        assert done.returncode == 1
+        for word in words:
+            assert word in done.stderr
+
+    fails('factory-ca.pem', 'No such file')
+    anchors.write_text('nothing\n')
+    fails('there is no certificate in it')
+    anchors.write_text(pem(factory.box('NP-0001')[1][0]))
+    fails('must be certificates of CAs')
+    hq.conf.write_text(good.replace('factory-ca =', '# factory-ca ='))
+    fails("factory-ca must name the PEM file of the vendor's CAs")
+    hq.conf.write_text(good)
+    anchors.write_text(pem(other.line, factory.root))
+    hq.start()
+    try:
+        box = Device(hq.client(), factory=factory.box('NP-0001'))
+        assert box.enrol().status == 201
+        assert box.enrol().status == 200
+        [row] = json.loads(hq.run('device', 'list', '--json').stdout)
+        assert (row['serial'], row['credential'], row['name']) == ('NP-0001', 'factory-certificate', box.name)
+        # The other line's CA is an anchor without its root; ours needs its CA beside it.
+        assert Device(hq.client(), factory=other.box('NP-0002')).enrol().status == 201
+        key, chain = factory.box('NP-0003')
+        assert Device(hq.client(), factory=(key, chain[:1])).enrol().problem == 'bad-credential'
+        # Whoever has seen a chain has not its key; a signature is good for its own request alone.
+        thief = Device(hq.client(), factory=(other.box('NP-0001')[0], box.factory[1]))
+        assert 'signature' in thief.enrol().json['detail']
+        stolen = box.credential(box.client.fresh_nonce(), hq.url + '/v1/devices')
+        assert Device(hq.client()).enrol(credential=stolen).problem == 'bad-credential'
+        late = Device(hq.client(), factory=factory.box('NP-0004', ended))
+        assert 'has expired' in late.enrol().json['detail']
+        assert Device(hq.client()).enrol().problem == 'credential-unsupported'
+        assert hq.stop() == 0
+        hq.log.unlink()  # the next start waits for its own words
+        with hq.conf.open('a') as conf:
+            conf.write('factory-certificate-dates = ignore\n')
+        hq.start()
+        late.client = hq.client()
+        assert late.enrol().status == 201
+    finally:
+        assert hq.stop() == 0, hq.log.read_text()
+
+
+# ---- Real boxes ----
+
+def test_box_with_a_factory_certificate(bin_dir, tmp_path):
+    """What the factory put there is read at the first boot alone: an enrolled box works without it."""
+    factory = Factory()
+    key, chain = factory.box('NP-0042')
+    anchors = tmp_path / 'factory-ca.pem'
+    anchors.write_text(pem(factory.root))
+    with enrol_box(bin_dir, '--enrol', 'factory-certificate', '--factory-ca', str(anchors)) as box:
+        # The folder is empty: told, not enrolled without a credential; and taken up as soon as it is filled.
+        box.start()
+        box.complains('has no factory identity')
+        box.put('certificate.pem', pem(*chain))
+        box.complains('no key.pem', 30)
+        assert box.hq.devices() == {}
+        box.put('key.pem', key_pem(key))
+        row = box.hq.wait_device(lambda row: row['serial'] == 'NP-0042')
+        assert row['credential'] == 'factory-certificate'
+        wait_until(lambda: box.status().get('name') == row['name'], 20, 'the name')
+        for name in ('certificate.pem', 'key.pem'):
+            (box.folder / 'factory' / name).unlink()
+        box.restart()
+        assert wait_until(lambda: box.status().get('name'), 10, 'the name') == row['name']
+        box.says('sending-csr')
+
+
+def test_box_with_a_label(bin_dir):
+    """A reset gives the label back: the next owner enrols with it, and gets another name."""
+    with enrol_box(bin_dir, '--enrol', 'claim-code') as box:
+        [label] = make(box.hq, '--count', '1')
+        box.put('claim-code', label['claim_code'].lower() + '\n')
+        box.start()
+        first = box.hq.wait_device(lambda row: row['credential'] == 'claim-code')
+        wait_until(lambda: box.status().get('name') == first['name'], 20, 'the name')
+        box.run('reset', '--yes')
+        second = box.hq.wait_device(lambda row: row['state'] == 'active' and row['name'] != first['name'])
+        wait_until(lambda: box.status().get('name') == second['name'], 20, 'the other name')
+        assert shown(box.hq, label['claim_code'])['name'] == second['name']
+
+
+def test_box_with_a_secret(bin_dir):
+    with enrol_box(bin_dir, '--enrol', 'factory-secret') as box:
+        box.put('secret', box.hq.run('factory-secret', 'NP-0007').stdout)
+        box.put('claim-code', 'beside it, and not looked at')
+        box.start()
+        assert box.hq.wait_device(lambda row: row['serial'] == 'NP-0007')['credential'] == 'factory-secret'

@@ -194,7 +194,7 @@ static bool seeded(struct box *box)
         return false;
     if (!box->seeded && box->own_random) {
         np_entropy_init_seed(&box->entropy, box->own_random, 32);
-        np_identity_seed(&box->entropy, box->self.has_factory ? box->self.secret : NULL, &box->state);
+        np_identity_seed(&box->entropy, box->self.factory.secret, &box->state);
     }
     box->seeded = true;
     return true;
@@ -385,9 +385,11 @@ void box_init(struct box *box)
     static const char secret[32] = "replay";
     box->now_ms = BOX_START_MS;
     box->arrival.at_ms = NP_JOB_NEVER;
-    box->self = (struct np_exchange_self){.url = BOX_URL, .model = "replay", .version = "1", .has_factory = true};
-    snprintf(box->self.serial, sizeof box->self.serial, "NP-0001");
-    memcpy(box->self.secret, secret, sizeof secret);
+    box->self = (struct np_exchange_self){.url = BOX_URL,
+                                          .model = "replay",
+                                          .version = "1",
+                                          .factory = {.type = NP_CREDENTIAL_FACTORY_SECRET, .serial = "NP-0001"}};
+    memcpy(box->self.factory.secret, secret, sizeof secret);
     dns_init(box);
 }
 

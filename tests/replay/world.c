@@ -137,8 +137,8 @@ struct world_box *world_add(struct world *world, const char *serial)
         one->random[i] = (uint8_t)(i * 7 + world->count);
     one->box.step = &world->step;
     box_init(&one->box);
-    snprintf(one->box.self.serial, sizeof one->box.self.serial, "%s", serial);
-    hqcore_secret(serial, one->box.self.secret);
+    snprintf(one->box.self.factory.serial, sizeof one->box.self.factory.serial, "%s", serial);
+    hqcore_secret(serial, one->box.self.factory.secret);
     one->box.now_ms = world->now_ms;
     one->box.random = world->count + 1;
     one->box.medium = one->medium;

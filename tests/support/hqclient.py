@@ -26,6 +26,12 @@ def unb64(text):
     return base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
 
 
+def raw_signature(key, data):
+    """ES256 (RFC 7518 section 3.4): r||s."""
+    r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32, 'big') + s.to_bytes(32, 'big')
+
+
 class Answer:
     """Status, headers and JSON of one answer."""
 
@@ -73,9 +79,10 @@ class Client:
 class Device:
     """Identity, epoch and tokens, and the requests that a box makes."""
 
-    def __init__(self, client, serial=None, secret=None, code=None):
+    def __init__(self, client, serial=None, secret=None, code=None, factory=None):
         self.client = client
         self.serial, self.secret, self.code = serial, secret, code
+        self.factory = factory  # (key, chain), as the factory makes them
         self.identity = ec.generate_private_key(ec.SECP256R1())
         self.epoch, self.token = os.urandom(16), os.urandom(32)
         self.id = self.name = None
@@ -96,9 +103,7 @@ class Device:
         header |= changes
         header = {name: value for name, value in header.items() if value is not None}
         protected, body = b64(json.dumps(header).encode()), b64(json.dumps(payload).encode())
-        der = (key or self.identity).sign(f'{protected}.{body}'.encode(), ec.ECDSA(hashes.SHA256()))
-        r, s = decode_dss_signature(der)
-        signature = b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))
+        signature = b64(raw_signature(key or self.identity, f'{protected}.{body}'.encode()))
         return json.dumps({'protected': protected, 'payload': body, 'signature': signature})
 
     def post(self, path, payload, **changes):
@@ -106,11 +111,15 @@ class Device:
                                    Content_Type='application/jose+json')
 
     def credential(self, nonce, url):
+        covered = b'nameplate enrol v1\0' + self.thumbprint() + nonce.encode() + b'\0' + url.encode()
         if self.code:
             return {'type': 'claim-code', 'code': self.code}
+        if self.factory:
+            key, chain = self.factory
+            return {'type': 'factory-certificate', 'signature': b64(raw_signature(key, covered)),
+                    'chain': [b64(certificate.public_bytes(serialization.Encoding.DER)) for certificate in chain]}
         if not self.secret:
             return {'type': 'open'}
-        covered = b'nameplate enrol v1\0' + self.thumbprint() + nonce.encode() + b'\0' + url.encode()
         return {'type': 'factory-secret', 'serial': self.serial,
                 'mac': b64(hmac.new(self.secret, covered, hashlib.sha256).digest())}
 

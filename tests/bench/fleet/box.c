@@ -345,10 +345,10 @@ int box_init(struct box *box, struct fleet_shared *shared, unsigned number)
     memset(box, 0, sizeof *box);
     box->shared = shared;
     box->number = number;
-    box->self =
-        (struct np_exchange_self){.url = shared->url, .model = "fleet", .version = NP_VERSION, .has_factory = true};
-    snprintf(box->self.serial, sizeof box->self.serial, "FLEET-%07u", number);
-    fleet_factory_secret(shared->master, box->self.serial, box->self.secret);
+    box->self = (struct np_exchange_self){
+        .url = shared->url, .model = "fleet", .version = NP_VERSION, .factory = {.type = NP_CREDENTIAL_FACTORY_SECRET}};
+    snprintf(box->self.factory.serial, sizeof box->self.factory.serial, "FLEET-%07u", number);
+    fleet_factory_secret(shared->master, box->self.factory.serial, box->self.factory.secret);
     uv_timer_init(shared->loop, &box->timer);
     box->timer.data = box;
     box_renumber(box);

@@ -206,14 +206,15 @@ static void sign(struct load *load, size_t i)
 {
     static struct np_state state;
     struct np_exchange x;
-    struct np_exchange_self self = {.url = load->url, .model = "enrol", .version = NP_VERSION, .has_factory = true};
+    struct np_exchange_self self = {
+        .url = load->url, .model = "enrol", .version = NP_VERSION, .factory = {.type = NP_CREDENTIAL_FACTORY_SECRET}};
     struct np_enrol_action action = {.type = NP_ACTION_SEND, .request = NP_REQUEST_ENROL};
     struct np_addr addr = {.family = AF_INET, .bytes = {192, 168, 1, 2}};
     memset(&state, 0, sizeof state);
     memcpy(action.nonce, load->nonces[i], sizeof action.nonce);
     action.addresses.addresses = (struct np_addresses){.v4 = {addr}, .v4_count = 1};
-    snprintf(self.serial, sizeof self.serial, "ENROL-%08u", load->serial++);
-    fleet_factory_secret(load->master, self.serial, self.secret);
+    snprintf(self.factory.serial, sizeof self.factory.serial, "ENROL-%08u", load->serial++);
+    fleet_factory_secret(load->master, self.factory.serial, self.factory.secret);
     np_random_bytes(state.epoch, sizeof state.epoch);
     np_random_bytes(state.token, sizeof state.token);
     if (fleet_make_key(&state.identity) || np_exchange_build(&self, &state, NULL, &action, &x))

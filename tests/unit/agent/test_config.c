@@ -33,7 +33,8 @@ static void defaults(void **state)
     assert_int_equal(config.policy.role, NP_ROLE_HOST);
     assert_string_equal(config.state, "/var/lib/nameplate");
     assert_string_equal(config.run, "/run/nameplate");
-    assert_true(config.dns && config.http && config.https && !config.front.has_backend && !config.has_factory);
+    assert_true(config.dns && config.http && config.https && !config.front.has_backend &&
+                config.secret.type == NP_CREDENTIAL_OPEN && !config.factory[0]);
     assert_int_equal(config.dns_port, 53);
     assert_false(config.dns_loopback);
     assert_int_equal(config.cache, 4 << 20);
@@ -195,9 +196,9 @@ static void factory_secret(void **state)
     dprintf(fd, "serial = NP-0001\nsecret = %064d\n", 7);
     snprintf(text, sizeof text, GOOD "factory-secret = \"%s\"\n", path);
     assert_int_equal(parse(text), 0);
-    assert_true(config.has_factory);
-    assert_string_equal(config.serial, "NP-0001");
-    assert_int_equal(config.secret[31], 7);
+    assert_int_equal(config.secret.type, NP_CREDENTIAL_FACTORY_SECRET);
+    assert_string_equal(config.secret.serial, "NP-0001");
+    assert_int_equal(config.secret.secret[31], 7);
     assert_int_equal(ftruncate(fd, 17), 0);
     assert_int_equal(parse(text), NP_E_CONFIG);
     assert_non_null(strstr(error, "64 hex digits"));

@@ -34,9 +34,11 @@ static int setup(void **state)
     snprintf(device.device, sizeof device.device, "abcdefghijklmnopqrstuv");
     snprintf(device.san[0], sizeof device.san[0], "nifty-babbage.devices.example");
     device.san_count = 1;
-    self = (struct np_exchange_self){
-        .url = URL, .model = "lab", .version = "0.1.0", .has_factory = true, .serial = "NP-1"};
-    memset(self.secret, 3, sizeof self.secret);
+    self = (struct np_exchange_self){.url = URL,
+                                     .model = "lab",
+                                     .version = "0.1.0",
+                                     .factory = {.type = NP_CREDENTIAL_FACTORY_SECRET, .serial = "NP-1"}};
+    memset(self.factory.secret, 3, sizeof self.factory.secret);
     snprintf(action.nonce, sizeof action.nonce, "bm9uY2U");
     action.type = NP_ACTION_SEND;
     return 0;
@@ -89,11 +91,11 @@ static void enrols(void **state)
     np_crypto_init(&crypto, NULL);
     np_jwk_thumbprint(&crypto, &device.identity.public, thumbprint);
     size_t len = np_factory_mac_input(thumbprint, jws->header.nonce, jws->header.url, input);
-    np_hmac_sha256(self.secret, sizeof self.secret, input, len, mac);
+    np_hmac_sha256(self.factory.secret, sizeof self.factory.secret, input, len, mac);
     assert_memory_equal(m.credential.mac, mac, sizeof mac);
     np_jws_free(jws);
     np_exchange_free(&x);
-    self.has_factory = false;
+    self.factory.type = NP_CREDENTIAL_OPEN;
     build(NP_REQUEST_ENROL);
     jws = check_signed("/v1/devices");
     assert_int_equal(np_enrol_request_parse((char *)jws->payload, jws->payload_len, &m, &error), 0);

@@ -158,25 +158,25 @@ static void test_factory_secret(void **state)
     const char *nonce = "nonce", *url = "https://hq.devices.example/v1/devices";
     np_hq_factory_secret(policy.master, credential.serial, secret);
     np_hq_hmac(secret, 32, input, np_factory_mac_input(thumbprint, nonce, url, input), credential.mac);
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, &refusal), 0);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, 0, &refusal), 0);
     /* It is bound to the key, the nonce and the URL. */
-    assert_int_equal(np_policy_credential(&policy, &credential, other, nonce, url, &refusal), NP_E_REFUSED);
+    assert_int_equal(np_policy_credential(&policy, &credential, other, nonce, url, 0, &refusal), NP_E_REFUSED);
     assert_string_equal(refusal.problem.type, "bad-credential");
     assert_int_equal(refusal.problem.status, 403);
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, "nonc", url, &refusal), NP_E_REFUSED);
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, "https://x", &refusal),
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, "nonc", url, 0, &refusal), NP_E_REFUSED);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, "https://x", 0, &refusal),
                      NP_E_REFUSED);
     credential.serial[0] = 'X';
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, &refusal), NP_E_REFUSED);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, 0, &refusal), NP_E_REFUSED);
     credential.serial[0] = 'N';
     policy.factory_secret = false;
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, &refusal), NP_E_REFUSED);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, 0, &refusal), NP_E_REFUSED);
     assert_string_equal(refusal.problem.type, "credential-unsupported");
     credential.type = NP_CREDENTIAL_OPEN;
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, &refusal), NP_E_REFUSED);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, 0, &refusal), NP_E_REFUSED);
     assert_string_equal(refusal.problem.type, "credential-unsupported");
     policy.open = true;
-    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, &refusal), 0);
+    assert_int_equal(np_policy_credential(&policy, &credential, thumbprint, nonce, url, 0, &refusal), 0);
 }
 
 /* The derivations, against values from Python's hmac: another implementation must be able to make the file. */
