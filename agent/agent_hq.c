@@ -180,6 +180,10 @@ static bool send_request(struct np_agent *agent, struct np_enrol_action *action,
         *out_event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = rc, .reason = why};
         return true;
     }
+    if (!agent->self.life.told) { /* not before a request: at the start the kernel may have no random bytes yet */
+        np_random_bytes(agent->self.life.bytes, sizeof agent->self.life.bytes);
+        agent->self.life.told = true;
+    }
     rc = np_exchange_build(&agent->self, &agent->state, np_enrol_bearer(&agent->enrol), action, &x);
     if (rc == 0) {
         struct np_hq_request request = {.method = x.method,

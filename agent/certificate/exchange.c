@@ -41,14 +41,15 @@ static bool is_bearer(enum np_request request)
     return request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES || request == NP_REQUEST_CHECKIN;
 }
 
-static int kid_payload(const struct np_state *device, const struct np_enrol_action *action, char **out_json)
+static int kid_payload(const struct np_exchange_self *self, const struct np_state *device,
+                       const struct np_enrol_action *action, char **out_json)
 {
     if (action->request == NP_REQUEST_CSR)
         return csr_payload(device, out_json);
     if (action->request == NP_REQUEST_LEAVE)
         return np_leave_request_encode(&action->leave, out_json);
-    *out_json = strdup("{}");
-    return *out_json ? 0 : -ENOMEM;
+    const struct np_session_request session = {.life = self->life};
+    return np_session_request_encode(&session, out_json);
 }
 
 static int build_signed(const struct np_exchange_self *self, const struct np_state *device,
@@ -68,7 +69,7 @@ static int build_signed(const struct np_exchange_self *self, const struct np_sta
         rc = enrol_payload(self, device, action, header.url, &payload);
     } else {
         memcpy(header.kid, device->device, sizeof header.kid);
-        rc = kid_payload(device, action, &payload);
+        rc = kid_payload(self, device, action, &payload);
     }
     if (rc)
         return rc;
@@ -110,6 +111,7 @@ static int build_checkin(const struct np_exchange_self *self, const struct np_en
 {
     struct np_checkin_request m = action->checkin;
     snprintf(m.version, sizeof m.version, "%s", self->version);
+    m.life = self->life;
     int rc = np_checkin_request_encode(&m, &x->body);
     if (rc)
         return rc;

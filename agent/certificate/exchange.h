@@ -22,6 +22,7 @@ struct np_exchange_self {
     const char *version;
     enum np_publish publish;
     struct np_factory factory; /* type open: no credential */
+    struct np_life life;       /* of this run */
 };
 
 /* A request. body is malloc'd or NULL. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hq/proto/json.h"
+#include "hq/store/lives.h"
 #include "resolver/base/error.h"
 
 static const char *state_name(enum np_device_state state)
@@ -41,16 +42,20 @@ static int certificate_json(struct np_store *store, const struct np_device *d, j
 static int device_json(struct np_store *store, const struct np_device *d, json_t **out_json)
 {
     json_t *certificate;
-    int rc = certificate_json(store, d, &certificate);
+    struct np_lives lives;
+    int rc = np_store_lives_get(store, d->id, &lives);
+    if (rc == 0)
+        rc = certificate_json(store, d, &certificate);
     if (rc)
         return rc;
-    *out_json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I}", "id", d->id, "name",
+    *out_json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I,s:I}", "id", d->id, "name",
                           d->name, "serial", d->serial, "state", state_name(d->state), "credential",
                           np_credential_name(d->credential), "model", d->model, "version", d->version, "publish",
                           d->publish == NP_PUBLISH_PUBLIC ? "public" : "local-only", "packages", (json_int_t)d->auth_n,
                           "certificate", certificate, "seq", (json_int_t)d->seq, "stated", addresses_json(&d->stated),
                           "published", addresses_json(&d->published), "created", (json_int_t)d->created_s, "last_seen",
-                          (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s);
+                          (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s, "clone",
+                          (json_int_t)lives.suspected_s);
     return *out_json ? 0 : -ENOMEM;
 }
 

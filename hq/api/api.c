@@ -1,6 +1,8 @@
 #include "hq/api/api.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +86,20 @@ int np_api_store_failed(struct np_api_call *call, int rc)
     if (rc == -EAGAIN)
         return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, BUSY_RETRY_S, "HQ cannot write just now; try again later");
     return np_refuse(&call->refusal, NP_REFUSE_INTERNAL, "HQ's database has failed; its log tells the operator more");
+}
+
+int np_api_audit(struct np_api_call *call, const char *action, const struct np_device *device, const char *format, ...)
+{
+    struct np_audit entry;
+    char detail[NP_AUDIT_DETAIL_MAX + 1];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
+    np_audit_fill(&entry, np_api_now_ms(call), strcmp(action, NP_AUDIT_CLONE) == 0 ? NP_AUDIT_HQ : NP_AUDIT_DEVICE,
+                  action, device, "%s", detail);
+    int rc = np_store_audit_add(call->api->store, &entry);
+    return rc ? np_api_store_failed(call, rc) : 0;
 }
 
 int np_api_answer(struct np_api_call *call, int status, int encode_rc, char *json)

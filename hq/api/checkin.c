@@ -95,6 +95,9 @@ int np_api_checkin(struct np_api_call *call)
     rc = np_api_payload(call, np_checkin_request_parse(request->body, request->body_len, &message, &error), &error);
     if (rc)
         return rc;
+    rc = np_api_tell_life(call, &device, &message.life);
+    if (rc)
+        return rc;
     if (take_addresses(call, &message, &device))
         changed = true;
     if (strcmp(message.version, device.version) != 0) {
@@ -127,7 +130,10 @@ static int retire(struct np_api_call *call, const struct np_jws *jws, const stru
     rc = np_store_device_retire(call->api->store, device->id,
                                 message.reason == NP_LEAVE_COMPROMISE ? NP_REVOKE_KEY_COMPROMISE : NP_REVOKE_CESSATION,
                                 np_api_now_ms(call));
-    return rc ? np_api_store_failed(call, rc) : 0;
+    if (rc)
+        return np_api_store_failed(call, rc);
+    static const char *const reasons[] = {"reset", "resale", "compromise"};
+    return np_api_audit(call, NP_AUDIT_LEAVE, device, "%s", reasons[message.reason]);
 }
 
 int np_api_leave(struct np_api_call *call)

@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "hq/api/internal.h"
+#include "hq/api/lives.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -78,15 +79,43 @@ int np_api_addresses(struct np_api_call *call)
     return newer < 0 ? newer : answer_addresses(call, &device, &rejections);
 }
 
+int np_api_tell_life(struct np_api_call *call, const struct np_device *device, const struct np_life *life)
+{
+    struct np_store *store = call->api->store;
+    struct np_lives lives;
+    if (!life->told)
+        return 0;
+    int rc = np_store_lives_get(store, device->id, &lives);
+    if (rc)
+        return np_api_store_failed(call, rc);
+    enum np_lives_verdict verdict = np_lives_tell(&lives, life->bytes, np_api_now_s(call));
+    if (verdict == NP_LIVES_SAME)
+        return 0;
+    rc = np_api_lock(call);
+    if (rc == 0 && (rc = np_store_lives_put(store, device->id, &lives)))
+        rc = np_api_store_failed(call, rc);
+    if (rc == 0 && verdict == NP_LIVES_SUSPECTED)
+        rc = np_api_audit(call, NP_AUDIT_CLONE, device, "two boxes have its identity, or one a copy of its disk");
+    return rc;
+}
+
 int np_api_session(struct np_api_call *call)
 {
+    struct np_session_request wish;
+    struct np_message_error error;
     struct np_jws *jws = NULL;
     struct np_device device;
     char *json = NULL;
     int rc = np_api_signed_device(call, &jws, &device);
     if (rc)
         return rc;
+    rc = np_api_payload(call, np_session_request_parse((const char *)jws->payload, jws->payload_len, &wish, &error),
+                        &error);
     np_jws_free(jws);
+    if (rc == 0)
+        rc = np_api_tell_life(call, &device, &wish.life);
+    if (rc)
+        return rc;
     rc = np_store_device_update(call->api->store, &device);
     if (rc)
         return np_api_store_failed(call, rc);

@@ -89,6 +89,13 @@ static int refuse_taken(struct np_api_call *call)
                      "('nameplate reset'), or by the operator ('nameplate-hq claim release')");
 }
 
+static int audit_claim(struct np_api_call *call, const struct np_claim *claim, const struct np_device *device)
+{
+    char hex[NP_HEX_LEN(4)];
+    np_hex_encode(claim->hash, 4, hex);
+    return np_api_audit(call, NP_AUDIT_CLAIM, device, "%s", hex);
+}
+
 /* A device that is known shows its code again; one that enrolled by other means takes a free one. */
 static int repeat_claim(struct np_api_call *call, const struct np_claim *claim, const struct np_device *device)
 {
@@ -97,7 +104,7 @@ static int repeat_claim(struct np_api_call *call, const struct np_claim *claim, 
     int rc = np_store_claim_take(call->api->store, claim->hash, device->id, np_api_now_s(call));
     if (rc == NP_E_CONFLICT)
         return refuse_taken(call);
-    return rc ? np_api_store_failed(call, rc) : 0;
+    return rc ? np_api_store_failed(call, rc) : audit_claim(call, claim, device);
 }
 
 static int repeat(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
@@ -142,17 +149,19 @@ static int add_device(struct np_api_call *call, const struct np_device *device, 
 
 /* Stores the device under its granted name, or the first proposal that nobody holds. */
 static int add_named(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
-                     struct np_device *device)
+                     struct np_device *device, bool *out_granted)
 {
     int64_t recovery_until_s = 0;
     int rc = np_store_recovery_get(call->api->store, &recovery_until_s);
     if (rc)
         return rc;
     rc = NP_E_CONFLICT;
+    *out_granted = false;
     if (granted_name(call, message, device->thumbprint, device->name)) {
         rc = np_store_name_regain(call->api->store, device->name);
         if (rc == 0)
             rc = add_device(call, device, claim);
+        *out_granted = rc == 0;
     }
     /* After the loss of a database somebody may hold a name that it does not know: none of those has such a suffix. */
     unsigned first = recovery_until_s > np_api_now_s(call) ? NP_NAMES_SUFFIX : 0;
@@ -204,12 +213,26 @@ static int check_lists(struct np_api_call *call, const struct np_enrol_request *
     return np_policy_listed(&call->api->policy, credential, &listing, message->model, &call->refusal);
 }
 
+/* What was decided: who it is, by what. */
+static int audit_enrolment(struct np_api_call *call, const struct np_claim *claim, bool granted,
+                           const struct np_device *device)
+{
+    int rc = np_api_audit(call, NP_AUDIT_ENROL, device, "%s, model %s, from %s", np_credential_name(device->credential),
+                          device->model, device->network);
+    if (rc == 0 && claim)
+        rc = audit_claim(call, claim, device);
+    if (rc == 0 && granted)
+        rc = np_api_audit(call, NP_AUDIT_GRANT, device, "its name is back");
+    return rc;
+}
+
 static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
                      const struct np_jws *jws, int64_t nonce_us, const uint8_t thumbprint[32])
 {
     struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
     char owner[NP_DEVICE_ID_MAX + 1];
     uint8_t random[16];
+    bool granted;
     int rc = np_store_key_owner(call->api->store, thumbprint, owner);
     if (rc == 0)
         return np_refuse(&call->refusal, NP_REFUSE_KEY_REUSED,
@@ -239,12 +262,15 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     device.nonce_us = nonce_us;
     device.created_s = device.last_seen_s = np_api_now_s(call);
     take_statement(call, message, &device);
-    rc = add_named(call, message, claim, &device);
+    rc = add_named(call, message, claim, &device, &granted);
     if (rc == NP_E_STALE)
         return refuse_taken(call); /* through another HQ, since it was looked at */
     if (rc == NP_E_CONFLICT)
         return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, 60, "HQ found no free name; try again");
-    return rc ? np_api_store_failed(call, rc) : answer(call, 201, &device);
+    if (rc)
+        return np_api_store_failed(call, rc);
+    rc = audit_enrolment(call, claim, granted, &device);
+    return rc ? rc : answer(call, 201, &device);
 }
 
 static int parse_message(struct np_api_call *call, const struct np_jws *jws, struct np_enrol_request *out_message)

@@ -5,6 +5,7 @@
 
 #include "hq/api/api.h"
 #include "hq/refusal.h"
+#include "hq/store/audit.h"
 
 /* One request being answered. */
 struct np_api_call {
@@ -60,6 +61,15 @@ int np_api_signed_device(struct np_api_call *call, struct np_jws **out_jws, stru
 /* A request of a known device by token: looks up call->device, checks state and token. *out_changed: the token was used
  * for the first time, or the device was not seen for an hour, and *out_device must be stored. */
 int np_api_token_device(struct np_api_call *call, struct np_device *out_device, bool *out_changed);
+
+/* Writes a decision about device to the audit log (hq/store/audit.h), in this request's transaction; format is the
+ * detail's. Returns 0, or NP_E_REFUSED where the store failed. */
+int np_api_audit(struct np_api_call *call, const char *action, const struct np_device *device, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A device has told its life (hq/store/lives.h): remembered, and suspected to be a clone where it is time. Returns 0,
+ * or NP_E_REFUSED where the store failed. */
+int np_api_tell_life(struct np_api_call *call, const struct np_device *device, const struct np_life *life);
 
 /* Turns a payload parser's error into a problem. 0 stays 0. */
 int np_api_payload(struct np_api_call *call, int rc, const struct np_message_error *error);

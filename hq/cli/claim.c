@@ -10,6 +10,7 @@
 #include "hq/cli/verb.h"
 #include "hq/crypto.h"
 #include "hq/factorylist.h"
+#include "hq/store/audit.h"
 #include "hq/store/claims.h"
 #include "resolver/base/error.h"
 #include "resolver/base/random.h"
@@ -178,7 +179,11 @@ static int run_make(int argc, char **argv)
         return status;
     puts("serial,claim_code,model");
     status = serials ? make_for_list(&making, serials) : make_count(&making, count);
-    int flushed = flush(&making); /* what was made before an error is stored, and so it is told */
+    char detail[NP_AUDIT_DETAIL_MAX + 1];
+    snprintf(detail, sizeof detail, "%lld codes", making.made);
+    int rc = np_verb_audit(making.store, NP_AUDIT_CLAIM_MAKE, NULL, detail);
+    /* What was made before an error is stored, and so it is told. */
+    int flushed = rc ? np_verb_store_failed(making.store, rc) : flush(&making);
     np_store_close(making.store);
     np_wipe(making.master, sizeof making.master);
     return status ? status : flushed;
@@ -256,7 +261,17 @@ static int run_release(int argc, char **argv)
     int status = open_code(argc, argv, false, &json, &store, hash);
     if (status)
         return status;
-    int rc = np_store_claim_release(store, hash);
+    char hex[NP_HEX_LEN(4)];
+    struct np_claim claim;
+    struct np_device holder = {.id = ""};
+    int rc = np_store_claim_get(store, hash, &claim);
+    if (rc == 0 && claim.device[0])
+        rc = np_store_device_get(store, claim.device, &holder);
+    if (rc == 0)
+        rc = np_store_claim_release(store, hash);
+    np_hex_encode(hash, 4, hex);
+    if (rc == 0)
+        rc = np_verb_audit(store, NP_AUDIT_CLAIM_RELEASE, &holder, hex);
     if (rc == 0)
         rc = np_store_commit(store);
     if (rc == NP_E_NOT_FOUND)

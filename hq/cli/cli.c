@@ -24,9 +24,9 @@ static const struct np_verb version_verb = {
 static const struct np_verb version_option = {.name = "--version", .run = run_version, .help = version_help};
 
 static const struct np_verb *const verbs[] = {
-    &np_init_verb,           &np_serve_verb, &np_device_verb, &np_order_verb,     &np_claim_verb,  &np_import_verb,
-    &np_factory_secret_verb, &np_zone_verb,  &np_ca_verb,     &np_stats_verb,     &np_backup_verb, &np_restore_verb,
-    &np_recovery_verb,       &version_verb,  &version_option, &np_child_dns_verb,
+    &np_init_verb,    &np_serve_verb,          &np_device_verb, &np_order_verb,  &np_claim_verb,     &np_audit_verb,
+    &np_import_verb,  &np_factory_secret_verb, &np_zone_verb,   &np_ca_verb,     &np_stats_verb,     &np_backup_verb,
+    &np_restore_verb, &np_recovery_verb,       &version_verb,   &version_option, &np_child_dns_verb,
 };
 
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)

@@ -6,10 +6,12 @@
 #include <time.h>
 
 #include "hq/admin/views.h"
+#include "hq/cli/change.h"
 #include "hq/cli/find.h"
 #include "hq/cli/table.h"
 #include "hq/cli/verb.h"
 #include "hq/store/browse.h"
+#include "hq/store/lives.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
 
@@ -17,6 +19,10 @@ static const char help[] =
     "nameplate-hq device list [--state STATE] [--limit N] [--after NAME] [--json] [--config FILE]\n"
     "nameplate-hq device show DEVICE [--json] [--config FILE]\n"
     "nameplate-hq device find TEXT [--limit N] [--json] [--config FILE]\n"
+    "nameplate-hq device block|unblock DEVICE [--reason TEXT] [--config FILE]\n"
+    "nameplate-hq device clones [--limit N] [--json] [--config FILE]\n"
+    "nameplate-hq device trust DEVICE [--reason TEXT] [--config FILE]\n"
+    "nameplate-hq device retire DEVICE [--reason TEXT] [--yes] [--config FILE]\n"
     "\n"
     "'list' shows the devices by name: name, serial number, state, how many certificates it had, when the newest ends\n"
     "and is renewed, when the device was last seen (within an hour), its first published address. Times are UTC.\n"
@@ -24,7 +30,19 @@ static const char help[] =
     "name\n"
     "(with or without the zone) or its serial number.\n"
     "'find' lists the devices whose name, serial number or id begins with TEXT, or that state the address TEXT.\n"
+    "'block' tells a device to stop asking, and takes its records out of the DNS; what it has stays good until its\n"
+    "certificate ends. It cannot enrol anew either, nor any device with the same proved serial number. 'unblock' "
+    "takes\n"
+    "that back: the device asks again when it is restarted.\n"
+    "'clones' lists devices of which several boxes seem to exist with one identity (a disk that was copied); they "
+    "keep\n"
+    "working. 'trust' says that this one is none.\n"
+    "'retire' ends a device for good, as if it had left: its records go, its certificate is revoked, its name is "
+    "never\n"
+    "given to anybody again. Its serial number and claim code may enrol anew.\n"
     "\n"
+    "  --reason TEXT   is kept in the log ('nameplate-hq audit')\n"
+    "  --yes           do not ask\n"
     "  --state STATE   of 'list': active, silent, blocked, retired (all)\n"
     "  --limit N       at most N devices (100; 'list --json': all)\n"
     "  --after NAME    of 'list': go on behind that name\n"
@@ -158,6 +176,28 @@ static int run_find(int argc, char **argv)
     return none ? NP_EXIT_FAILED : status;
 }
 
+/* ---- clones ---- */
+
+static int run_clones(int argc, char **argv)
+{
+    struct np_verb_page page;
+    struct listing listing = {0};
+    int status = np_verb_read_page(argc, argv, "l", &page);
+    if (status)
+        return status;
+    if (optind != argc)
+        return np_verb_usage_error("device clones: '%s' is not expected", argv[optind]);
+    status = np_verb_open_store(page.config, true, &listing.store);
+    if (status)
+        return status;
+    listing.json = page.json;
+    listing.limit = page.limit ? page.limit : NP_VERB_LIMIT_DEFAULT;
+    int rc = np_store_clones(listing.store, listing.limit, list_device, &listing);
+    status = end_list(&listing, rc, "No device is suspected to be a clone.");
+    np_store_close(listing.store);
+    return status;
+}
+
 /* ---- show ---- */
 
 static void print_addresses(const char *title, const struct np_addresses *addresses)
@@ -225,13 +265,20 @@ static int print_device(struct np_store *store, const struct np_device *d)
     printf("%-12s%s\n%-12s%s\n%-12s%s\n", "name", d->name, "id", d->id, "serial", d->serial[0] ? d->serial : "-");
     printf("%-12s%s%s\n", "state", np_device_filter_name(np_device_shown_state(d)),
            d->state == NP_DEVICE_ACTIVE && d->silent_s ? ": its name shows nothing until it is seen again" : "");
+    struct np_lives lives;
+    int rc = np_store_lives_get(store, d->id, &lives);
+    if (rc)
+        return rc;
+    if (lives.suspected_s)
+        printf("%-12ssuspected since %s: several boxes have its identity\n", "clone",
+               np_table_time(lives.suspected_s, time));
     printf("%-12s%s %s, %s\n", "model", d->model[0] ? d->model : "-", d->version,
            d->publish == NP_PUBLISH_PUBLIC ? "published" : "local-only");
     printf("%-12s%s\n", "enrolled", np_table_time(d->created_s, time));
     printf("%-12s%s\n", "last seen", np_table_time(d->last_seen_s, time));
     print_addresses("stated", &d->stated);
     print_addresses("published", &d->published);
-    int rc = print_certificate(store, d);
+    rc = print_certificate(store, d);
     if (rc == 0)
         rc = np_store_orders_of(store, d->id, NP_VIEW_ORDERS_MAX, print_order, &count);
     return rc ? rc : print_timeline(store, d);
@@ -267,7 +314,14 @@ static int run_show(int argc, char **argv)
 
 static int run_device(int argc, char **argv)
 {
-    static const struct np_verb_action actions[] = {{"list", run_list}, {"show", run_show}, {"find", run_find}};
+    static const struct np_verb_action actions[] = {{"list", run_list},
+                                                    {"show", run_show},
+                                                    {"find", run_find},
+                                                    {"block", np_change_block},
+                                                    {"unblock", np_change_unblock},
+                                                    {"retire", np_change_retire},
+                                                    {"clones", run_clones},
+                                                    {"trust", np_change_trust}};
     return np_verb_run_action("device", actions, sizeof actions / sizeof *actions, argc, argv);
 }
 

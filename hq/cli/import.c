@@ -11,6 +11,7 @@
 #include "hq/cli/verb.h"
 #include "hq/crypto.h"
 #include "hq/factorylist.h"
+#include "hq/store/audit.h"
 #include "hq/store/claims.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
@@ -141,8 +142,13 @@ static int add_row(struct import *import, const struct np_factorylist_row *row)
 static int import_lines(struct import *import)
 {
     import->now_s = (int64_t)time(NULL);
+    char detail[NP_AUDIT_DETAIL_MAX + 1];
     int status = each_line(import, add_row);
-    int rc = np_store_commit(import->store); /* what stands before a wrong line is good */
+    snprintf(detail, sizeof detail, "%.80s: %lld serial numbers, %lld claim codes", import->path, import->serials_new,
+             import->codes_new);
+    int rc = np_verb_audit(import->store, NP_AUDIT_IMPORT, NULL, detail);
+    if (rc == 0)
+        rc = np_store_commit(import->store); /* what stands before a wrong line is good */
     return status ? status : rc ? store_failed(import, rc) : 0;
 }
 

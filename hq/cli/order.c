@@ -9,6 +9,7 @@
 #include "hq/cli/find.h"
 #include "hq/cli/table.h"
 #include "hq/cli/verb.h"
+#include "hq/store/audit.h"
 #include "hq/store/browse.h"
 #include "hq/store/store.h"
 #include "resolver/base/config.h"
@@ -224,8 +225,14 @@ static int retry(struct np_store *store, const char *word)
         return status;
     const char *why = obstacle(store, &order);
     int rc = why ? 0 : np_store_order_retry(store, order.id, (int64_t)time(NULL) * 1000);
-    if (rc == 0 && !why)
-        rc = np_store_commit(store);
+    if (rc == 0 && !why) {
+        struct np_device device;
+        rc = np_store_device_get(store, order.device, &device);
+        if (rc == 0)
+            rc = np_verb_audit(store, NP_AUDIT_ORDER_RETRY, &device, order.id);
+        if (rc == 0)
+            rc = np_store_commit(store);
+    }
     if (rc == NP_E_NOT_FOUND) /* the server was faster */
         why = "it is waiting or at work already";
     if (why) {

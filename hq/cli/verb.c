@@ -1,11 +1,16 @@
 #include "hq/cli/verb.h"
 
 #include <getopt.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "hq/secrets.h"
+#include "hq/store/audit.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -162,4 +167,24 @@ int np_verb_open_factory(const char *path, bool read_only, struct np_store **out
     if (np_secrets_load_master(values.secrets, out_master, error))
         return np_verb_failed(error);
     return np_verb_open_store(path, read_only, out_store);
+}
+
+/* Who works here: the user that sudo was called by, else the process's. */
+static void name_operator(char out[NP_AUDIT_ACTOR_MAX + 1])
+{
+    const char *sudo = getenv("SUDO_USER");
+    const struct passwd *entry = getpwuid(getuid());
+    snprintf(out, NP_AUDIT_ACTOR_MAX + 1, "operator:%s",
+             geteuid() == 0 && sudo && *sudo ? sudo
+             : entry                         ? entry->pw_name
+                                             : "?");
+}
+
+int np_verb_audit(struct np_store *store, const char *action, const struct np_device *device, const char *detail)
+{
+    struct np_audit entry;
+    char operator[NP_AUDIT_ACTOR_MAX + 1];
+    name_operator(operator);
+    np_audit_fill(&entry, (int64_t)time(NULL) * 1000, operator, action, device, "%s", detail);
+    return np_store_audit_add(store, &entry);
 }

@@ -34,8 +34,8 @@ struct np_verb {
 
 /* The verbs, each in its own file. */
 extern const struct np_verb np_init_verb, np_serve_verb, np_ca_verb, np_device_verb, np_factory_secret_verb,
-    np_zone_verb, np_order_verb, np_stats_verb, np_claim_verb, np_import_verb, np_child_dns_verb, np_backup_verb,
-    np_restore_verb, np_recovery_verb;
+    np_zone_verb, np_order_verb, np_stats_verb, np_claim_verb, np_audit_verb, np_import_verb, np_child_dns_verb,
+    np_backup_verb, np_restore_verb, np_recovery_verb;
 
 /* An action of a verb that has several: the `list` in `device list`. */
 struct np_verb_action {
@@ -82,6 +82,10 @@ int np_verb_load_config(const char *path, struct np_config **out_config, struct 
 /* Opens the database that the configuration at path names; the caller closes it. Returns 0, or the exit code after a
  * message. */
 int np_verb_open_store(const char *path, bool read_only, struct np_store **out_store);
+
+/* Writes down what the operator did. detail may be empty. Inside the transaction of what it tells, before its commit.
+ * Returns 0 or a database error. */
+int np_verb_audit(struct np_store *store, const char *action, const struct np_device *device, const char *detail);
 
 /* np_verb_open_store, and the factory master, which the caller wipes. */
 int np_verb_open_factory(const char *path, bool read_only, struct np_store **out_store, uint8_t out_master[32]);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hq/cli/verb.h"
+#include "hq/store/audit.h"
 #include "hq/zonecheck.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
@@ -21,14 +22,20 @@ static const char help[] =
     "Exit code: 0 all agrees (repair: what differed was marked), 3 something differs, 1 a server could not be\n"
     "compared, or another failure, 2 usage.\n";
 
+static int repair_zone(struct np_store *store, const struct np_zone_config *zone, struct np_zonecheck *check)
+{
+    int rc = np_verb_audit(store, NP_AUDIT_ZONE_REPAIR, NULL, zone->origin);
+    return rc ? rc : np_zonecheck_repair(store, check); /* which commits */
+}
+
 static int check_zone(const struct np_zone_config *zone, struct np_store *store, bool repair, bool json)
 {
     struct np_zonecheck check;
     char error[NP_ZONE_ERROR_MAX];
     int rc = np_zonecheck_run(store, zone, &check, error);
     int status = rc ? np_verb_failed(error) : EXIT_SUCCESS;
-    if (rc == 0 && repair && (rc = np_zonecheck_repair(store, &check)))
-        status = np_verb_failed(np_store_error(store));
+    if (rc == 0 && repair && (rc = repair_zone(store, zone, &check)))
+        status = np_verb_store_failed(store, rc);
     if (rc == 0) {
         if (!json)
             np_zonecheck_print(&check);

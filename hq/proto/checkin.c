@@ -26,11 +26,15 @@ int np_checkin_request_encode(const struct np_checkin_request *m, char **out_jso
     json_t *certificate = m->certificate.installed ? json_pack("{s:I,s:I}", "n", (json_int_t)m->certificate.n,
                                                                "not_after", (json_int_t)m->certificate.not_after_s)
                                                    : json_null();
-    return np_json_dump_take(json_pack("{s:I,s:o,s:o,s:o,s:s,s:s}", "seq", (json_int_t)m->seq, "v4",
-                                       np_message_pack_list(m->addresses.v4, m->addresses.v4_count), "v6",
-                                       np_message_pack_list(m->addresses.v6, m->addresses.v6_count), "certificate",
-                                       certificate, "version", m->version, "health", m->health),
-                             out_json);
+    json_t *object = json_pack("{s:I,s:o,s:o,s:o,s:s,s:s}", "seq", (json_int_t)m->seq, "v4",
+                               np_message_pack_list(m->addresses.v4, m->addresses.v4_count), "v6",
+                               np_message_pack_list(m->addresses.v6, m->addresses.v6_count), "certificate", certificate,
+                               "version", m->version, "health", m->health);
+    if (object && np_message_pack_life(object, &m->life)) {
+        json_decref(object);
+        object = NULL;
+    }
+    return np_json_dump_take(object, out_json);
 }
 
 static void checkin_request_members(struct np_json_in *in, void *out)
@@ -40,6 +44,7 @@ static void checkin_request_members(struct np_json_in *in, void *out)
     np_message_addresses(in, &m->addresses);
     np_json_text(in, "version", m->version, sizeof m->version);
     np_json_text(in, "health", m->health, sizeof m->health);
+    np_message_life(in, &m->life);
     json_t *certificate = np_json_member(in, "certificate", -1);
     if (!certificate || json_is_null(certificate))
         return;

@@ -161,3 +161,17 @@ void np_message_intervals(struct np_json_in *in, int64_t *out_poll_s, int64_t *o
     if (inner.rc)
         in->rc = inner.rc;
 }
+
+void np_message_life(struct np_json_in *in, struct np_life *out)
+{
+    out->told = !in->rc && json_object_get(in->object, "life") != NULL;
+    if (out->told)
+        np_json_bytes(in, "life", out->bytes, sizeof out->bytes);
+}
+
+int np_message_pack_life(json_t *object, const struct np_life *life)
+{
+    if (!life->told)
+        return 0;
+    return json_object_set_new(object, "life", np_json_base64url(life->bytes, sizeof life->bytes));
+}

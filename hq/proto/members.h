@@ -34,6 +34,12 @@ json_t *np_message_pack_credential(const struct np_credential *credential);
 /* The member credential. A type that is not known is NP_E_UNKNOWN. */
 void np_message_credential(struct np_json_in *in, struct np_credential *out);
 
+/* The optional member life of the object being read. */
+void np_message_life(struct np_json_in *in, struct np_life *out);
+
+/* Adds life to object, where it is told. 0 or -1 (out of memory). */
+int np_message_pack_life(json_t *object, const struct np_life *life);
+
 /* An array of names. */
 json_t *np_message_pack_names(char names[][NP_NAME_MAX + 1], size_t count);
 

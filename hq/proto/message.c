@@ -218,6 +218,32 @@ int np_addresses_answer_parse(const char *json, size_t len, struct np_addresses_
 
 /* Session */
 
+int np_session_request_encode(const struct np_session_request *m, char **out_json)
+{
+    json_t *object = json_object();
+    if (object && np_message_pack_life(object, &m->life)) {
+        json_decref(object);
+        object = NULL;
+    }
+    return np_json_dump_take(object, out_json);
+}
+
+static void session_request_members(struct np_json_in *in, void *out)
+{
+    struct np_session_request *m = out;
+    np_message_life(in, &m->life);
+}
+
+int np_session_request_parse(const char *json, size_t len, struct np_session_request *out,
+                             struct np_message_error *error)
+{
+    struct np_session_request m = {0};
+    int rc = np_message_parse(json, len, error, session_request_members, &m);
+    if (rc == 0)
+        *out = m;
+    return rc;
+}
+
 int np_session_answer_encode(const struct np_session_answer *m, char **out_json)
 {
     return np_json_dump_take(json_pack("{s:s,s:s,s:o,s:I,s:I,s:I}", "device", m->device, "name", m->name, "auth_token",

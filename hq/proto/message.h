@@ -26,6 +26,7 @@
 #define NP_PACKAGE_MAX          (32 * 1024) /* bytes of the package answer */
 #define NP_TOKEN_LEN            32          /* bytes of a poll token and of an auth token */
 #define NP_EPOCH_LEN            16          /* bytes */
+#define NP_LIFE_LEN             8           /* bytes: of one device's runs no two are alike */
 #define NP_CREDENTIAL_CERT_MAX  2048 /* bytes of DER of one certificate in a credential: RSA ones have 1 to 1.5 KiB */
 #define NP_CREDENTIAL_CERTS_MAX 3    /* a leaf and two intermediates */
 #define NP_CREDENTIAL_CHAIN_MAX                                                                                        \
@@ -161,7 +162,18 @@ struct np_addresses_answer {
     int64_t time_s;
 };
 
-/* POST /v1/session (signed with kid; payload {}). Its answer, 200. */
+/* Which run of its program a device is in: random bytes, made at each start and kept in memory alone. */
+struct np_life {
+    bool told; /* older devices do not */
+    uint8_t bytes[NP_LIFE_LEN];
+};
+
+/* POST /v1/session (signed with kid). */
+struct np_session_request {
+    struct np_life life;
+};
+
+/* Its answer, 200. */
 struct np_session_answer {
     char device[NP_DEVICE_ID_MAX + 1];
     char name[NP_NAME_MAX + 1];
@@ -185,6 +197,7 @@ struct np_checkin_request {
     struct np_checkin_certificate certificate;
     char version[NP_MODEL_MAX + 1];
     char health[NP_MODEL_MAX + 1]; /* "ok", or one word for what is wrong */
+    struct np_life life;
 };
 
 /* What HQ wants the device to do about its certificate. */
@@ -277,6 +290,11 @@ int np_addresses_answer_encode(const struct np_addresses_answer *message, char *
 /* See the head of this file. */
 int np_addresses_answer_parse(const char *json, size_t len, struct np_addresses_answer *out,
                               struct np_message_error *error);
+/* See the head of this file. */
+int np_session_request_encode(const struct np_session_request *message, char **out_json);
+/* See the head of this file. */
+int np_session_request_parse(const char *json, size_t len, struct np_session_request *out,
+                             struct np_message_error *error);
 /* See the head of this file. */
 int np_session_answer_encode(const struct np_session_answer *message, char **out_json);
 /* See the head of this file. */

@@ -18,6 +18,9 @@ struct np_sql_driver {
     int (*schema_get)(struct np_store *store, int *out_version);
     /* Runs schema steps (as they stand in hq/store/schema.c) and notes the new number, inside np_sql_lock. */
     int (*schema_run)(struct np_store *store, const char *steps);
+    /* Makes the database refuse to change or delete rows of a table, and (where a new row could replace an old one)
+     * rows out of their order of seq. See schema_run. */
+    int (*append_only)(struct np_store *store, const char *table);
     /* See schema_run. */
     int (*schema_set)(struct np_store *store, int version);
 

@@ -44,7 +44,7 @@ static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] = "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
-                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND d.state <> 2 AND d.silent_s "
+                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND d.state = 0 AND d.silent_s "
                                "= 0 ORDER BY d.name LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, after);
@@ -57,7 +57,7 @@ int np_store_names_gone_after(struct np_store *store, const char *after, size_t 
 {
     static const char text[] = "SELECT d.name, 0, '', coalesce(m.version, 0) FROM device d"
                                " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND"
-                               " (d.state = 2 OR d.silent_s <> 0) ORDER BY d.name LIMIT ?";
+                               " (d.state <> 0 OR d.silent_s <> 0) ORDER BY d.name LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, after);
     np_sql_int(&q, (int64_t)limit);
@@ -92,7 +92,7 @@ int np_store_name_ordered(struct np_store *store, const char *name)
 int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] =
-        "SELECT m.name, CASE WHEN d.state <> 2 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
+        "SELECT m.name, CASE WHEN d.state = 0 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
         "m.version"
         " FROM dirty m LEFT JOIN device d ON d.name = m.name WHERE m.version > ? ORDER BY m.version LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
@@ -110,7 +110,7 @@ static int copy_name(void *ctx, const struct np_zone_name *name)
 int np_store_name_get(struct np_store *store, const char *name, struct np_zone_name *out_name)
 {
     static const char text[] =
-        "SELECT w.name, CASE WHEN d.state <> 2 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
+        "SELECT w.name, CASE WHEN d.state = 0 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
         "coalesce(m.version, 0)"
         " FROM (SELECT ? AS name) w LEFT JOIN device d ON d.name = w.name LEFT JOIN dirty m ON m.name = w.name";
     struct np_sql q = np_sql_start(store, text);

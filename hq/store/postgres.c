@@ -173,6 +173,21 @@ static int schema_set(struct np_store *store, int version)
     return execute(store, text);
 }
 
+static int append_only(struct np_store *store, const char *table)
+{
+    static const char format[] =
+        "CREATE FUNCTION %1$s_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF TG_OP = 'INSERT' AND NEW.seq = (SELECT coalesce(max(seq), 0) + 1 FROM %1$s) THEN RETURN NEW; END IF;"
+        " RAISE EXCEPTION '%1$s is append-only'; END $$;"
+        "CREATE TRIGGER %1$s_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$s"
+        " FOR EACH STATEMENT EXECUTE FUNCTION %1$s_refuse();"
+        "CREATE TRIGGER %1$s_next BEFORE INSERT ON %1$s FOR EACH ROW EXECUTE FUNCTION %1$s_refuse();";
+    char text[768];
+    if ((size_t)snprintf(text, sizeof text, format, table) >= sizeof text)
+        return NP_E_STORE;
+    return execute(store, text);
+}
+
 /* ---- Transactions ---- */
 
 static int begin(struct np_store *store)
@@ -388,6 +403,7 @@ const struct np_sql_driver np_sql_postgres = {
     .close = close_database,
     .schema_get = schema_get,
     .schema_run = schema_run,
+    .append_only = append_only,
     .schema_set = schema_set,
     .begin = begin,
     .commit = commit,

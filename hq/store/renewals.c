@@ -222,12 +222,13 @@ static int forget_renewal(struct np_store *store, const char *id)
 }
 
 /* Orders that wait come to nothing; one that is under way comes to its end, and then to a revocation. */
-static int end_orders(struct np_store *store, const char *id, int64_t now_ms)
+static int end_orders(struct np_store *store, const char *id, const char *why, int64_t now_ms)
 {
-    static const char text[] = "UPDATE orders SET state = 10, error = 'the device has left', updated_ms = ?"
+    static const char text[] = "UPDATE orders SET state = 10, error = ?, updated_ms = ?"
                                " WHERE device = ? AND (state = 9 OR (state = 0 AND begun = 0))";
     _Static_assert(NP_ORDER_QUEUED == 0 && NP_ORDER_BACKOFF == 9 && NP_ORDER_DEAD == 10, "the statement's numbers");
     struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, why);
     np_sql_int(&q, now_ms);
     np_sql_text(&q, id);
     return np_sql_run(&q);
@@ -267,11 +268,45 @@ int np_store_device_retire(struct np_store *store, const char *id, enum np_revoc
     if (rc == 0)
         rc = forget_renewal(store, id);
     if (rc == 0)
-        rc = end_orders(store, id, now_ms);
+        rc = end_orders(store, id, "the device has left", now_ms);
     if (rc == 0)
         rc = revoke_all(store, id, reason, now_ms);
     if (rc == 0)
         rc = np_store_claims_release_of(store, id);
+    return np_sql_end(store, rc);
+}
+
+int np_store_device_block(struct np_store *store, const char *id, int64_t now_ms)
+{
+    struct np_device device;
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    rc = np_store_device_get(store, id, &device);
+    if (rc == 0 && device.state == NP_DEVICE_RETIRED)
+        rc = NP_E_REFUSED;
+    if (rc || device.state == NP_DEVICE_BLOCKED)
+        return np_sql_end(store, rc);
+    device.state = NP_DEVICE_BLOCKED;
+    rc = np_store_device_update(store, &device);
+    if (rc == 0)
+        rc = end_orders(store, id, "the operator has blocked the device", now_ms);
+    return np_sql_end(store, rc);
+}
+
+int np_store_device_unblock(struct np_store *store, const char *id)
+{
+    struct np_device device;
+    int rc = np_sql_begin(store);
+    if (rc)
+        return rc;
+    rc = np_store_device_get(store, id, &device);
+    if (rc == 0 && device.state != NP_DEVICE_BLOCKED)
+        rc = NP_E_REFUSED;
+    if (rc == 0) {
+        device.state = NP_DEVICE_ACTIVE;
+        rc = np_store_device_update(store, &device);
+    }
     return np_sql_end(store, rc);
 }
 

@@ -125,8 +125,19 @@ static const char schema_10[] =
     " thumbprint BLOB NOT NULL PRIMARY KEY, serial TEXT NOT NULL, since_s INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX barred_serial ON barred(serial) WHERE serial <> '';";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5,
-                                                     schema_6, schema_7, schema_8, schema_9, schema_10};
+/* The audit log; append_only below seals it. And the lives that devices have told, for those that do. */
+static const char schema_11[] =
+    "CREATE TABLE audit("
+    " seq INTEGER NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,"
+    " device TEXT NOT NULL, name TEXT NOT NULL, serial TEXT NOT NULL, detail TEXT NOT NULL) STRICT;"
+    "CREATE INDEX audit_device ON audit(device, seq) WHERE device <> '';"
+    "CREATE TABLE life("
+    " device TEXT NOT NULL PRIMARY KEY, lives BLOB NOT NULL, returns BLOB NOT NULL, suspected_s INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX life_suspected ON life(suspected_s) WHERE suspected_s > 0;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,  schema_5, schema_6,
+                                                     schema_7, schema_8, schema_9, schema_10, schema_11};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)
@@ -136,8 +147,11 @@ static int bring_up_to_date(struct np_store *store)
     if (rc)
         return rc;
     rc = store->driver->schema_get(store, &version);
-    for (int i = version; rc == 0 && i < NP_STORE_SCHEMA; i++)
+    for (int i = version; rc == 0 && i < NP_STORE_SCHEMA; i++) {
         rc = store->driver->schema_run(store, schemas[i]);
+        if (rc == 0 && schemas[i] == schema_11)
+            rc = store->driver->append_only(store, "audit");
+    }
     if (rc == 0 && version < NP_STORE_SCHEMA)
         rc = store->driver->schema_set(store, NP_STORE_SCHEMA);
     if (rc)

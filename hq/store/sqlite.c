@@ -110,6 +110,22 @@ static int schema_set(struct np_store *store, int version)
     return execute(store, pragmas);
 }
 
+/* Without the last one INSERT OR REPLACE would go past the second. */
+static int append_only(struct np_store *store, const char *table)
+{
+    static const char format[] =
+        "CREATE TRIGGER %1$s_no_update BEFORE UPDATE ON %1$s"
+        " BEGIN SELECT RAISE(ABORT, '%1$s is append-only'); END;"
+        "CREATE TRIGGER %1$s_no_delete BEFORE DELETE ON %1$s"
+        " BEGIN SELECT RAISE(ABORT, '%1$s is append-only'); END;"
+        "CREATE TRIGGER %1$s_next BEFORE INSERT ON %1$s WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM %1$s)"
+        " BEGIN SELECT RAISE(ABORT, '%1$s is append-only'); END;";
+    char text[640];
+    if ((size_t)snprintf(text, sizeof text, format, table) >= sizeof text)
+        return NP_E_STORE;
+    return execute(store, text);
+}
+
 /* ---- Transactions ---- */
 
 static int begin(struct np_store *store)
@@ -236,6 +252,7 @@ const struct np_sql_driver np_sql_sqlite = {
     .close = close_file,
     .schema_get = schema_get,
     .schema_run = execute,
+    .append_only = append_only,
     .schema_set = schema_set,
     .begin = begin,
     .commit = commit,

@@ -26,7 +26,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      10   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      11   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
@@ -138,7 +138,7 @@ bool np_store_fenced(const struct np_store *store);
 
 enum np_device_state {
     NP_DEVICE_ACTIVE,
-    NP_DEVICE_BLOCKED, /* by the operator: stops asking, serves until notAfter */
+    NP_DEVICE_BLOCKED, /* by the operator: stops asking, serves until notAfter; its name shows nothing */
     NP_DEVICE_RETIRED  /* left, or replaced */
 };
 
@@ -480,6 +480,15 @@ enum np_revocation_reason { NP_REVOKE_KEY_COMPROMISE = 1, NP_REVOKE_CESSATION = 
  * changes nothing. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_device_retire(struct np_store *store, const char *id, enum np_revocation_reason reason, int64_t now_ms);
 
+/* The operator blocks a device: it is told to stop asking, its name shows nothing, its waiting orders are dead. What
+ * was issued stays good until it ends. Returns 0 (also when it was blocked), NP_E_REFUSED when it has left,
+ * NP_E_NOT_FOUND, or a database error. */
+int np_store_device_block(struct np_store *store, const char *id, int64_t now_ms);
+
+/* Takes the block away: its name shows what it did before. Returns 0, NP_E_REFUSED when it is not blocked,
+ * NP_E_NOT_FOUND, or a database error. */
+int np_store_device_unblock(struct np_store *store, const char *id);
+
 enum np_revocation_state {
     NP_REVOCATION_OPEN, /* to be told to the CA */
     NP_REVOCATION_DONE,
@@ -508,7 +517,7 @@ int np_store_revocation_update(struct np_store *store, const struct np_revocatio
  * dirty mark from the next. */
 struct np_zone_name {
     char name[NP_NAME_MAX + 1];
-    bool present; /* a device that has not left and is not silent holds it: it exists, even without addresses */
+    bool present; /* an active device that is not silent holds it: it exists, even without addresses */
     struct np_addresses published;
     int64_t version;
 };
@@ -520,7 +529,7 @@ typedef int np_store_name_fn(void *ctx, const struct np_zone_name *name);
  * them in slices, between which names may come and go. The callback must not write. */
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx);
 
-/* Likewise, names of devices that have left or are silent: they are to show nothing. */
+/* Likewise, names of devices that have left, are blocked or silent: they are to show nothing. */
 int np_store_names_gone_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each,
                               void *ctx);
 

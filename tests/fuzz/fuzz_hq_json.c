@@ -56,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case '8':
         AGAIN(session_answer);
         break;
+    case 'd':
+        AGAIN(session_request);
+        break;
     case 'a':
         AGAIN(checkin_request);
         break;

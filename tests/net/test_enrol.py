@@ -1,18 +1,21 @@
 """Who may enrol: claim codes and factory lists as an operator handles them, over real TLS against a real HQ."""
+import contextlib
 import csv
 import datetime
 import io
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import schemas
 from factory import Factory, key_pem, now, pem
-from hqclient import Device
+from hqclient import Device, b64
 from hqserver import Hq
 from lab.waiting import wait_until
 from real_hq import enrol_box
@@ -232,6 +235,84 @@ def test_factory_certificates(program, tmp_path):
         assert hq.stop() == 0, hq.log.read_text()
 
 
+# ---- The operator ----
+
+def entries(hq, *options):
+    """The audit log's entries as (actor, action, serial)."""
+    rows = schemas.check('audit', json.loads(hq.run('audit', '--json', *options).stdout))
+    return [(row['actor'].partition(':')[0], row['action'], row['serial']) for row in rows]
+
+
+def test_block_retire_and_the_log(program, tmp_path, wait_until):
+    """What each does to the device while HQ serves, and that it is written down for ever."""
+    hq = Hq(program, tmp_path / 'hq').start()
+    try:
+        first, second = hq.device('NP-0001'), hq.device('NP-0002')
+        for device in (first, second):
+            assert device.enrol().status == 201
+        identifier = first.id
+        for device in (first, second):
+            wait_until(lambda: hq.lookup(device.name) == ['192.168.1.10'], 5, 'the records')  # pylint: disable=cell-var-from-loop
+        # Block: told so, gone from the DNS, and so is every other device with the serial number.
+        done = hq.run('device', 'block', first.name.split('.')[0], '--reason', 'stolen')
+        assert 'is blocked' in done.stdout
+        assert (first.package().status, first.package().problem) == (403, 'blocked')
+        assert first.enrol().problem == 'blocked'
+        first.id = identifier
+        assert hq.device('NP-0001').enrol().problem == 'blocked'
+        assert second.package().status == 202
+        wait_until(lambda: hq.lookup(first.name) == [], 5, 'the records are gone')
+        assert 'unblock' in hq.run('device', 'retire', first.id, '--yes', check=False).stderr
+        assert 'may take part again' in hq.run('device', 'unblock', 'NP-0001').stdout
+        assert 'is not blocked' in hq.run('device', 'unblock', 'NP-0001', check=False).stderr
+        assert first.session().status == 200
+        wait_until(lambda: hq.lookup(first.name) == ['192.168.1.10'], 5, 'the records are back')
+        # Retire: for good.
+        assert '--yes' in hq.run('device', 'retire', 'NP-0002', check=False).stderr
+        assert 'is retired' in hq.run('device', 'retire', 'NP-0002', '--yes').stdout
+        assert (second.session().status, second.package().problem) == (410, 'retired')
+        wait_until(lambda: hq.lookup(second.name) == [], 5, 'the records are gone')
+        again = hq.device('NP-0002')
+        assert again.enrol().status == 201 and again.name != second.name
+        assert 'it has left' in hq.run('device', 'block', second.id, check=False).stderr
+        assert entries(hq) == [
+            ('device', 'enrol', 'NP-0001'), ('device', 'enrol', 'NP-0002'), ('operator', 'block', 'NP-0001'),
+            ('operator', 'unblock', 'NP-0001'), ('operator', 'retire', 'NP-0002'), ('device', 'enrol', 'NP-0002')]
+        assert entries(hq, '--device', first.id) == [('device', 'enrol', 'NP-0001'), ('operator', 'block', 'NP-0001'),
+                                                     ('operator', 'unblock', 'NP-0001')]
+        assert entries(hq, '--limit', '1', '--since', '1h') == [('device', 'enrol', 'NP-0002')]
+        assert entries(hq, '--since', '2100-01-01') == []
+        assert 'stolen' in hq.run('audit').stdout
+        for wrong in ('yesterday', '3w', '-1'):
+            assert hq.run('audit', '--since', wrong, check=False).returncode == 2
+        with contextlib.closing(sqlite3.connect(hq.folder / 'data' / 'hq.db')) as database:
+            for words in ('UPDATE audit SET detail = \'\'', 'DELETE FROM audit'):
+                with pytest.raises(sqlite3.IntegrityError, match='append-only'):
+                    database.execute(words)
+    finally:
+        assert hq.stop() == 0, hq.log.read_text()
+
+
+def test_clones_are_shown_and_served(program, tmp_path):
+    hq = Hq(program, tmp_path / 'hq').start()
+    try:
+        box = hq.device('NP-0001')
+        assert box.enrol().status == 201
+        assert hq.run('device', 'clones').stdout == 'No device is suspected to be a clone.\n'
+        for turn in range(5):
+            assert box.post('/v1/session', {'life': b64(bytes([turn % 2] * 8))}).status == 200
+        [row] = schemas.check('devices', json.loads(hq.run('device', 'clones', '--json').stdout))
+        assert row['id'] == box.id and row['state'] == 'active' and row['clone'] > 0
+        assert 'suspected since' in hq.run('device', 'show', 'NP-0001').stdout
+        assert box.package().status == 202
+        assert ('hq', 'clone-suspected', 'NP-0001') in entries(hq)
+        assert 'no longer' in hq.run('device', 'trust', 'NP-0001', '--reason', 'a test').stdout
+        assert json.loads(hq.run('device', 'clones', '--json').stdout) == []
+        assert 'not suspected' in hq.run('device', 'trust', 'NP-0001', check=False).stderr
+    finally:
+        assert hq.stop() == 0, hq.log.read_text()
+
+
 # ---- Real boxes ----
 
 def test_box_with_a_factory_certificate(bin_dir, tmp_path):
@@ -278,3 +359,4 @@ def test_box_with_a_secret(bin_dir):
         box.put('claim-code', 'beside it, and not looked at')
         box.start()
         assert box.hq.wait_device(lambda row: row['serial'] == 'NP-0007')['credential'] == 'factory-secret'
+

@@ -84,6 +84,21 @@ static inline void database_run(const struct database *d, const char *sqlite, co
     sqlite3_close(db);
 }
 
+/* Runs SQL past the store that the database should refuse, and does not mind what it says. */
+static inline void database_try(const struct database *d, const char *text)
+{
+    sqlite3 *db;
+    if (database_is_server()) {
+        PGconn *pg = PQconnectdb(d->where);
+        PQclear(PQexec(pg, text));
+        PQfinish(pg);
+        return;
+    }
+    assert_int_equal(sqlite3_open(d->where, &db), SQLITE_OK);
+    assert_int_not_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 /* Opens it, and fails the test where that does not go. */
 static inline struct np_store *database_open(const struct database *d)
 {

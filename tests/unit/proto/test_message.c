@@ -35,6 +35,7 @@ ADAPT(package_answer)
 ADAPT(addresses_request)
 ADAPT(addresses_answer)
 ADAPT(session_answer)
+ADAPT(session_request)
 ADAPT(checkin_request)
 ADAPT(checkin_answer)
 ADAPT(leave_request)
@@ -114,6 +115,7 @@ static const struct sample {
      "\"intervals\":{\"poll\":1,\"checkin\":60,\"boot_jitter\":0},\"time\":1}",
      sizeof(struct np_checkin_answer)},
     {parse_leave_request, "{\"reason\":\"resale\"}", sizeof(struct np_leave_request)},
+    {parse_session_request, "{\"life\":\"AAAAAAAAAAA\"}", sizeof(struct np_session_request)},
 };
 
 static void test_samples_and_their_prefixes(void **state)
@@ -209,6 +211,9 @@ static void test_each_member_is_needed(void **state)
         {11, "\"checkin\":60", "\"checkin\":59", "checkin", NP_E_LIMIT},
         {12, "\"resale\"", "\"boredom\"", "reason", NP_E_UNKNOWN},
         {12, "\"reason\"", "\"why\"", "reason", NP_E_MISSING},
+        {13, "\"AAAAAAAAAAA\"", "\"AAAAAAAAAA\"", "life", NP_E_MALFORMED},
+        {13, "\"AAAAAAAAAAA\"", "7", "life", NP_E_TYPE},
+        {10, "\"ok\"", "\"ok\",\"life\":null", "life", NP_E_TYPE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct sample *sample = &samples[rows[i].sample];
