@@ -17,6 +17,7 @@
 #include "hq/proto/message.h"
 #include "resolver/base/cursor.h"
 #include "resolver/base/error.h"
+#include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
 struct np_hq_key {
@@ -258,6 +259,16 @@ void np_hq_claim_hash(const uint8_t master[32], const char code[NP_CLAIM_LEN + 1
     np_write_bytes(&w, code, NP_CLAIM_LEN);
     np_hq_hmac(master, 32, input, w.pos, out_hash);
     np_wipe(input, sizeof input);
+}
+
+void np_hq_make_id(char out_id[NP_DEVICE_ID_MAX + 1])
+{
+    uint8_t random[16];
+    _Static_assert(NP_DEVICE_ID_MAX + 1 >= NP_BASE64URL_LEN(sizeof random), "there is room");
+    do {
+        np_random_bytes(random, sizeof random);
+        np_base64url_encode(random, sizeof random, out_id);
+    } while (out_id[0] == '-');
 }
 
 uint64_t np_hq_spread(const char *use, const char *device, uint64_t bound)

@@ -56,6 +56,10 @@ void np_hq_factory_secret(const uint8_t master[32], const char *serial, uint8_t 
  * v1" NUL code). */
 void np_hq_claim_hash(const uint8_t master[32], const char code[NP_CLAIM_LEN + 1], uint8_t out_hash[32]);
 
+/* A new id of a device or an order: 16 random bytes in base64url. Never with a hyphen first: on a command line that would
+ * be an option. */
+void np_hq_make_id(char out_id[NP_DEVICE_ID_MAX + 1]);
+
 /* A number below bound (not 0) that depends on use and device alone: what a device's renewals and check-ins are spread
  * by. use keeps one spread apart from another. */
 uint64_t np_hq_spread(const char *use, const char *device, uint64_t bound);

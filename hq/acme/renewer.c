@@ -4,10 +4,9 @@
 #include <stdlib.h>
 
 #include "hq/acme/issuance_private.h"
+#include "hq/crypto.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
-#include "resolver/base/random.h"
-#include "resolver/base/text.h"
 
 #define SLEEP_MAX_MS   INT64_C(600000) /* the clock may be set meanwhile */
 #define AFTER_ERROR_MS INT64_C(5000)
@@ -29,10 +28,8 @@ int np_renewer_order(struct np_store *store, const struct np_renewal *renewal, c
 {
     struct np_renewal next = *renewal;
     struct np_order order;
-    uint8_t random[16];
     char id[NP_DEVICE_ID_MAX + 1];
-    np_random_bytes(random, sizeof random);
-    np_base64url_encode(random, sizeof random, id);
+    np_hq_make_id(id);
     np_renewal_order(last, id, renewal->n, action->priority, now_ms, &order);
     next.due_ms = action->due_ms;
     next.attempts++;

@@ -6,7 +6,6 @@
 #include "hq/api/internal.h"
 #include "hq/csr.h"
 #include "resolver/base/error.h"
-#include "resolver/base/random.h"
 #include "resolver/base/text.h"
 
 #define WEEK_S      (7 * 86400)
@@ -102,10 +101,8 @@ static int check_order_quota(struct np_api_call *call, const struct np_device *d
 static int order_new(struct np_api_call *call, const struct np_device *device, const struct np_csr_request *message,
                      const uint8_t key[32], struct np_order *order)
 {
-    uint8_t random[16];
     *order = (struct np_order){.state = NP_ORDER_QUEUED, .authorization_count = 1};
-    np_random_bytes(random, sizeof random);
-    np_base64url_encode(random, sizeof random, order->id);
+    np_hq_make_id(order->id);
     memcpy(order->device, device->id, sizeof order->device);
     memcpy(order->key, key, sizeof order->key);
     memcpy(order->csr, message->csr, message->csr_len);

@@ -231,7 +231,6 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
 {
     struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
     char owner[NP_DEVICE_ID_MAX + 1];
-    uint8_t random[16];
     bool granted;
     int rc = np_store_key_owner(call->api->store, thumbprint, owner);
     if (rc == 0)
@@ -253,8 +252,7 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
         rc = check_quota(call, &message->credential, device.network);
     if (rc)
         return rc;
-    np_random_bytes(random, sizeof random);
-    np_base64url_encode(random, sizeof random, device.id);
+    np_hq_make_id(device.id);
     device.identity = jws->header.jwk;
     memcpy(device.thumbprint, thumbprint, sizeof device.thumbprint);
     memcpy(device.epoch, message->epoch, sizeof device.epoch);
