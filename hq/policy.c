@@ -100,11 +100,11 @@ int np_policy_quota(const struct np_policy *policy, const struct np_credential *
                     const struct np_store_counts *counts, struct np_refusal *out_refusal)
 {
     if (credential->type == NP_CREDENTIAL_OPEN) {
-        if (counts->recent < policy->network_recent)
+        if (counts->recent < policy->network_recent && counts->site < policy->network_recent * NP_POLICY_SITE_NETWORKS)
             return 0;
         return np_refuse_for(out_refusal, NP_REFUSE_RATE_LIMITED, 3600,
                              "%lld devices have enrolled from this network within a day; try again later",
-                             (long long)counts->recent);
+                             (long long)(counts->recent > counts->site ? counts->recent : counts->site));
     }
     if (!credential->serial[0])
         return 0; /* a claim code without a serial number is its own limit */
@@ -128,8 +128,14 @@ void np_policy_network(const struct np_addr *client, char out[NP_STORE_NETWORK_M
     }
     struct np_addr plain = *client;
     plain.scope = 0;
-    struct np_prefix network = np_prefix_of(&plain, client->family == AF_INET ? 24 : 48);
-    snprintf(out, NP_STORE_NETWORK_MAX, "%s", np_prefix_format(&network, text));
+    if (client->family == AF_INET) {
+        const struct np_prefix network = np_prefix_of(&plain, 24);
+        snprintf(out, NP_STORE_NETWORK_MAX, "%s", np_prefix_format(&network, text));
+        return;
+    }
+    const struct np_prefix site = np_prefix_of(&plain, 48), network = np_prefix_of(&plain, 64);
+    size_t used = (size_t)snprintf(out, NP_STORE_NETWORK_MAX, "%s ", np_prefix_format(&site, text));
+    snprintf(out + used, NP_STORE_NETWORK_MAX - used, "%s", np_prefix_format(&network, text));
 }
 
 static bool contains(const struct np_addr *list, size_t count, const struct np_addr *addr)

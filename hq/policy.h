@@ -13,6 +13,7 @@
 
 #define NP_POLICY_SERIAL_WINDOW_S  (30 * 86400) /* over which a serial's enrolments are counted */
 #define NP_POLICY_NETWORK_WINDOW_S 86400        /* over which a network's `open` enrolments are counted */
+#define NP_POLICY_SITE_NETWORKS    8 /* a /48 may enrol as many as so many of its /64s: a home may have a /48 */
 
 /* The rules. Zero-initialised nobody may enrol. */
 struct np_policy {
@@ -51,7 +52,9 @@ int np_policy_listed(const struct np_policy *policy, const struct np_credential 
 int np_policy_quota(const struct np_policy *policy, const struct np_credential *credential,
                     const struct np_store_counts *counts, struct np_refusal *out_refusal);
 
-/* The network whose `open` enrolments count together: the /24 of an IPv4, the /48 of an IPv6 address; "-" for none. */
+/* The network whose `open` enrolments count together: the /24 of an IPv4 address; of an IPv6 address the /48 and the
+ * /64
+ * ("2001:db8:1::/48 2001:db8:1:2::/64"); "-" for none. */
 void np_policy_network(const struct np_addr *client, char out[NP_STORE_NETWORK_MAX]);
 
 /* Why some addresses stay out. */

@@ -391,13 +391,34 @@ int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], co
 int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
                            struct np_store_counts *out_counts)
 {
+    /* All that begin with the wider network: what sorts between it and it with '!', the next character after a blank.
+     */
     static const char text[] =
-        "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE created_s >= ?) FROM device"
-        " WHERE network = ? AND credential = 0";
+        "SELECT count(*) FILTER (WHERE state = 0 AND network = ?1),"
+        " count(*) FILTER (WHERE created_s >= ?2 AND network = ?1), count(*) FILTER (WHERE created_s >= ?2) FROM device"
+        " WHERE credential = 0 AND network >= ?3 AND network < ?4";
+    char from[NP_STORE_NETWORK_MAX], to[NP_STORE_NETWORK_MAX + 1];
+    struct np_store_counts counts = {0};
+    snprintf(from, sizeof from, "%s", network);
+    bool wider = strchr(from, ' ') != NULL;
+    from[strcspn(from, " ")] = 0;
+    snprintf(to, sizeof to, "%s!", from);
     struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, since_s);
     np_sql_text(&q, network);
-    return count(&q, out_counts);
+    np_sql_int(&q, since_s);
+    np_sql_text(&q, from);
+    np_sql_text(&q, to);
+    if (np_sql_next(&q)) {
+        counts.live = np_sql_get_int(&q);
+        counts.recent = np_sql_get_int(&q);
+        counts.site = np_sql_get_int(&q);
+    }
+    if (!wider)
+        counts.site = 0;
+    int rc = np_sql_finish(&q);
+    if (rc == 0)
+        *out_counts = counts;
+    return rc;
 }
 
 int np_store_key_is_identity(struct np_store *store, const uint8_t thumbprint[32])

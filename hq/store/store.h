@@ -29,7 +29,7 @@
 #define NP_STORE_SCHEMA      11   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
-#define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from: "2001:db8:1::/48" */
+#define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from, two IPv6 prefixes */
 #define NP_ORDER_ERROR_MAX   400  /* characters of an order's last error: a CA's detail has 320 */
 #define NP_TXT_VALUE_MAX     64   /* characters of a DNS-01 TXT value: base64url of a SHA-256 has 43 */
 #define NP_STORE_SERIALS     4096 /* serials reserved at once: one write in so many challenge changes */
@@ -199,6 +199,7 @@ int np_store_device_silence(struct np_store *store, const char *id, int64_t now_
 struct np_store_counts {
     int64_t live;   /* active devices */
     int64_t recent; /* enrolments at or after since_s, whatever became of them */
+    int64_t site;   /* np_store_count_network only: likewise, of the wider network that it names before it, else 0 */
 };
 
 /* Counts the devices of a serial number that have proved it: not those of `open`, which may state any. */
@@ -209,7 +210,8 @@ int np_store_count_serial(struct np_store *store, const char *serial, int64_t si
  * number (empty: not looked at)? 1, 0, or a database error. */
 int np_store_is_blocked(struct np_store *store, const uint8_t thumbprint[32], const char *serial);
 
-/* Counts the devices that enrolled with `open` from a network. */
+/* Counts the devices that enrolled with `open` from a network ("192.0.2.0/24", or a wider one before it:
+ * "2001:db8:1::/48 2001:db8:1:2::/64"). */
 int np_store_count_network(struct np_store *store, const char *network, int64_t since_s,
                            struct np_store_counts *out_counts);
 

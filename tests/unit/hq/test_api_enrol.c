@@ -75,6 +75,36 @@ static void test_open_enrolment_has_a_quota(void **state)
         box_free(box[i]);
 }
 
+/* Each /64 has its quota, and all of a /48 together another, so that nobody goes on from one network of his to the
+ * next; neighbours in the order of the index do not count. */
+static void test_open_quota_of_ipv6(void **state)
+{
+    struct fixture *f = *state;
+    char client[64];
+    f->api.policy.open = true; /* network_recent is 2: 2 of a /64, 16 of a /48 */
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        struct box *box = box_new("");
+        box->request.credential.type = NP_CREDENTIAL_OPEN;
+        snprintf(client, sizeof client, "2001:db8:1:%x::7", i / 4);
+        f->client = client;
+        struct np_api_response response = enrol_twisted(f, box, (struct twist){0});
+        assert_int_equal(response.status, i % 4 < 2 && taken < 16 ? 201 : 429);
+        taken += response.status == 201;
+        np_api_response_free(&response);
+        box_free(box);
+    }
+    assert_int_equal(taken, 16);
+    static const char *const others[] = {"2001:db8:10:1::7", "2001:db8::1", "2001:db8:2::1", "198.51.100.1"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct box *box = box_new("");
+        box->request.credential.type = NP_CREDENTIAL_OPEN;
+        f->client = others[i];
+        enrol(f, box, 201);
+        box_free(box);
+    }
+}
+
 /* Whoever enrols with nothing to show may state any serial number: that must not use up its owner's names. */
 static void test_open_takes_nothing_from_a_serial(void **state)
 {
@@ -316,6 +346,7 @@ int main(void)
         API_TEST(test_enrol_and_repeat),
         API_TEST(test_new_epoch_is_a_new_device),
         API_TEST(test_open_enrolment_has_a_quota),
+        API_TEST(test_open_quota_of_ipv6),
         API_TEST(test_open_takes_nothing_from_a_serial),
         API_TEST(test_grant_brings_the_name_back),
         API_TEST(test_bad_enrolments),

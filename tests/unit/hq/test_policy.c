@@ -208,14 +208,16 @@ static void test_quota(void **state)
         enum np_credential_type type;
         int64_t live, recent;
         bool allowed;
+        int64_t site;
     } rows[] = {
-        {NP_CREDENTIAL_FACTORY_SECRET, 0, 0, true},  {NP_CREDENTIAL_FACTORY_SECRET, 2, 4, true},
-        {NP_CREDENTIAL_FACTORY_SECRET, 3, 3, false}, {NP_CREDENTIAL_FACTORY_SECRET, 2, 5, false},
-        {NP_CREDENTIAL_OPEN, 1000, 9, true},         {NP_CREDENTIAL_OPEN, 0, 10, false},
+        {NP_CREDENTIAL_FACTORY_SECRET, 0, 0, true, 0},  {NP_CREDENTIAL_FACTORY_SECRET, 2, 4, true, 0},
+        {NP_CREDENTIAL_FACTORY_SECRET, 3, 3, false, 0}, {NP_CREDENTIAL_FACTORY_SECRET, 2, 5, false, 0},
+        {NP_CREDENTIAL_OPEN, 1000, 9, true, 0},         {NP_CREDENTIAL_OPEN, 0, 10, false, 0},
+        {NP_CREDENTIAL_OPEN, 0, 0, true, 79},           {NP_CREDENTIAL_OPEN, 0, 0, false, 80},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct np_credential credential = {.type = rows[i].type, .serial = "NP-0001"};
-        struct np_store_counts counts = {rows[i].live, rows[i].recent};
+        struct np_store_counts counts = {rows[i].live, rows[i].recent, rows[i].site};
         struct np_refusal refusal = {0};
         assert_int_equal(np_policy_quota(&policy, &credential, &counts, &refusal), rows[i].allowed ? 0 : NP_E_REFUSED);
         if (!rows[i].allowed) {
@@ -230,8 +232,10 @@ static void test_network(void **state)
     (void)state;
     static const char *const rows[][2] = {
         {"192.0.2.77", "192.0.2.0/24"},
-        {"2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"},
-        {"fe80::1%3", "fe80::/48"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1::/48 2001:db8:1:2::/64"},
+        {"2001:db8:ffff:eeee:1::1", "2001:db8:ffff::/48 2001:db8:ffff:eeee::/64"},
+        {"fe80::1%3", "fe80::/48 fe80::/64"},
+        {"ffff:eeee:dddd:cccc::", "ffff:eeee:dddd::/48 ffff:eeee:dddd:cccc::/64"},
     };
     char text[NP_STORE_NETWORK_MAX];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
