@@ -31,6 +31,7 @@ RESULT = BUILD / 'bench-hq.json'
 PROGRAMS = ('nameplate-hq', 'bench_fleet', 'bench_enrol', 'bench_hello')
 PACKAGES = ('pebble', 'uacme', 'lego', 'certbot', 'knot', 'bind9', 'openssl')
 NICE = -10
+PEBBLE_TRIES = 3
 STORED = re.compile(r'certificate stored (\d+) ms after its CSR: CA (\d+) ms in \d+ requests, polling (\d+) ms, HQ (\d+) ms')
 MIB = 1024
 
@@ -182,7 +183,7 @@ class Bench:
 
     def beside(self):
         """HQ, uacme, lego and certbot in turn, with one Pebble and one Knot; Unbound looks things up for the CA."""
-        rounds, others = self.some(5, 1), self.some(('uacme', 'lego', 'certbot'), ('uacme', 'certbot'))
+        rounds, others, notes = self.some(5, 1), self.some(['uacme', 'lego', 'certbot'], ['uacme', 'certbot']), []
         keys = Key(self.folder, 'beside-zone'), Key(self.folder, 'beside-acme')
         server = Knot(self.folder / 'beside-server', *keys).start()
         resolver = Resolver(self.folder / 'beside-resolver', *keys, servers={ZONE: server, ACME: server}).start()
@@ -194,8 +195,12 @@ class Bench:
                 hq.configure(acme_directory=pebble.directory, acme_anchors=str(pebble.certificate)).start()
                 clients = Clients(self.folder / 'clients', pebble, server)
                 self.one_by_one(hq, 0)
-                for name in others:
-                    clients.prepare(name)
+                for name in list(others):
+                    try:
+                        clients.prepare(name)
+                    except (Failed, subprocess.SubprocessError) as error:
+                        others.remove(name)
+                        notes.append(f'not measured: {error!s:.300}')
                 for n in range(rounds):
                     times['hq'].append(self.next_one(hq, f'BESIDE-{n}') / 1000)
                     for name in others:
@@ -203,11 +208,11 @@ class Bench:
         finally:
             resolver.stop()
             server.stop()
-        medians = {name: figures.median(values) for name, values in times.items()}
+        medians = {name: figures.median(times[name]) for name in ('hq', *others)}
         ours = medians.pop('hq')
-        fastest = min(medians.values())
+        fastest = min(medians.values(), default=0.0)
         return Row('certificate', 'a certificate, Knot and Pebble', 's', value=ours, peers=medians, bar='under half of the fastest peer',
-                   met=ours < fastest / 2, notes=[f'{rounds} rounds in turn; HQ from CSR stored to chain stored, the others one command'])
+                   met=ours < fastest / 2, notes=[f'{rounds} rounds in turn; HQ from CSR stored to chain stored, the others one command', *notes])
 
     @staticmethod
     def next_one(hq, serial):
@@ -224,16 +229,21 @@ class Bench:
     # ---- Many certificates ----
 
     def certificates(self):
-        boxes = self.some(600, 60)
-        with self.issuing_hq(log_level='notice') as hq, Fleet(self.bin_dir, hq, boxes) as fleet:
-            told = fleet.phase('enrol', within=200, deadline=120)
-        if told['lost']:
-            raise Failed(f'{told["lost"]} of {boxes} boxes have no certificate: {told["lost_boxes"]}')
+        boxes, stuck = self.some(600, 60), 0
+        while True:
+            with self.issuing_hq(log_level='notice') as hq, Fleet(self.bin_dir, hq, boxes) as fleet:
+                told = fleet.phase('enrol', within=200, deadline=45)
+            if not told['lost']:
+                break
+            stuck += 1  # Pebble 2.4 does that now and then when newOrder meets the first look at an authorization
+            if stuck == PEBBLE_TRIES:
+                raise Failed(f'{told["lost"]} of {boxes} boxes have no certificate: {told["lost_boxes"]}')
         rate = boxes / told['seconds']
         cpu_ms = told['hq']['cpu_s'] * 1000 / boxes
         return [Row('certificates', 'certificates a second, Pebble on the other CPU', '/s', value=rate, limit=1000 / cpu_ms, bar='at least 50',
                     met=rate >= 50, notes=[f'{boxes} new boxes, from power on to the last certificate: {told["seconds"]:.1f} s; the limit is what '
-                                           f'HQ\'s CPU would allow: {cpu_ms:.1f} ms for a box with enrolment, TLS, polls and certificate'])]
+                                           f'HQ\'s CPU would allow: {cpu_ms:.1f} ms for a box with enrolment, TLS, polls and certificate'
+                                           + (f'; Pebble got stuck {stuck} times before' if stuck else '')])]
 
     # ---- Enrolments ----
 
