@@ -8,6 +8,8 @@
 #include "hq/cli/verb.h"
 #include "resolver/base/text.h"
 
+#define ID_LEN 22 /* characters of a device's or an order's id */
+
 static int run_version(int argc, char **argv)
 {
     (void)argv;
@@ -92,9 +94,54 @@ static int unknown_verb(const char *name)
                 : np_verb_usage_error("unknown verb '%s'", name);
 }
 
-int np_hq_cli_main(int argc, char **argv)
+/* Is this an id (22 characters of base64url) that begins with '-', as one in 64 does, and no option's value? */
+static bool is_id(const char *word, const char *before)
+{
+    static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    bool value = before[0] == '-' && strcmp(before, "--json") != 0 && strlen(before) != ID_LEN;
+    return word[0] == '-' && strlen(word) == ID_LEN && strspn(word, base64url) == ID_LEN && !value;
+}
+
+/* A copy of argv for getopt, with such ids behind a "--" at the end, unless there is a "--" already. The caller frees
+ * it. NULL: out of memory. */
+static char **set_ids_apart(int argc, char **argv, int *out_argc)
+{
+    static char end[] = "--";
+    char **words = calloc((size_t)argc + 2, sizeof *words);
+    bool apart = true;
+    int count = 0;
+    for (int i = 1; i < argc; i++)
+        apart = apart && strcmp(argv[i], end) != 0;
+    for (int i = 0; words && i < argc; i++) {
+        if (!apart || i == 0 || !is_id(argv[i], argv[i - 1]))
+            words[count++] = argv[i];
+    }
+    if (words && count < argc)
+        words[count++] = end;
+    for (int i = 1; words && apart && i < argc; i++) {
+        if (is_id(argv[i], argv[i - 1]))
+            words[count++] = argv[i];
+    }
+    *out_argc = count;
+    return words;
+}
+
+static int run_verb(const struct np_verb *verb, int argc, char **argv)
 {
     char title[64];
+    int count;
+    char **words = set_ids_apart(argc, argv, &count);
+    if (!words)
+        return np_verb_failed("out of memory");
+    snprintf(title, sizeof title, "nameplate-hq %s", verb->name);
+    words[1] = title; /* getopt begins its messages with it */
+    int status = verb->run(count - 1, words + 1);
+    free(words);
+    return status;
+}
+
+int np_hq_cli_main(int argc, char **argv)
+{
     if (argc < 2) {
         print_program_help(stderr);
         return NP_EXIT_USAGE;
@@ -106,7 +153,5 @@ int np_hq_cli_main(int argc, char **argv)
         return unknown_verb(argv[1]);
     if (verb->help && wants_help(argc, argv))
         return print_help(verb->name);
-    snprintf(title, sizeof title, "nameplate-hq %s", verb->name);
-    argv[1] = title; /* getopt begins its messages with it */
-    return verb->run(argc - 1, argv + 1);
+    return run_verb(verb, argc, argv);
 }

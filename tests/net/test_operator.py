@@ -164,6 +164,23 @@ def test_retry(bin_dir, tmp_path):
             hq.stop()
 
 
+def test_ids_that_look_like_options(hq, devices):
+    """One id in 64 begins with a hyphen."""
+    for device, first in (devices[0], '-'), (devices[3], '--'):
+        moved = first + device.id[len(first):]
+        change(hq, 'UPDATE device SET id = ? WHERE id = ?', moved, device.id)
+        try:
+            assert shown(hq, 'device', 'show', moved, schema='device')['name'] == device.name
+            assert json.loads(hq.run('device', 'show', '--json', moved).stdout)['id'] == moved
+            assert names(shown(hq, 'device', 'find', moved, schema='devices')) == [device.name]
+            assert shown(hq, 'order', 'list', '--device', moved, schema='orders') == []
+            assert 'has no order' in refused(hq, 'order', 'show', moved)
+        finally:
+            change(hq, 'UPDATE device SET id = ? WHERE id = ?', device.id, moved)
+    assert "there is no device '-aaaaaaaaaaaaaaaaaaaaa'" in refused(hq, 'device', 'show', '-' + 'a' * 21)
+    assert 'unrecognized option' in refused(hq, 'device', 'show', '--' + 'a' * 19, code=2)
+
+
 def test_stats(hq, devices):
     seen = shown(hq, 'stats', schema='stats')
     assert seen['devices']['blocked'] == 1 and seen['devices']['silent'] == 1 and seen['devices']['retired'] >= 1
