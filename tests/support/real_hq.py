@@ -50,7 +50,7 @@ class EnrolBox(Box):
         (folder / 'hq').mkdir()
         self.hq = RealHq(bin_dir / 'nameplate-hq', folder / 'hq', outside, OUTSIDE, *hq_options)
         self.conf, self.log_path = folder / 'nameplate.conf', folder / 'log'
-        self.process, self.begin = None, 0
+        self.process, self.begin, self.environment = None, 0, {}
         for name in ('state', 'run', 'factory'):
             (folder / name).mkdir(mode=0o700)
             os.chown(folder / name, UID, UID)
