@@ -8,6 +8,8 @@
 #include <sys/prctl.h>
 
 #include "agent/agent.h"
+#include "agent/cli/bundle.h"
+#include "agent/cli/cert.h"
 #include "agent/cli/config.h"
 #include "agent/cli/deploy.h"
 #include "agent/cli/doctor.h"
@@ -44,10 +46,13 @@ static const struct verb verbs[] = {
     {"status", np_status_verb_main, "show what the running agent does", false},
     {"doctor", np_doctor_verb_main, "find out why the box's name does not work, and how to mend it", false},
     {"events", np_events_verb_main, "show what happened: addresses seen, answered, pushed, visible", false},
-    {"config", np_config_verb_main, "print lines for other programs of the home: routers, resolvers", false},
+    {"config", np_config_verb_main, "check or show the configuration; print lines for other programs of the home",
+     false},
     {"deploy", np_deploy_verb_main, "give the certificate to other servers of this machine (root)", false},
+    {"cert", np_cert_verb_main, "show the certificate, and which servers present it", false},
     {"renew", np_renew_verb_main, "ask HQ for a newer certificate, or for one with another key", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},
+    {"support-bundle", np_bundle_verb_main, "write what somebody who helps wants to see, without a secret", false},
     {"version", version_main, "print the version", false},
     {"help", help_main, "print this", false},
     {"child-resolver", resolver_child_main, NULL, true},
@@ -61,7 +66,7 @@ static void usage(FILE *out)
     fputs("usage: nameplate VERB [OPTION...]\n\n", out);
     for (size_t i = 0; i < VERB_COUNT; i++) {
         if (!verbs[i].hidden)
-            fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+            fprintf(out, "  %-14s %s\n", verbs[i].name, verbs[i].help);
     }
     fputs("\n`nameplate VERB --help` tells more. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the agent is not "
           "reachable.\n",

@@ -5,6 +5,7 @@
 
 #include "agent/cli/cli.h"
 #include "agent/cli/dnr.h"
+#include "agent/cli/effective.h"
 #include "agent/cli/integrate.h"
 #include "agent/cli/rebind.h"
 #include "agent/cli/redirect.h"
@@ -15,6 +16,8 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } verbs[] = {
+    {"check", np_config_check_main, "say what is wrong with the configuration"},
+    {"show", np_config_show_main, "show every key with the value in force"},
     {"rebind", np_rebind_verb_main, "let the name pass the DNS rebinding protection of the home's router"},
     {"redirect", np_redirect_verb_main, "lead clients with a DNS server of their own to this box (nftables)"},
     {"integrate", np_integrate_verb_main, "have another resolver ask this box for its own names"},
@@ -25,7 +28,9 @@ static const struct {
 
 static void usage(FILE *out)
 {
-    fputs("usage: nameplate config WHAT [OPTION...]\n\nPrints lines for other programs of the home. WHAT is\n", out);
+    fputs("usage: nameplate config WHAT [OPTION...]\n\nThis box's configuration, and lines for other programs of the "
+          "home. WHAT is\n",
+          out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].help);
     fputs("\n`nameplate config WHAT --help` tells more.\n", out);

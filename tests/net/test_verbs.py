@@ -1,0 +1,94 @@
+"""`nameplate cert`, `config check|show` and `support-bundle` beside a real agent."""
+import base64
+import json
+import re
+
+import pytest
+
+from fake_hq import NAME
+from hqclient import b64
+from lab.namespaces import attempt
+from lab.waiting import wait_until
+from real_agent import a_box
+
+
+@pytest.fixture(scope='module')
+def box(bin_dir):
+    with a_box(bin_dir) as running:
+        running.start()
+        wait_until(running.serial, 15, 'the certificate')
+        yield running
+
+
+def nameplate(box, *argv):
+    return attempt(*box.namespace.argv(box.program, *argv, '--config', box.conf), timeout=30)
+
+
+def test_cert(box):
+    status, out, _ = nameplate(box, 'cert')
+    assert status == 0 and f'url      https://{NAME}/' in out and f'names    {NAME}' in out and 'issuer   Public CA' in out
+    status, out, _ = nameplate(box, 'cert', '--json')
+    shown = json.loads(out)
+    assert status == 0 and shown['certificate']['valid'] and shown['names'] == [NAME] and shown['deploy'] is None
+
+
+def test_cert_before_there_is_one(bin_dir):
+    with a_box(bin_dir) as running:
+        running.hq.answers['*'] = b'away'
+        running.start()
+        status, out, _ = nameplate(running, 'cert')
+        assert status == 1 and 'There is no certificate yet' in out
+
+
+def test_config_show(box):
+    status, out, _ = nameplate(box, 'config', 'show')
+    assert status == 0 and re.search(r'^role = "router"    # line \d+$', out, re.MULTILINE) and '# factory-secret = (unset)' in out
+    status, out, _ = nameplate(box, 'config', 'show', '--json')
+    keys = json.loads(out)['keys']
+    assert keys['lan'] == {'value': ['lan0'], 'line': 4} and keys['dns-port'] == {'value': 53, 'line': 0}
+
+
+def test_config_check(box, tmp_path):
+    assert nameplate(box, 'config', 'check')[:2] == (0, f'{box.conf} is right\n')
+    wrong = tmp_path / 'wrong.conf'
+    wrong.write_text(box.conf.read_text() + 'roel = router\n')
+    status, out, err = attempt(box.program, 'config', 'check', '--config', wrong)
+    assert status == 1 and out == '' and "did you mean 'role'?" in err
+    assert attempt(box.program, 'config', 'check', '--json', '--config', wrong)[0] == 2
+
+
+def secrets_in(text, box):
+    """Whatever in the text decodes to bytes that the state folder has, in any of the usual forms; and HQ's token."""
+    stored = b''.join((folder / 'state').read_bytes() for folder in box.generations())
+    assert box.hq.token in stored, 'the canary itself'
+    found = [word for word in re.findall(r'[0-9a-fA-F]{32,}', text) if bytes.fromhex(word[:len(word) & ~1]) in stored]
+    for word in re.findall(r'[A-Za-z0-9_+/-]{22,}', text):
+        whole = word.replace('+', '-').replace('/', '_')
+        if len(whole) % 4 != 1 and base64.urlsafe_b64decode(whole + '=' * (-len(whole) % 4)) in stored:
+            found.append(word)
+    return found + [form for form in (b64(box.hq.token), box.hq.token.hex()) if form in text]
+
+
+def test_canary_is_seen(box):
+    """The search of the next test finds what it is to find."""
+    assert secrets_in(f'"x": "{b64(box.hq.token)}"', box) and secrets_in(box.hq.token.hex().upper(), box)
+
+
+def test_support_bundle_has_no_secret(box, tmp_path):
+    output = tmp_path / 'bundle.json'
+    status, out, _ = nameplate(box, 'support-bundle', '--output', output)
+    assert status == 0 and 'read it before you send it' in out
+    assert output.stat().st_mode & 0o777 == 0o600
+    text = output.read_text()
+    bundle = json.loads(text)
+    assert bundle['status']['name'] == NAME and bundle['configuration']['role'] == 'router' and bundle['machine']['system'] == 'Linux'
+    assert bundle['events']['events'] and bundle['doctor']['checks']
+    assert secrets_in(text, box) == [] and 'PRIVATE KEY' not in text
+    assert secrets_in(box.log_path.read_text(), box) == []
+
+
+def test_support_bundle_without_an_agent(box, tmp_path):
+    status, out, _ = attempt(box.program, 'support-bundle', '--output', '-', '--control', tmp_path / 'none', '--config', box.conf)
+    assert status == 0
+    bundle = json.loads(out)
+    assert bundle['configuration']['role'] == 'router' and 'No such file' in bundle['status']['error']
