@@ -440,7 +440,7 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         break;
     case NP_EVENT_MADE:
         e->dirty = true;
-        e->next_stored = false;
+        e->next_stored = e->csr_accepted = false; /* HQ cannot have heard of it */
         break;
     case NP_EVENT_STORED:
         np_enrol_on_stored(e, t, event);

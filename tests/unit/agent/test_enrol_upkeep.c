@@ -558,6 +558,18 @@ static void rotates_while_fetching(void **state)
     answer_package(2, &device.tls, false, 45);
     assert_int_equal(keys, 2);
     expect_request(NP_REQUEST_CSR);
+    /* Likewise while a check-in is answered that says to fetch: that is not for the new key. */
+    setup(NULL);
+    whole_way();
+    give_address(1);
+    while (action.type == NP_ACTION_SEND)
+        answer_addresses();
+    step((struct np_enrol_event){.type = NP_EVENT_RENEW});
+    expect_request(NP_REQUEST_CHECKIN);
+    step((struct np_enrol_event){.type = NP_EVENT_ROTATE});
+    answer_checkin(NP_CHECKIN_FETCH, 0, DAY);
+    assert_int_equal(keys, 2);
+    expect_request(NP_REQUEST_CSR);
 }
 
 /* Asked for by a person: the check-in comes now, but not before HQ wants it. */
