@@ -139,8 +139,7 @@ static void test_append_only(void **state)
         "DELETE FROM audit",
         "DELETE FROM audit WHERE seq = 3",
         "INSERT OR REPLACE INTO audit VALUES(2, 0, '', '', '', '', '', 'nothing')",
-        "INSERT INTO audit VALUES(2, 0, '', '', '', '', '', 'nothing') ON CONFLICT(seq) DO UPDATE SET detail = "
-        "'nothing'",
+        "INSERT INTO audit VALUES(2, 0, '', '', '', '', '', 'x') ON CONFLICT(seq) DO UPDATE SET detail = 'nothing'",
         "INSERT INTO audit VALUES(9, 0, '', '', '', '', '', 'a gap')",
         "TRUNCATE audit",
     };
