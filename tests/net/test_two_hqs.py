@@ -2,6 +2,7 @@
 other one takes over: no certificate is ordered twice, nothing is lost. BIND serves the zone; the
 CA is our own, since Pebble holds its own lock for ever now and then."""
 import collections
+import contextlib
 import http.client
 import random
 import re
@@ -59,31 +60,37 @@ def postgres():
         yield server
 
 
+def end(hq):
+    """Whatever became of it: also one that a test has stopped."""
+    if hq.process and hq.process.poll() is None:
+        hq.process.send_signal(signal.SIGCONT)
+        hq.stop(signal.SIGKILL)
+
+
 @pytest.fixture
 def pair(bin_dir, tmp_path, postgres, request):
-    """Two HQs that are not started, and their surroundings."""
+    """Two HQs that run, and their surroundings."""
     keys = Key(tmp_path, 'hq-zone'), Key(tmp_path, 'hq-acme')
-    bind = Bind(tmp_path / 'bind', *keys).start()
-    resolver = Resolver(tmp_path / 'resolver', *keys, servers={ZONE: bind, ACME: bind}).start()
-    ca = AcmeCa(tmp_path / 'ca', resolver.port, order_list=True).start()
     name = re.sub(r'\W', '_', request.node.name)
-    first = Member(bin_dir / 'nameplate-hq', tmp_path / 'a', database=postgres.create(name), zone_backend='rfc2136',
-                   update_servers=[bind.endpoint], update_key=keys[0].path, acme_update_key=keys[1].path,
-                   nameservers=[f'ns1.{ZONE}={bind.endpoint}'], hq_address=[], probe_public=[], dns_listen=[],
-                   acme_directory=ca.directory, acme_anchors=ca.certificate, enrol=['open'], open_enrolments=10000)
-    first.holder = lambda: postgres.sql('SELECT holder FROM lease', name)
-    first.start()  # makes the account's key, which the others need too
-    second = Member(bin_dir / 'nameplate-hq', tmp_path / 'b', first)
-    second.holder = first.holder
-    second.start()
-    around = collections.namedtuple('Pair', 'first second ca bind database')(first, second, ca, bind, name)
-    yield around
-    for hq in (first, second):
-        if hq.process and hq.process.poll() is None:
-            hq.process.send_signal(signal.SIGCONT)
-            hq.stop(signal.SIGKILL)
-    for one in (ca, resolver, bind):
-        one.stop()
+    with contextlib.ExitStack() as stack:
+        bind = Bind(tmp_path / 'bind', *keys).start()
+        stack.callback(bind.stop)
+        resolver = Resolver(tmp_path / 'resolver', *keys, servers={ZONE: bind, ACME: bind}).start()
+        stack.callback(resolver.stop)
+        ca = AcmeCa(tmp_path / 'ca', resolver.port, order_list=True).start()
+        stack.callback(ca.stop)
+        first = Member(bin_dir / 'nameplate-hq', tmp_path / 'a', database=postgres.create(name), zone_backend='rfc2136',
+                       update_servers=[bind.endpoint], update_key=keys[0].path, acme_update_key=keys[1].path,
+                       nameservers=[f'ns1.{ZONE}={bind.endpoint}'], hq_address=[], probe_public=[], dns_listen=[],
+                       acme_directory=ca.directory, acme_anchors=ca.certificate, enrol=['open'], open_enrolments=10000)
+        first.holder = lambda: postgres.sql('SELECT holder FROM lease', name)
+        stack.callback(end, first)
+        first.start()  # makes the account's key, which the others need too
+        second = Member(bin_dir / 'nameplate-hq', tmp_path / 'b', first)
+        second.holder = first.holder
+        stack.callback(end, second)
+        second.start()
+        yield collections.namedtuple('Pair', 'first second ca bind database')(first, second, ca, bind, name)
 
 
 class Box:
