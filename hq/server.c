@@ -17,14 +17,13 @@
 #include "hq/admin/admin.h"
 #include "hq/api/api.h"
 #include "hq/api/web.h"
+#include "hq/database.h"
 #include "hq/frontdoor.h"
+#include "hq/leaf.h"
 #include "hq/lease.h"
-#include "hq/ledger.h"
-#include "hq/pki.h"
 #include "hq/retention.h"
 #include "hq/secrets.h"
 #include "hq/store/store.h"
-#include "hq/tls.h"
 #include "hq/zone/zone.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
@@ -37,12 +36,9 @@
 #define DISPLACE_IDLE_MS      1000  /* a small box signs its next request in less; it can come again */
 #define DISPLACE_HANDSHAKE_MS 1000  /* a client with a slow line needs as much */
 #define DISPLACE_ASKED_MS     5000  /* what comes in pieces for so long comes from nobody in need */
-#define LEAF_CHECK_MS         (6 * 3600 * 1000)
 #define READY_CHECK_MS        20
-#define DESCRIPTORS           128 /* for all but the connections, each of which needs 3 */
-#define COMMITS_A_TURN        16  /* an order takes three steps; more would starve the sockets */
-#define CHAIN_FILE_MAX        65536
-#define DATABASE_RETRY_S      2
+#define DESCRIPTORS           128   /* for all but the connections, each of which needs 3 */
+#define COMMITS_A_TURN        16    /* an order takes three steps; more would starve the sockets */
 #define OTHERS_MS             2000  /* other programs write into the database, too: the operator's verbs */
 #define DRAIN_MS              10000 /* for requests under way, at the end */
 #define HEAR_MS               100   /* how soon the work of another HQ's requests begins */
@@ -54,7 +50,7 @@ struct np_hq {
     struct np_store *store;
     struct np_api api;
     struct np_factorycert *factorycert; /* NULL: not taken */
-    struct np_tls *tls;
+    struct np_leaf leaf;
     struct np_door *door;
     struct np_web *web;
     struct np_zone *zone;
@@ -69,7 +65,6 @@ struct np_hq {
     uv_prepare_t prepare;     /* commits what a turn wrote outside of HTTP requests */
     uv_idle_t again;          /* another turn at once: somebody waits for a commit */
     uv_timer_t leaf_timer, ready_timer, others_timer, hear_timer;
-    int64_t leaf_not_before_s, leaf_not_after_s;
     void (*ready)(void *ctx, const char *listening);
     void *ready_ctx;
     void (*ended)(void *ctx);
@@ -90,96 +85,10 @@ static int fail(char error[NP_HQ_ERROR_MAX], int rc, const char *format, ...)
     return rc;
 }
 
-/* ---- HQ's own certificate ---- */
-
-/* Signs a new leaf with the private CA and begins to use it. Its files are replaced where that is allowed: where not
- * (privileges are dropped), the next start does it again. */
-static int renew_leaf(struct np_hq *hq)
-{
-    struct np_hq_key *key = NULL;
-    char *key_pem = NULL, *leaf_pem = NULL;
-    int rc = np_hq_key_make(&key);
-    if (rc == 0)
-        rc = np_hq_key_pem(key, &key_pem);
-    if (rc == 0)
-        rc = np_pki_make_leaf(hq->secrets.ca_key, hq->secrets.ca_pem, key, hq->config.host, time(NULL), &leaf_pem);
-    if (rc == 0)
-        rc = np_tls_load(hq->tls, leaf_pem, strlen(leaf_pem), key_pem, strlen(key_pem));
-    if (rc == 0)
-        rc = np_pki_validity(leaf_pem, strlen(leaf_pem), &hq->leaf_not_before_s, &hq->leaf_not_after_s);
-    if (rc == 0) {
-        /* The key first: a crash between the two leaves a pair that does not match, which np_hq_new repairs. */
-        int written = np_file_write_atomic(hq->config.tls_key, key_pem, strlen(key_pem), 0600);
-        if (written == 0)
-            written = np_file_write_atomic(hq->config.tls_certificate, leaf_pem, strlen(leaf_pem), 0644);
-        np_notice("HQ's own certificate was renewed%s%s", written ? "; not stored: " : "",
-                  written ? np_strerror(written) : "");
-    }
-    if (key_pem)
-        np_wipe(key_pem, strlen(key_pem));
-    free(key_pem);
-    free(leaf_pem);
-    np_hq_key_free(key);
-    return rc;
-}
-
-/* Reads the configured certificate and key into TLS. */
-static int load_leaf(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
-{
-    uint8_t *chain = NULL, *key = NULL;
-    size_t chain_len = 0, key_len = 0;
-    int rc = np_file_read(hq->config.tls_certificate, CHAIN_FILE_MAX, &chain, &chain_len);
-    if (rc) {
-        fail(error, rc, "%s: %s (tls-certificate)", hq->config.tls_certificate, np_strerror(rc));
-        goto out;
-    }
-    rc = np_file_read(hq->config.tls_key, CHAIN_FILE_MAX, &key, &key_len);
-    if (rc) {
-        fail(error, rc, "%s: %s (tls-key)", hq->config.tls_key, np_strerror(rc));
-        goto out;
-    }
-    rc = np_tls_load(hq->tls, (char *)chain, chain_len, (char *)key, key_len);
-    if (rc == 0)
-        rc = np_pki_validity((char *)chain, chain_len, &hq->leaf_not_before_s, &hq->leaf_not_after_s);
-    if (rc)
-        fail(error, rc, "%s and %s are no certificate and its key: %s", hq->config.tls_certificate, hq->config.tls_key,
-             np_strerror(rc));
-out:
-    if (key)
-        np_wipe(key, key_len);
-    free(key);
-    free(chain);
-    return rc;
-}
-
-static int open_tls(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
-{
-    if (hq->config.listen_count == 0)
-        return 0; /* only behind a proxy */
-    int rc = np_tls_new(&hq->tls);
-    if (rc)
-        return fail(error, rc, "TLS: %s", np_strerror(rc));
-    rc = load_leaf(hq, error);
-    if (hq->secrets.ca_key && (rc || np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))) {
-        rc = renew_leaf(hq);
-        if (rc)
-            fail(error, rc, "HQ's own certificate cannot be made: %s", np_strerror(rc));
-    }
-    return rc;
-}
-
 static void on_leaf_timer(uv_timer_t *timer)
 {
     struct np_hq *hq = timer->data;
-    if (!hq->tls || !np_pki_is_due(hq->leaf_not_before_s, hq->leaf_not_after_s, time(NULL)))
-        return;
-    if (!hq->secrets.ca_key) {
-        np_warning("HQ's own certificate (%s) is near its end: replace it and restart", hq->config.tls_certificate);
-        return;
-    }
-    int rc = renew_leaf(hq);
-    if (rc)
-        np_error("HQ's own certificate could not be renewed: %s", np_strerror(rc));
+    np_leaf_check(&hq->leaf);
 }
 
 /* ---- Commits, and who is woken by them ---- */
@@ -298,44 +207,6 @@ static void fill_api(struct np_hq *hq)
     api->store = hq->store;
 }
 
-/* A database server that does not answer yet (both machines have just been switched on) is waited for. */
-static int open_patiently(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
-{
-    char told[NP_HQ_ERROR_MAX] = "";
-    for (;;) {
-        int rc = np_store_open(hq->config.database, false, &hq->store, error, NP_HQ_ERROR_MAX);
-        if (rc != -EAGAIN || !np_store_is_server(hq->config.database))
-            return rc;
-        if (strcmp(told, error) != 0)
-            np_warning("%s; it is tried again every %d s (database)", error, DATABASE_RETRY_S);
-        snprintf(told, sizeof told, "%s", error);
-        sleep(DATABASE_RETRY_S); /* nothing runs yet, and a signal ends us */
-    }
-}
-
-/* What the database lacks that once happened: the mark of one that was lost, or came back from a copy. */
-static int open_ledger(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
-{
-    char ledger_error[NP_LEDGER_ERROR_MAX];
-    int64_t until_s = 0;
-    size_t taken = 0;
-    if (!hq->config.ledger[0]) {
-        np_notice("no ledger: set 'ledger', so that names stay taken and blocks stay should the database be lost");
-        return 0;
-    }
-    int rc = np_ledger_new(hq->loop, hq->store, hq->config.ledger, &hq->ledger, &taken, ledger_error);
-    if (rc)
-        return fail(error, rc, "%s", ledger_error);
-    if (taken > 0)
-        np_warning("the database was behind its ledger by %zu entries, which it has now: it was lost, or is a copy",
-                   taken);
-    if (np_store_recovery_get(hq->store, &until_s) == 0 && until_s > (int64_t)time(NULL))
-        np_warning("recovery, for %lld days: new names carry a suffix, and boxes that are not known come back by their "
-                   "grants ('nameplate-hq recovery')",
-                   (long long)(until_s - (int64_t)time(NULL) + 86399) / 86400);
-    return 0;
-}
-
 /* The vendor's own CAs, where factory certificates are taken. */
 static int open_factorycert(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
 {
@@ -361,22 +232,12 @@ static int open_factorycert(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
     }
 }
 
-/* Opens the database as the user that will go on using it, so that its files are his. */
 static int open_store(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ERROR_MAX])
 {
-    bool change = uid != (uid_t)-1;
-    if (change && (setegid(gid) || seteuid(uid)))
-        return fail(error, -errno, "cannot become user '%s': %s", hq->config.user, np_strerror(-errno));
-    int rc = open_patiently(hq, error);
-    if (rc == 0)
-        rc = open_ledger(hq, error);
-    if (change && (seteuid(0) || setegid(0)))
-        abort(); /* we were root a moment ago */
-    if (rc == NP_E_STORE && change) {
-        size_t used = strlen(error);
-        snprintf(error + used, NP_HQ_ERROR_MAX - used, " (opened as user '%s', to whom its folder must belong)",
-                 hq->config.user);
-    }
+    struct np_database database = {0};
+    int rc = np_database_open(hq->loop, &hq->config, uid, gid, &database, error);
+    hq->store = database.store;
+    hq->ledger = database.ledger;
     return rc;
 }
 
@@ -486,7 +347,7 @@ static int open_door(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ER
     /* MHD sees the end of a connection only in its next turn, when another may have its place already. */
     int rc = np_web_new(hq->loop, &hq->api, connections + NP_DOOR_REFUSALS_MAX + connections / 8, &events, &hq->web);
     if (rc == 0)
-        rc = np_door_new(hq->loop, hq->tls, &config, &hq->door);
+        rc = np_door_new(hq->loop, hq->leaf.tls, &config, &hq->door);
     if (rc)
         return fail(error, rc, "HTTP: %s", np_strerror(rc));
     for (size_t i = 0; i < hq->config.listen_count; i++) {
@@ -549,8 +410,10 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     if (rc)
         return fail(error, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ", secrets_error);
     rc = open_factorycert(hq, error);
-    if (rc == 0)
-        rc = open_tls(hq, error);
+    hq->leaf.config = &hq->config;
+    hq->leaf.secrets = &hq->secrets;
+    if (rc == 0 && hq->config.listen_count > 0) /* else only behind a proxy */
+        rc = np_leaf_open(&hq->leaf, error);
     if (rc == 0)
         rc = open_store(hq, uid, gid, error);
     if (rc)
@@ -667,7 +530,7 @@ int np_hq_start(struct np_hq *hq, const struct np_hq_events *events, char error[
     uv_prepare_start(&hq->prepare, on_prepare);
     uv_unref((uv_handle_t *)&hq->prepare);
     start_admin(hq);
-    uv_timer_start(&hq->leaf_timer, on_leaf_timer, LEAF_CHECK_MS, LEAF_CHECK_MS);
+    uv_timer_start(&hq->leaf_timer, on_leaf_timer, NP_LEAF_CHECK_MS, NP_LEAF_CHECK_MS);
     uv_timer_start(&hq->ready_timer, on_ready_timer, 1, READY_CHECK_MS);
     uv_timer_start(&hq->others_timer, on_others_timer, OTHERS_MS, OTHERS_MS);
     return 0;
@@ -793,7 +656,7 @@ void np_hq_free(struct np_hq *hq)
     if (!hq)
         return;
     np_store_close(hq->store);
-    np_tls_free(hq->tls);
+    np_tls_free(hq->leaf.tls);
     np_factorycert_free(hq->factorycert);
     np_secrets_deinit(&hq->secrets);
     np_wipe(&hq->api, sizeof hq->api);
