@@ -99,7 +99,7 @@ static int read_reload(const struct np_config *file, struct np_deploy_target *ta
         if (strlen(arg) > NP_DEPLOY_ARG_MAX)
             return np_config_fail(file, "reload", error, "a word of reload = has more than %d bytes",
                                   NP_DEPLOY_ARG_MAX);
-        strcpy(target->args[i], arg);
+        memcpy(target->args[i], arg, strlen(arg) + 1);
     }
     if (target->arg_count && target->args[0][0] != '/')
         return np_config_fail(file, "reload", error,
@@ -191,6 +191,31 @@ static int belongs_to_root(const char *path, const char *what, char error[NP_CON
     return NP_E_CONFIG;
 }
 
+/* Nobody but root may put anything in the place of the file's folder, or of one above it. In a sticky one (/tmp) nobody
+ * may touch what is root's. */
+static int folder_belongs_to_root(const char *name, const char *path, char error[NP_CONFIG_ERROR_MAX])
+{
+    char folder[NP_DEPLOY_PATH_MAX + 1];
+    struct stat st;
+    snprintf(folder, sizeof folder, "%s", path);
+    for (char *slash; (slash = strrchr(folder, '/')) != NULL;) {
+        bool top = slash == folder;
+        slash[top] = '\0';
+        if (stat(folder, &st) < 0 || st.st_uid != 0 ||
+            ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))) {
+            snprintf(
+                error, NP_CONFIG_ERROR_MAX,
+                "%.80s: %.250s: the folder of a file that root writes must be there, belong to root, and be writable "
+                "by nobody else (chown root, chmod go-w)",
+                name, folder);
+            return NP_E_CONFIG;
+        }
+        if (top)
+            return 0;
+    }
+    return 0;
+}
+
 static int load_one(const char *folder, const char *name, struct np_deploy_target *target,
                     char error[NP_CONFIG_ERROR_MAX])
 {
@@ -208,6 +233,10 @@ static int load_one(const char *folder, const char *name, struct np_deploy_targe
     }
     rc = np_deploy_target_parse((const char *)text, len, path, target, error);
     free(text);
+    for (enum np_deploy_file_kind kind = 0; kind < NP_DEPLOY_KINDS && rc == 0; kind++) {
+        if (target->files[kind][0])
+            rc = folder_belongs_to_root(name, target->files[kind], error);
+    }
     if (rc == 0 && target->arg_count) {
         snprintf(what, sizeof what, "%.80s: the program of reload = ", name);
         rc = belongs_to_root(target->args[0], what, error);

@@ -11,6 +11,7 @@
 #include "agent/certificate/pem.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
+#include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
 #define SUFFIX      ".nameplate-new"
@@ -38,21 +39,40 @@ static int make_wanted(struct np_deploy_file *file, enum np_deploy_file_kind kin
     return rc;
 }
 
-/* What stands there now. A file that cannot be kept for going back is not written over. */
+/* Reads the whole of an open file. 0, -ENOMEM, NP_E_LIMIT or -errno. */
+static int read_all(int fd, struct np_deploy_file *file)
+{
+    file->earlier = malloc(NP_DEPLOY_FILE_MAX + 1);
+    if (!file->earlier)
+        return -ENOMEM;
+    while (file->earlier_len <= NP_DEPLOY_FILE_MAX) {
+        ssize_t n = read(fd, file->earlier + file->earlier_len, NP_DEPLOY_FILE_MAX + 1 - file->earlier_len);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        file->earlier_len += n > 0 ? (size_t)n : 0;
+    }
+    return NP_E_LIMIT;
+}
+
+/* What stands there now, by one descriptor: what is judged is what is read. A file that cannot be kept for going back
+ * is not written over. */
 static int read_earlier(struct np_deploy_file *file, const struct np_deploy_target *target, char why[NP_DEPLOY_WHY_MAX])
 {
     struct stat st;
-    if (lstat(file->path, &st) < 0) {
-        if (errno == ENOENT)
-            return 0;
-        snprintf(why, NP_DEPLOY_WHY_MAX, "%s: %s", file->path, strerror(errno));
-        return -errno;
-    }
-    int rc = S_ISREG(st.st_mode) ? np_file_read(file->path, NP_DEPLOY_FILE_MAX, &file->earlier, &file->earlier_len)
-                                 : -EEXIST;
+    int fd = open(file->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    int rc = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    bool plain = rc == 0 ? S_ISREG(st.st_mode) : rc != -ELOOP;
+    if (rc == 0)
+        rc = plain ? read_all(fd, file) : -EEXIST;
+    if (fd >= 0)
+        close(fd);
     if (rc) {
         snprintf(why, NP_DEPLOY_WHY_MAX, "%s: %s", file->path,
-                 S_ISREG(st.st_mode) ? np_strerror(rc) : "is no plain file, and is not written over");
+                 plain ? np_strerror(rc) : "is no plain file, and is not written over");
         return rc;
     }
     file->earlier_uid = st.st_uid;
@@ -133,6 +153,24 @@ static int rename_into_place(const char *path)
     return np_folder_sync(folder[0] ? folder : "/");
 }
 
+/* The files up to last are as they were: a chain without its key would be worse than an old pair. */
+static void undo(const struct np_deploy_files *files, size_t last)
+{
+    for (size_t i = 0; i <= last; i++) {
+        const struct np_deploy_file *f = &files->files[i];
+        int rc;
+        if (f->earlier) {
+            rc = write_beside(f->path, f->earlier, f->earlier_len, f->earlier_uid, f->earlier_gid, f->earlier_mode);
+            if (rc == 0)
+                rc = rename_into_place(f->path);
+        } else {
+            rc = unlink(f->path) < 0 && errno != ENOENT ? -errno : 0;
+        }
+        if (rc)
+            np_error("deploy: %s: %s cannot be put back: %s", files->target->name, f->path, np_strerror(rc));
+    }
+}
+
 /* What was written beside and will not be used. */
 static void forget(const struct np_deploy_files *files)
 {
@@ -156,6 +194,8 @@ static int put(const struct np_deploy_files *files, bool back, char why[NP_DEPLO
     if (rc == 0) {
         for (i = 0; i < files->count && rc == 0; i++)
             rc = rename_into_place(files->files[i].path);
+        if (rc && !back)
+            undo(files, i - 1);
     }
     if (rc) {
         snprintf(why, NP_DEPLOY_WHY_MAX, "%s: %s", files->files[i - 1].path, np_strerror(rc));

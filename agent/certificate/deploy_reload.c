@@ -63,10 +63,8 @@ static int start(const struct np_deploy_target *target, int out_fd, pid_t *out_p
     char *argv[NP_DEPLOY_ARGS_MAX + 1] = {NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
-    sigset_t none, normal;
+    sigset_t none;
     sigemptyset(&none);
-    sigemptyset(&normal);
-    sigaddset(&normal, SIGPIPE);
     for (size_t i = 0; i < target->arg_count; i++)
         argv[i] = (char *)(uintptr_t)target->args[i]; /* execve's argv is not const for history's sake alone */
     if (posix_spawn_file_actions_init(&files))
@@ -82,8 +80,9 @@ static int start(const struct np_deploy_target *target, int out_fd, pid_t *out_p
         error = posix_spawn_file_actions_adddup2(&files, out_fd, 2);
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &normal);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    /* SIGPIPE stays ignored: a daemon that the program starts has our pipe, and is not to die of it when we are gone.
+     */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
     if (!error)
         error = posix_spawn(out_pid, argv[0], &files, &attributes, argv, environment);
     posix_spawnattr_destroy(&attributes);

@@ -292,6 +292,10 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
     snprintf(text, sizeof text, "HQ answered %s with %d %s%s%.160s", np_request_name(request), r->status,
              r->problem.type, r->problem.detail[0] ? ": " : "", r->problem.detail);
     snprintf(e->problem, sizeof e->problem, "%s", text);
+    if (request == NP_REQUEST_TIME) { /* whoever answers was judged at another time: his signed time alone counts */
+        np_enrol_fail(e, t, out, 0, "%s", text);
+        return;
+    }
     bool bearer = request == NP_REQUEST_PACKAGE || request == NP_REQUEST_ADDRESSES || request == NP_REQUEST_CHECKIN;
     if ((request == NP_REQUEST_LEAVE && (is(r, "retired") || is(r, "unknown-device"))) ||
         (is(r, "retired") && e->device->leaving != NP_LEAVING_NOT)) {

@@ -14,6 +14,7 @@
 
 #include "agent/certificate/deploy.h"
 #include "agent/certificate/deploy_private.h"
+#include "agent/certificate/package.h"
 #include "agent/certificate/pem.h"
 #include "agent/certificate/x509.h"
 #include "agent/cli/cli.h"
@@ -42,6 +43,7 @@ struct deployment {
     size_t count;
     struct np_state state;
     struct np_x509 leaf;
+    struct np_package package; /* the chain, checked and written anew: what a server gets is certificates alone */
     struct np_deploy_certificate certificate;
 };
 
@@ -113,7 +115,7 @@ static int read_options(int argc, char **argv, struct options *out_options)
     return 0;
 }
 
-/* Whose file it is does not matter: what is read is checked as a whole, and what root does is in the targets alone. */
+/* The state folder belongs to another user than root: what is in it is checked as a package of HQ's is. */
 static int load_certificate(const char *config_path, struct deployment *d)
 {
     struct np_config *file;
@@ -121,6 +123,7 @@ static int load_certificate(const char *config_path, struct deployment *d)
     struct np_flash_report report;
     char error[NP_CONFIG_ERROR_MAX];
     uint8_t der[LEAF_MAX];
+    char why[NP_PACKAGE_WHY_MAX];
     if (np_config_load(config_path, np_agent_config_keys, &file, error)) {
         fprintf(stderr, "nameplate " VERB ": %s\n", error);
         return NP_EXIT_USAGE;
@@ -141,8 +144,22 @@ static int load_certificate(const char *config_path, struct deployment *d)
         fprintf(stderr, "nameplate " VERB ": the stored certificate cannot be read\n");
         return NP_EXIT_FAILURE;
     }
+    /* The box's clock may be wrong, and whether it serves this certificate is the agent's to say: dates are no reason.
+     */
+    struct np_package_wanted wanted = {.key = &d->state.tls.public,
+                                       .names = (const char(*)[NP_NAME_MAX + 1]) d->leaf.names,
+                                       .name_count = d->leaf.name_count,
+                                       .now_s = time(NULL)};
+    if (wanted.now_s < d->leaf.not_before_s)
+        wanted.now_s = d->leaf.not_before_s;
+    if (wanted.now_s > d->leaf.not_after_s)
+        wanted.now_s = d->leaf.not_after_s;
+    if (np_package_check(d->state.chain, strlen(d->state.chain), &wanted, &d->package, why)) {
+        fprintf(stderr, "nameplate " VERB ": the stored certificate is not deployed: %s\n", why);
+        return NP_EXIT_FAILURE;
+    }
     d->certificate =
-        (struct np_deploy_certificate){.chain = d->state.chain, .key = &d->state.tls, .name = d->leaf.names[0]};
+        (struct np_deploy_certificate){.chain = d->package.chain, .key = &d->state.tls, .name = d->leaf.names[0]};
     np_sha256(der, (size_t)len, d->certificate.leaf_sha256);
     return 0;
 }

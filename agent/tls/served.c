@@ -175,6 +175,8 @@ static int shake(struct handshake *h)
         int rc;
         if (state & BR_SSL_CLOSED)
             return NP_E_TLS;
+        if (now_ms() >= h->end_ms)
+            return -ETIMEDOUT; /* also to one who always has something to say */
         if (state & BR_SSL_SENDREC)
             rc = send_records(h);
         else if (state & BR_SSL_SENDAPP)

@@ -63,8 +63,13 @@ static void print_field(const char *text)
 static int flush(struct making *making)
 {
     int rc = np_store_commit(making->store);
-    if (rc)
+    if (rc) {
+        /* None of them is stored, and so none may ever be printed. */
+        making->made -= (long long)making->pending;
+        making->pending = 0;
+        np_wipe(making->rows, sizeof making->rows);
         return np_verb_store_failed(making->store, rc);
+    }
     for (size_t i = 0; i < making->pending; i++) {
         const struct np_factorylist_row *row = &making->rows[i];
         char text[NP_CLAIM_LEN + 4];

@@ -324,7 +324,7 @@ def test_follows_the_agent(box, server, tmp_path):
 
 def test_full_disk_changes_nothing(box, server, stale, tmp_path):
     """The key's folder has no room: the old pair stays, also the half that would have had room."""
-    server.files = f'certificate = "{server.folder}/box.crt"\nkey = "/dev/full/box.key"\n'
+    server.files = f'certificate = "{server.folder}/box.crt"\nkey = "/proc/box.key"\n'
     server.target()
     before = (server.folder / 'box.crt').read_bytes()
     report, _ = deploy(box, 1)
@@ -362,6 +362,56 @@ def test_foreign_target_is_refused(box):
     os.chown(path, 65534, 65534)
     status, _, err = attempt(box.program, 'deploy', '--check', '--targets', box.targets)
     assert status == 2 and 'must belong to root' in err
+
+
+def test_foreign_folder_is_refused(box, tmp_path):
+    """Whoever may write the folder could lead root elsewhere."""
+    folder = tmp_path / 'service'
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    (box.targets / 'x.conf').write_text(f'combined = "{folder}/box.pem"\ncheck = {{"127.0.0.1:443"}}\n')
+    status, _, err = attempt(box.program, 'deploy', '--check', '--targets', box.targets)
+    assert status == 2 and 'must be there, belong to root' in err and str(folder) in err
+
+
+def test_link_is_not_followed(box, server):
+    (server.folder / 'box.crt').unlink()
+    (server.folder / 'box.crt').symlink_to('/etc/passwd')
+    before = Path('/etc/passwd').read_bytes()
+    report, _ = deploy(box, 1)
+    assert report['targets'][0]['outcome'] == 'failed' and 'no plain file' in report['targets'][0]['why']
+    assert Path('/etc/passwd').read_bytes() == before and (server.folder / 'box.crt').is_symlink()
+
+
+def test_second_half_that_cannot_be_put_in_place(box, server, stale):
+    """The chain is in place when the key's rename fails (it is a mount): the old chain comes back."""
+    before = (server.folder / 'box.crt').read_bytes()
+    key = server.folder / 'box.key'
+    argv = box.namespace.argv('sh', '-c', f'mount --bind {key} {key} && exec "$@"', 'sh', box.program, 'deploy', '--json', '--config', box.conf,
+                              '--targets', box.targets)
+    status, out, err = attempt(*argv, timeout=60)
+    assert status == 1, err
+    result = json.loads(out)['targets'][0]
+    assert result['outcome'] == 'failed' and 'box.key' in result['why']
+    assert (server.folder / 'box.crt').read_bytes() == before and server.leaf() == stale.leaf
+    assert not list(server.folder.glob('*.nameplate-new'))
+
+
+def test_chain_that_does_not_hold_is_not_deployed(box, server, stale, tmp_path):
+    """The state folder is another user's: a state with a right checksum, but a chain that nobody signed."""
+    whole = (box.generations()[-1] / 'state').read_bytes()
+    body = bytearray(whole[:-32])
+    assert hashlib.sha256(body).digest() == whole[-32:]
+    at = body.index(b'-----END CERTIFICATE') - 30  # in the leaf's signature
+    body[at] = ord('A') if body[at] != ord('A') else ord('B')
+    folder = tmp_path / 'state' / 'generation-1'
+    folder.mkdir(parents=True)
+    (folder / 'state').write_bytes(bytes(body) + hashlib.sha256(body).digest())
+    conf = tmp_path / 'forged.conf'
+    conf.write_text(box.conf.read_text().replace(f'state = "{box.folder}/state"', f'state = "{tmp_path}/state"'))
+    status, _, err = attempt(*box.namespace.argv(box.program, 'deploy', '--config', conf, '--targets', box.targets))
+    assert status == 1 and 'is not deployed' in err, err
+    assert server.leaf() == stale.leaf
 
 
 def test_nothing_to_do(box, tmp_path):
