@@ -60,7 +60,7 @@ static void usage(FILE *out)
         "  --targets FOLDER  one file for each server (default " DEFAULT_FOLDER ")\n"
         "  --report FILE     write the outcome there, for the agent (its deploy-report =)\n"
         "  --follow          stay, and deploy whenever the agent asks: where no service manager watches its file\n"
-        "  --after PROGRAM   with --follow: run it after each time, with the exit status as its argument\n"
+        "  --after PROGRAM   with --follow: run it after each time, with the exit status and the certificate's name\n"
         "  --json            print the outcome as JSON (docs/schema/deploy.schema.json)\n\n"
         "Keys of a target's file:\n",
         out);
@@ -213,7 +213,7 @@ static int deploy(struct deployment *d, const struct options *options)
 }
 
 /* One run, from the targets' files to the report. */
-static int run_once(const struct options *options)
+static int run_once(const struct options *options, char out_name[NP_NAME_MAX + 1])
 {
     char error[NP_CONFIG_ERROR_MAX];
     int code = NP_EXIT_OK;
@@ -230,20 +230,23 @@ static int run_once(const struct options *options)
             printf("%s: good\n", d->targets[i].name);
     } else {
         code = load_certificate(options->config, d);
-        if (code == 0)
+        if (code == 0) {
+            snprintf(out_name, NP_NAME_MAX + 1, "%s", d->certificate.name);
             code = deploy(d, options);
+        }
     }
     np_wipe(d, sizeof *d);
     free(d);
     return code;
 }
 
-static void run_after(const char *program, int code)
+static void run_after(const char *program, int code, const char *name)
 {
-    struct np_deploy_target target = {.name = "after", .arg_count = 2, .reload_timeout_s = AFTER_S};
+    struct np_deploy_target target = {.name = "after", .arg_count = 3, .reload_timeout_s = AFTER_S};
     char why[NP_DEPLOY_WHY_MAX] = "";
     snprintf(target.args[0], sizeof target.args[0], "%s", program);
     snprintf(target.args[1], sizeof target.args[1], "%d", code);
+    snprintf(target.args[2], sizeof target.args[2], "%s", name);
     int rc = np_deploy_reload(&target, why);
     if (rc)
         np_warning("deploy: %s: %s", program, why[0] ? why : np_strerror(rc));
@@ -282,9 +285,10 @@ static int follow(const struct options *options)
     if (rc == 0 && inotify_add_watch(fd, run, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0)
         rc = -errno;
     while (rc == 0) {
-        int code = run_once(options);
+        char name[NP_NAME_MAX + 1] = "";
+        int code = run_once(options, name);
         if (options->after)
-            run_after(options->after, code);
+            run_after(options->after, code, name);
         rc = wait_for_agent(fd);
     }
     fprintf(stderr, "nameplate " VERB ": %s: %s\n", run, np_strerror(rc));
@@ -302,5 +306,6 @@ int np_deploy_verb_main(int argc, char **argv)
         return code < 0 ? NP_EXIT_OK : code;
     np_log_init("nameplate[deploy]", NP_LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
-    return options.follow ? follow(&options) : run_once(&options);
+    char name[NP_NAME_MAX + 1];
+    return options.follow ? follow(&options) : run_once(&options, name);
 }

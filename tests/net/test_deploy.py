@@ -307,16 +307,16 @@ def test_new_certificate_of_the_agent(box, server):
 def test_follows_the_agent(box, server, tmp_path):
     """Without a service manager: it deploys at the start and after each request, and tells a program."""
     log, after = tmp_path / 'log', tmp_path / 'after'
-    after.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/told\n')
+    after.write_text(f'#!/bin/sh\necho "$1 $2" >> {tmp_path}/told\n')
     after.chmod(0o755)
     told = tmp_path / 'told'
     near_its_end(box)
     process = box.namespace.spawn(box.program, 'deploy', '--follow', '--after', after, '--config', box.conf, '--targets', box.targets, log=log)
     try:
-        wait_until(lambda: told.exists() and told.read_text() == '0\n', 20, 'the first run')
+        wait_until(lambda: told.exists() and told.read_text() == f'0 {NAME}\n', 20, 'the first run')
         leaf = renew(box)
         wait_until(lambda: server.leaf() == leaf, 30, 'the renewed certificate at the server')
-        wait_until(lambda: told.read_text().count('0\n') >= 2, 10, 'the program is told')
+        wait_until(lambda: told.read_text().count(f'0 {NAME}\n') >= 2, 10, 'the program is told')
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
