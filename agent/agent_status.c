@@ -8,15 +8,12 @@
 
 #include "agent/agent_private.h"
 #include "resolver/base/error.h"
+#include "resolver/base/text.h"
 
 json_t *np_agent_iso_time(int64_t at_s)
 {
-    char text[32];
-    time_t at = (time_t)at_s;
-    struct tm tm;
-    if (!gmtime_r(&at, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        return json_null();
-    return json_string(text);
+    char text[NP_TIME_TEXT_MAX];
+    return np_time_format(at_s, text)[0] ? json_string(text) : json_null();
 }
 
 static json_t *text_or_null(const char *text)

@@ -6,9 +6,11 @@
 #include <time.h>
 
 #include "agent/certificate/deploy_private.h"
+#include "agent/certificate/program.h"
 #include "agent/tls/served.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/monotonic.h"
 
 #define LOOK_MS      5000 /* for one handshake */
 #define LOOK_PAUSE   250  /* ms between looks: a reload is done some time after its program ended */
@@ -20,13 +22,6 @@ struct look {
     int rc; /* of np_served_leaf */
     uint8_t leaf[32];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 static void pause_ms(long ms)
 {
@@ -61,11 +56,24 @@ static int look(const struct np_deploy_target *target, const struct np_deploy_ce
 static int look_until(const struct np_deploy_target *target, const struct np_deploy_certificate *certificate,
                       struct look looks[NP_DEPLOY_CHECKS_MAX], char why[NP_DEPLOY_WHY_MAX])
 {
-    int64_t end_ms = now_ms() + target->check_timeout_s * INT64_C(1000);
+    int64_t end_ms = np_monotonic_ms() + target->check_timeout_s * INT64_C(1000);
     int rc;
-    while ((rc = look(target, certificate, looks, why)) != 0 && now_ms() < end_ms)
+    while ((rc = look(target, certificate, looks, why)) != 0 && np_monotonic_ms() < end_ms)
         pause_ms(LOOK_PAUSE);
     return rc;
+}
+
+/* A target without a program finds its new files by itself. */
+static int reload(const struct np_deploy_target *target, char why[NP_DEPLOY_WHY_MAX])
+{
+    const char *argv[NP_DEPLOY_ARGS_MAX + 1] = {NULL};
+    char label[NP_DEPLOY_NAME_MAX + 16];
+    if (target->arg_count == 0)
+        return 0;
+    for (size_t i = 0; i < target->arg_count; i++)
+        argv[i] = target->args[i];
+    snprintf(label, sizeof label, "%s: the reload", target->name);
+    return np_program_run(label, "the reload", argv, target->reload_timeout_s, why);
 }
 
 /* Did an address stop to answer that answered before? */
@@ -90,7 +98,7 @@ static void go_back(const struct np_deploy_files *files, const struct np_deploy_
     memcpy(earlier.leaf_sha256, before[0].leaf, sizeof earlier.leaf_sha256);
     int rc = np_deploy_files_put_back(files, why);
     if (rc == 0)
-        rc = np_deploy_reload(target, why);
+        rc = reload(target, why);
     if (rc == 0)
         look_until(target, &earlier, after, why);
     bool good = rc == 0 && !broken(target, before, after);
@@ -106,7 +114,7 @@ static int attempt(const struct np_deploy_target *target, const struct np_deploy
     unsigned wait_s = ATTEMPT_S;
     for (int rc;;) {
         result->attempts++;
-        rc = np_deploy_reload(target, result->why);
+        rc = reload(target, result->why);
         *out_reloaded = rc == 0;
         if (rc == 0)
             rc = look_until(target, certificate, looks, result->why);
@@ -119,6 +127,17 @@ static int attempt(const struct np_deploy_target *target, const struct np_deploy
         pause_ms(wait_s * 1000L);
         wait_s = wait_s * 2 < RETRY_S_MOST ? wait_s * 2 : RETRY_S_MOST;
     }
+}
+
+enum np_deploy_outcome np_deploy_judge(const struct np_deploy_seen *seen)
+{
+    if (seen->rc == 0)
+        return NP_DEPLOY_SERVED;
+    /* A reload that failed, or a server that is gone: the new files are the likeliest cause, and the old ones worked.
+     */
+    if (seen->wrote && seen->earlier && seen->served_before && (!seen->reloaded || seen->broken))
+        return NP_DEPLOY_ROLLED_BACK;
+    return seen->rc == NP_E_STALE ? NP_DEPLOY_NOT_SERVED : NP_DEPLOY_FAILED;
 }
 
 int np_deploy_run(const struct np_deploy_target *target, const struct np_deploy_certificate *certificate,
@@ -144,10 +163,15 @@ int np_deploy_run(const struct np_deploy_target *target, const struct np_deploy_
         np_info("deploy: %s: new files are in place", target->name);
     }
     rc = attempt(target, certificate, after, &result, &reloaded);
-    if (rc && result.wrote && files.earlier && (!reloaded || broken(target, before, after)) && before[0].rc == 0)
+    struct np_deploy_seen seen = {.rc = rc,
+                                  .wrote = result.wrote,
+                                  .earlier = files.earlier,
+                                  .reloaded = reloaded,
+                                  .served_before = before[0].rc == 0,
+                                  .broken = broken(target, before, after)};
+    result.outcome = np_deploy_judge(&seen);
+    if (result.outcome == NP_DEPLOY_ROLLED_BACK)
         go_back(&files, certificate, before, &result);
-    else if (rc == NP_E_STALE)
-        result.outcome = NP_DEPLOY_NOT_SERVED;
 out:
     if (rc == 0) {
         result.outcome = NP_DEPLOY_SERVED;

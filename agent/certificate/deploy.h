@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/certificate/program.h"
 #include "agent/identity/keys.h"
 #include "hq/proto/message.h"
 #include "resolver/base/address.h"
@@ -28,7 +29,7 @@
 #define NP_DEPLOY_ARGS_MAX    16       /* of the program that reloads */
 #define NP_DEPLOY_ARG_MAX     255
 #define NP_DEPLOY_CHECKS_MAX  8 /* addresses of one server */
-#define NP_DEPLOY_WHY_MAX     256
+#define NP_DEPLOY_WHY_MAX     NP_PROGRAM_WHY_MAX
 
 enum np_deploy_file_kind {
     NP_DEPLOY_CERTIFICATE, /* the chain, leaf first */

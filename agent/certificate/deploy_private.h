@@ -46,10 +46,17 @@ int np_deploy_files_put_back(const struct np_deploy_files *files, char why[NP_DE
 /* Wipes and frees. */
 void np_deploy_files_deinit(struct np_deploy_files *files);
 
-/* Runs the target's program to its end: no shell, standard input from /dev/null, a small environment of its own, a
- * process group of its own that is killed when the time is over. What it says is logged, and its last line stands in
- * why when it fails. Returns 0 (also for a target without one), -ETIMEDOUT, -errno (it could not be started) or
- * NP_E_REFUSED (its exit status was not 0, or a signal ended it). */
-int np_deploy_reload(const struct np_deploy_target *target, char why[NP_DEPLOY_WHY_MAX]);
+/* What was seen of one deployment. */
+struct np_deploy_seen {
+    int rc;             /* 0: the certificate is presented everywhere; NP_E_STALE: another one; else what failed last */
+    bool wrote;         /* files were changed */
+    bool earlier;       /* there were earlier ones, which can be put back */
+    bool reloaded;      /* the reload succeeded */
+    bool served_before; /* the server presented a certificate before */
+    bool broken;        /* an address that presented one before presents none now */
+};
+
+/* What is to be made of it; NP_DEPLOY_ROLLED_BACK: the earlier files are to be put back. Pure. */
+enum np_deploy_outcome np_deploy_judge(const struct np_deploy_seen *seen);
 
 #endif

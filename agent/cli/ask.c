@@ -1,6 +1,7 @@
 #include "agent/cli/ask.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,42 @@ int np_ask_path(const char *verb, const char *control, const char *config_path, 
     snprintf(out_path, size, "%s/%s", np_config_string(file, "run"), NP_CONTROL_NAME);
     np_config_free(file);
     return 0;
+}
+
+int np_ask_options(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
+                   char out_path[NP_ASK_PATH_MAX])
+{
+    enum { CONFIG, CONTROL, HELP, OWN }; /* a flag's value is OWN and its place */
+    struct option options[3 + NP_ASK_FLAGS_MAX + 1] = {{"config", required_argument, NULL, CONFIG},
+                                                       {"control", required_argument, NULL, CONTROL},
+                                                       {"help", no_argument, NULL, HELP}};
+    const char *config = NULL, *control = NULL;
+    int json = -1;
+    for (int i = 0; flags[i].name; i++) {
+        options[3 + i] = (struct option){flags[i].name, no_argument, NULL, OWN + i};
+        if (strcmp(flags[i].name, "json") == 0)
+            json = i;
+    }
+    for (int option; (option = getopt_long(argc, argv, json < 0 ? "c:h" : "c:jh", options, NULL)) != -1;) {
+        int own = option == 'j' ? json : option - OWN;
+        if (option == 'h' || option == HELP) {
+            usage();
+            return NP_ASK_HELPED;
+        }
+        if (option == 'c' || option == CONFIG)
+            config = optarg;
+        else if (option == CONTROL)
+            control = optarg;
+        else if (own >= 0 && own < NP_ASK_FLAGS_MAX)
+            *flags[own].given = true;
+        else
+            return NP_EXIT_USAGE; /* getopt said why */
+    }
+    if (optind < argc) {
+        fprintf(stderr, "nameplate %s: unexpected '%s'\n", argv[0], argv[optind]);
+        return NP_EXIT_USAGE;
+    }
+    return np_ask_path(argv[0], control, config, out_path) ? NP_EXIT_FAILURE : 0;
 }
 
 static int connect_control(const char *path)

@@ -17,6 +17,21 @@
  * said on standard error in the verb's name. Returns 0 or NP_E_CONFIG. */
 int np_ask_path(const char *verb, const char *control, const char *config_path, char out_path[NP_ASK_PATH_MAX]);
 
+/* A flag of a verb, set where it is given. */
+struct np_ask_flag {
+    const char *name; /* without its hyphens; NULL ends the list */
+    bool *given;
+};
+
+#define NP_ASK_FLAGS_MAX 4
+#define NP_ASK_HELPED    (-1) /* help was asked for, and printed */
+
+/* Reads the options that the verbs asking the agent have in common (--config, --control, --help) and the verb's own
+ * flags, of which --json has a short form too; usage prints the help. Returns 0 with the control socket's path, or
+ * NP_ASK_HELPED, or an exit code after a message. argv[0] is the verb's name. */
+int np_ask_options(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
+                   char out_path[NP_ASK_PATH_MAX]);
+
 /* Sends one request line (without its newline) and reads the answer to the end: malloc'd text. Returns 0, -errno,
  * NP_E_CLOSED, NP_E_LIMIT or -ENOMEM. */
 int np_ask(const char *path, const char *request, char **out_answer);

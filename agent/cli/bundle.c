@@ -18,6 +18,7 @@
 #include "resolver/base/config.h"
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
+#include "resolver/base/text.h"
 
 #define VERB         "support-bundle"
 #define DEFAULT_FILE "nameplate-support.json"
@@ -75,12 +76,9 @@ static json_t *answer_to(const char *path, const char *request)
 
 static json_t *collect(const char *config, const char *control)
 {
-    char when[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    json_t *bundle = json_pack("{s:s,s:s,s:o,s:o}", "time", when, "version", NP_VERSION, "machine", machine(),
-                               "configuration", configuration(config));
+    char when[NP_TIME_TEXT_MAX];
+    json_t *bundle = json_pack("{s:s,s:s,s:o,s:o}", "time", np_time_format(time(NULL), when), "version", NP_VERSION,
+                               "machine", machine(), "configuration", configuration(config));
     for (size_t i = 0; bundle && i < sizeof questions / sizeof *questions; i++)
         json_object_set_new(bundle, questions[i].member, answer_to(control, questions[i].request));
     return bundle;
@@ -131,7 +129,7 @@ int np_bundle_verb_main(int argc, char **argv)
         return NP_EXIT_USAGE;
     }
     if (np_ask_path(VERB, control, config, path))
-        return NP_EXIT_USAGE;
+        return NP_EXIT_FAILURE;
     json_t *bundle = collect(config ? config : NP_DEFAULT_CONFIG, path);
     int code = bundle ? write_bundle(bundle, output) : NP_EXIT_FAILURE;
     json_decref(bundle);

@@ -1,6 +1,5 @@
 #include "agent/cli/cert.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -83,31 +82,11 @@ static int run(const char *path, bool json)
 
 int np_cert_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {"control", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config = NULL, *control = NULL;
-    char path[NP_ASK_PATH_MAX];
     bool json = false;
-    for (int option; (option = getopt_long(argc, argv, "c:jh", options, NULL)) != -1;) {
-        if (option == 'h') {
-            usage();
-            return NP_EXIT_OK;
-        }
-        if (option == 'j')
-            json = true;
-        else if (option == 'c')
-            config = optarg;
-        else if (option == 's')
-            control = optarg;
-        else
-            return NP_EXIT_USAGE; /* getopt said why */
-    }
-    if (optind < argc) {
-        fprintf(stderr, "nameplate cert: unexpected '%s'\n", argv[optind]);
-        return NP_EXIT_USAGE;
-    }
-    return np_ask_path("cert", control, config, path) ? NP_EXIT_USAGE : run(path, json);
+    const struct np_ask_flag flags[] = {{"json", &json}, {NULL, NULL}};
+    char path[NP_ASK_PATH_MAX];
+    int code = np_ask_options(argc, argv, usage, flags, path);
+    if (code)
+        return code == NP_ASK_HELPED ? NP_EXIT_OK : code;
+    return run(path, json);
 }

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "agent/certificate/deploy.h"
-#include "agent/certificate/deploy_private.h"
 #include "agent/certificate/package.h"
 #include "agent/certificate/pem.h"
 #include "agent/certificate/x509.h"
@@ -167,11 +166,9 @@ static int load_certificate(const char *config_path, struct deployment *d)
 /* docs/schema/deploy.schema.json */
 static json_t *report_of(const struct deployment *d)
 {
-    char hex[NP_HEX_LEN(32)], when[32];
-    time_t now = time(NULL);
-    struct tm tm;
+    char hex[NP_HEX_LEN(32)], when[NP_TIME_TEXT_MAX];
     json_t *targets = json_array();
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    np_time_format(time(NULL), when);
     np_hex_encode(d->certificate.leaf_sha256, 32, hex);
     for (size_t i = 0; i < d->count; i++)
         json_array_append_new(targets,
@@ -242,12 +239,10 @@ static int run_once(const struct options *options, char out_name[NP_NAME_MAX + 1
 
 static void run_after(const char *program, int code, const char *name)
 {
-    struct np_deploy_target target = {.name = "after", .arg_count = 3, .reload_timeout_s = AFTER_S};
-    char why[NP_DEPLOY_WHY_MAX] = "";
-    snprintf(target.args[0], sizeof target.args[0], "%s", program);
-    snprintf(target.args[1], sizeof target.args[1], "%d", code);
-    snprintf(target.args[2], sizeof target.args[2], "%s", name);
-    int rc = np_deploy_reload(&target, why);
+    char status[16], why[NP_PROGRAM_WHY_MAX] = "";
+    const char *argv[] = {program, status, name, NULL};
+    snprintf(status, sizeof status, "%d", code);
+    int rc = np_program_run(program, "it", argv, AFTER_S, why);
     if (rc)
         np_warning("deploy: %s: %s", program, why[0] ? why : np_strerror(rc));
 }

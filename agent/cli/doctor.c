@@ -1,6 +1,5 @@
 #include "agent/cli/doctor.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -136,35 +135,13 @@ static void usage(void)
 
 int np_doctor_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {"control", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config = NULL, *control = NULL;
-    char path[NP_ASK_PATH_MAX];
     bool json = false;
-    for (int option; (option = getopt_long(argc, argv, "c:jh", options, NULL)) != -1;) {
-        switch (option) {
-        case 'j':
-            json = true;
-            break;
-        case 'c':
-            config = optarg;
-            break;
-        case 's':
-            control = optarg;
-            break;
-        case 'h':
-            usage();
-            return NP_EXIT_OK;
-        default:
-            return NP_EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "nameplate doctor: unexpected '%s'\n", argv[optind]);
-        return NP_EXIT_USAGE;
-    }
-    return np_ask_path("doctor", control, config, path) ? NP_EXIT_UNREACHABLE : run(path, json);
+    const struct np_ask_flag flags[] = {{"json", &json}, {NULL, NULL}};
+    char path[NP_ASK_PATH_MAX];
+    int code = np_ask_options(argc, argv, usage, flags, path);
+    if (code == NP_EXIT_FAILURE)
+        return NP_EXIT_UNREACHABLE; /* 1 would be findings */
+    if (code)
+        return code == NP_ASK_HELPED ? NP_EXIT_OK : code;
+    return run(path, json);
 }

@@ -6,8 +6,11 @@
 
 #include "resolver/base/config.h"
 
-/* The verbs; argv[0] is "check" or "show". Return an exit code of cli.h. */
+/* `config check`; argv[0] is "check". Returns an exit code of cli.h. */
 int np_config_check_main(int argc, char **argv);
+
+/* `config show`; argv[0] is "show". Returns an exit code of cli.h: NP_EXIT_FAILURE also where what it shows is wrong.
+ */
 int np_config_show_main(int argc, char **argv);
 
 /* The value of a key in force, as JSON: null where it is unset. New reference. */

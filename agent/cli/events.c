@@ -1,6 +1,5 @@
 #include "agent/cli/events.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -130,39 +129,11 @@ static void usage(void)
 
 int np_events_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"follow", no_argument, NULL, 'f'},       {"json", no_argument, NULL, 'j'},
-        {"config", required_argument, NULL, 'c'}, {"control", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    const char *config = NULL, *control = NULL;
+    bool follows = false, json = false;
+    const struct np_ask_flag flags[] = {{"follow", &follows}, {"json", &json}, {NULL, NULL}};
     char path[NP_ASK_PATH_MAX];
-    bool json = false, follows = false;
-    for (int option; (option = getopt_long(argc, argv, "c:fjh", options, NULL)) != -1;) {
-        switch (option) {
-        case 'f':
-            follows = true;
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 'c':
-            config = optarg;
-            break;
-        case 's':
-            control = optarg;
-            break;
-        case 'h':
-            usage();
-            return NP_EXIT_OK;
-        default:
-            return NP_EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "nameplate events: unexpected '%s'\n", argv[optind]);
-        return NP_EXIT_USAGE;
-    }
-    if (np_ask_path("events", control, config, path))
-        return NP_EXIT_FAILURE;
+    int code = np_ask_options(argc, argv, usage, flags, path);
+    if (code)
+        return code == NP_ASK_HELPED ? NP_EXIT_OK : code;
     return follows ? follow(path, json) : run(path, json);
 }

@@ -1,6 +1,5 @@
 #include "agent/cli/renew.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -46,37 +45,11 @@ static int ask(const char *path, bool new_key)
 
 int np_renew_verb_main(int argc, char **argv)
 {
-    static const struct option options[] = {{"new-key", no_argument, NULL, 'n'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {"control", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config = NULL, *control = NULL;
-    char path[NP_ASK_PATH_MAX];
     bool new_key = false;
-    for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
-        switch (option) {
-        case 'n':
-            new_key = true;
-            break;
-        case 'c':
-            config = optarg;
-            break;
-        case 's':
-            control = optarg;
-            break;
-        case 'h':
-            usage();
-            return NP_EXIT_OK;
-        default:
-            return NP_EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "nameplate renew: unexpected '%s'\n", argv[optind]);
-        return NP_EXIT_USAGE;
-    }
-    if (np_ask_path("renew", control, config, path))
-        return NP_EXIT_FAILURE;
+    const struct np_ask_flag flags[] = {{"new-key", &new_key}, {NULL, NULL}};
+    char path[NP_ASK_PATH_MAX];
+    int code = np_ask_options(argc, argv, usage, flags, path);
+    if (code)
+        return code == NP_ASK_HELPED ? NP_EXIT_OK : code;
     return ask(path, new_key);
 }

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/identity/keys.h"
 #include "agent/tls/profile.h"
 #include "resolver/base/error.h"
+#include "resolver/base/monotonic.h"
 
 /* An X.509 engine that keeps the leaf and judges nothing. */
 struct leaf_taker {
@@ -99,19 +99,12 @@ static const br_x509_class taker_class = {
     .get_pkey = get_pkey,
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
 /* Until the socket is ready, or the deadline. 0 or -errno. */
 static int wait_for(const struct handshake *h, short events)
 {
     struct pollfd pollfd = {.fd = h->fd, .events = events};
     for (;;) {
-        int64_t left = h->end_ms - now_ms();
+        int64_t left = h->end_ms - np_monotonic_ms();
         int n = left > 0 ? poll(&pollfd, 1, (int)left) : 0;
         if (n > 0)
             return 0;
@@ -175,7 +168,7 @@ static int shake(struct handshake *h)
         int rc;
         if (state & BR_SSL_CLOSED)
             return NP_E_TLS;
-        if (now_ms() >= h->end_ms)
+        if (np_monotonic_ms() >= h->end_ms)
             return -ETIMEDOUT; /* also to one who always has something to say */
         if (state & BR_SSL_SENDREC)
             rc = send_records(h);
@@ -220,7 +213,7 @@ int np_served_leaf(const struct np_endpoint *remote, const char *server_name, un
         snprintf(why, NP_SERVED_WHY_MAX, "%s", np_strerror(-ENOMEM));
         return -ENOMEM;
     }
-    h->end_ms = now_ms() + timeout_ms;
+    h->end_ms = np_monotonic_ms() + timeout_ms;
     h->taker.vtable = &taker_class;
     int rc = connect_to(h, remote);
     if (rc)

@@ -10,6 +10,7 @@
 #include "hq/cli/verb.h"
 #include "hq/store/ledger.h"
 #include "resolver/base/error.h"
+#include "resolver/base/text.h"
 
 static const char backup_help[] =
     "nameplate-hq backup FILE [--config FILE]\n"
@@ -109,7 +110,7 @@ static int run_show(int argc, char **argv)
 {
     struct np_store *store;
     int64_t until_s = 0, seq = 0, at_s = 0;
-    char date[32];
+    char date[NP_TIME_TEXT_MAX];
     bool json;
     int status = open_plain(argc, argv, "show", true, &json, &store);
     if (status)
@@ -118,9 +119,7 @@ static int run_show(int argc, char **argv)
     if (rc == 0)
         rc = np_store_ledger_last(store, &seq, &at_s);
     bool on = until_s > (int64_t)time(NULL);
-    time_t until = (time_t)until_s;
-    struct tm tm;
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&until, &tm));
+    np_time_format(until_s, date);
     if (rc)
         status = np_verb_store_failed(store, rc);
     else if (json)

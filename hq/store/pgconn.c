@@ -4,17 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "hq/store/postgres.h"
 #include "resolver/base/error.h"
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "resolver/base/monotonic.h"
 
 /* libpq's messages have several lines, and end with one. */
 static void keep_message(const char *message, char *out, size_t size)
@@ -34,7 +27,7 @@ static bool wait_socket(PGconn *pg, short events, int64_t deadline_ms)
 {
     for (;;) {
         struct pollfd poller = {.fd = PQsocket(pg), .events = events};
-        int64_t left = deadline_ms - monotonic_ms();
+        int64_t left = deadline_ms - np_monotonic_ms();
         int ready = poller.fd < 0 || left <= 0 ? 0 : poll(&poller, 1, (int)left);
         if (ready >= 0 || errno != EINTR)
             return ready > 0;
@@ -49,7 +42,7 @@ void np_pg_disconnect(struct np_pg_conn *conn)
 
 PGresult *np_pg_wait(struct np_pg_conn *conn, int timeout_ms, char *error, size_t size)
 {
-    int64_t deadline_ms = monotonic_ms() + timeout_ms;
+    int64_t deadline_ms = np_monotonic_ms() + timeout_ms;
     PGresult *last = NULL;
     int flushing;
     while ((flushing = PQflush(conn->pg)) > 0) {
@@ -127,7 +120,7 @@ static PGconn *start(const char *url)
 
 static int establish(struct np_pg_conn *conn, char *error, size_t size)
 {
-    int64_t deadline_ms = monotonic_ms() + NP_PG_CONNECT_MS;
+    int64_t deadline_ms = np_monotonic_ms() + NP_PG_CONNECT_MS;
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
     conn->pg = start(conn->url);
     if (!conn->pg) {
@@ -153,7 +146,7 @@ int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size)
 {
     if (conn->pg)
         return 0;
-    if (monotonic_ms() < conn->retry_at_ms) {
+    if (np_monotonic_ms() < conn->retry_at_ms) {
         snprintf(error, size, "the database is away; it is tried again");
         return -EAGAIN;
     }
@@ -165,7 +158,7 @@ int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size)
         conn->retry_ms = conn->retry_ms == 0                       ? NP_PG_RETRY_MIN_MS
                          : conn->retry_ms * 2 > NP_PG_RETRY_MAX_MS ? NP_PG_RETRY_MAX_MS
                                                                    : conn->retry_ms * 2;
-        conn->retry_at_ms = monotonic_ms() + conn->retry_ms;
+        conn->retry_at_ms = np_monotonic_ms() + conn->retry_ms;
         return rc;
     }
     PQsetnonblocking(conn->pg, 1);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "resolver/base/error.h"
 
@@ -193,4 +194,13 @@ int np_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *out_by
         return NP_E_MALFORMED;
     *out_bytes = value;
     return 0;
+}
+
+const char *np_time_format(int64_t at_s, char out[NP_TIME_TEXT_MAX])
+{
+    time_t at = (time_t)at_s;
+    struct tm tm;
+    if (!gmtime_r(&at, &tm) || strftime(out, NP_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        out[0] = '\0';
+    return out;
 }

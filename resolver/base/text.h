@@ -32,6 +32,11 @@ int np_hex_decode_exact(const char *text, void *out, size_t size);
  * 253 characters in all, no hyphen first or last in a label, at least one letter, no final dot? */
 bool np_is_hostname(const char *text);
 
+#define NP_TIME_TEXT_MAX 32
+
+/* Writes Unix time as "2026-11-29T12:00:00Z" (RFC 3339, UTC) to out, "" where it has no date; returns out. */
+const char *np_time_format(int64_t at_s, char out[NP_TIME_TEXT_MAX]);
+
 /* Is text 1 to max printable ASCII characters (0x21 to 0x7e)? */
 bool np_is_token(const char *text, size_t max);
 

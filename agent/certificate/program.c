@@ -1,3 +1,5 @@
+#include "agent/certificate/program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,12 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "agent/certificate/deploy_private.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+#include "resolver/base/monotonic.h"
 #include "resolver/base/text.h"
 
 #define LINE_MAX_LEN 160 /* of what the program says */
@@ -22,25 +23,18 @@
 
 /* What the program says, cut into lines. */
 struct said {
-    const char *target;
+    const char *label;
     char line[LINE_MAX_LEN + 1];
     size_t len;
     char last[LINE_MAX_LEN + 1];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 static void end_line(struct said *said)
 {
     said->line[said->len] = '\0';
     if (said->len) {
         np_text_sanitize(said->line, said->last, sizeof said->last);
-        np_info("deploy: %s: the reload says: %s", said->target, said->last);
+        np_info("deploy: %s says: %s", said->label, said->last);
     }
     said->len = 0;
 }
@@ -56,17 +50,14 @@ static void take(struct said *said, const char *data, size_t len)
 }
 
 /* Starts the program in a process group of its own. 0 or -errno. */
-static int start(const struct np_deploy_target *target, int out_fd, pid_t *out_pid)
+static int start(const char *const *argv, int out_fd, pid_t *out_pid)
 {
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C", home[] = "HOME=/";
     char *environment[] = {path, locale, home, NULL};
-    char *argv[NP_DEPLOY_ARGS_MAX + 1] = {NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
     sigemptyset(&none);
-    for (size_t i = 0; i < target->arg_count; i++)
-        argv[i] = (char *)(uintptr_t)target->args[i]; /* execve's argv is not const for history's sake alone */
     if (posix_spawn_file_actions_init(&files))
         return -ENOMEM;
     if (posix_spawnattr_init(&attributes)) {
@@ -84,7 +75,8 @@ static int start(const struct np_deploy_target *target, int out_fd, pid_t *out_p
      */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
     if (!error)
-        error = posix_spawn(out_pid, argv[0], &files, &attributes, argv, environment);
+        error = posix_spawn(out_pid, argv[0], &files, &attributes, (char **)(uintptr_t)argv,
+                            environment); /* not const for history's sake alone */
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     return -error;
@@ -116,7 +108,7 @@ static int wait_for_end(pid_t pid, int fd, int64_t end_ms, struct said *said, in
             break;
         if (ended < 0 && errno != EINTR)
             return -errno;
-        if (now_ms() >= end_ms) {
+        if (np_monotonic_ms() >= end_ms) {
             kill(-pid, SIGKILL);
             waitpid(pid, out_status, 0);
             return -ETIMEDOUT;
@@ -127,32 +119,31 @@ static int wait_for_end(pid_t pid, int fd, int64_t end_ms, struct said *said, in
     return 0;
 }
 
-int np_deploy_reload(const struct np_deploy_target *target, char why[NP_DEPLOY_WHY_MAX])
+int np_program_run(const char *label, const char *what, const char *const *argv, unsigned timeout_s,
+                   char why[NP_PROGRAM_WHY_MAX])
 {
-    struct said said = {.target = target->name};
+    struct said said = {.label = label};
     int fds[2], status = 0;
     pid_t pid;
-    if (target->arg_count == 0)
-        return 0;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
-    int rc = start(target, fds[1], &pid);
+    int rc = start(argv, fds[1], &pid);
     close(fds[1]);
     if (rc) {
-        snprintf(why, NP_DEPLOY_WHY_MAX, "%.120s cannot be run: %s", target->args[0], np_strerror(rc));
+        snprintf(why, NP_PROGRAM_WHY_MAX, "%.120s cannot be run: %s", argv[0], np_strerror(rc));
         close(fds[0]);
         return rc;
     }
-    rc = wait_for_end(pid, fds[0], now_ms() + target->reload_timeout_s * INT64_C(1000), &said, &status);
+    rc = wait_for_end(pid, fds[0], np_monotonic_ms() + timeout_s * INT64_C(1000), &said, &status);
     end_line(&said);
     close(fds[0]);
     const char *colon = said.last[0] ? ": " : "";
     if (rc == -ETIMEDOUT)
-        snprintf(why, NP_DEPLOY_WHY_MAX, "the reload did not end within %u s and was killed", target->reload_timeout_s);
+        snprintf(why, NP_PROGRAM_WHY_MAX, "%s did not end within %u s and was killed", what, timeout_s);
     else if (rc == 0 && WIFSIGNALED(status))
-        snprintf(why, NP_DEPLOY_WHY_MAX, "the reload was ended by signal %d%s%s", WTERMSIG(status), colon, said.last);
+        snprintf(why, NP_PROGRAM_WHY_MAX, "%s was ended by signal %d%s%s", what, WTERMSIG(status), colon, said.last);
     else if (rc == 0 && WEXITSTATUS(status) != 0)
-        snprintf(why, NP_DEPLOY_WHY_MAX, "the reload ended with status %d%s%s", WEXITSTATUS(status), colon, said.last);
+        snprintf(why, NP_PROGRAM_WHY_MAX, "%s ended with status %d%s%s", what, WEXITSTATUS(status), colon, said.last);
     if (rc == 0 && status != 0)
         rc = NP_E_REFUSED;
     return rc;
