@@ -1,7 +1,6 @@
 #include "hq/database.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +12,6 @@
 #include "resolver/base/log.h"
 
 #define DATABASE_RETRY_S 2
-
-static int fail(char error[NP_DATABASE_ERROR_MAX], int rc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(char error[NP_DATABASE_ERROR_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, NP_DATABASE_ERROR_MAX, format, args);
-    va_end(args);
-    return rc;
-}
 
 /* A database server that does not answer yet (both machines have just been switched on) is waited for. */
 static int open_patiently(const struct np_hq_config *config, struct np_database *database,
@@ -55,7 +42,7 @@ static int open_ledger(uv_loop_t *loop, const struct np_hq_config *config, struc
     }
     int rc = np_ledger_new(loop, database->store, config->ledger, &database->ledger, &taken, ledger_error);
     if (rc)
-        return fail(error, rc, "%s", ledger_error);
+        return np_explain(error, NP_DATABASE_ERROR_MAX, rc, "%s", ledger_error);
     if (taken > 0)
         np_warning("the database was behind its ledger by %zu entries, which it has now: it was lost, or is a copy",
                    taken);
@@ -72,7 +59,8 @@ int np_database_open(uv_loop_t *loop, const struct np_hq_config *config, uid_t u
 {
     bool change = uid != (uid_t)-1;
     if (change && (setegid(gid) || seteuid(uid)))
-        return fail(error, -errno, "cannot become user '%s': %s", config->user, np_strerror(-errno));
+        return np_explain(error, NP_DATABASE_ERROR_MAX, -errno, "cannot become user '%s': %s", config->user,
+                          np_strerror(-errno));
     int rc = open_patiently(config, database, error);
     if (rc == 0)
         rc = open_ledger(loop, config, database, error);

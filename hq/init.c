@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +19,6 @@
 #include "resolver/base/text.h"
 
 #define PATH_LEN 512
-
-static int fail(char error[NP_INIT_ERROR_MAX], int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char error[NP_INIT_ERROR_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, NP_INIT_ERROR_MAX, format, args);
-    va_end(args);
-    return rc;
-}
 
 /* ---- The configuration ---- */
 
@@ -152,9 +140,10 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
 static int write_new(const char *path, const char *text, mode_t mode, char error[NP_INIT_ERROR_MAX])
 {
     if (access(path, F_OK) == 0)
-        return fail(error, -EEXIST, "%s is there already, and is not overwritten; choose another --dir", path);
+        return np_explain(error, NP_INIT_ERROR_MAX, -EEXIST,
+                          "%s is there already, and is not overwritten; choose another --dir", path);
     int rc = np_file_write_atomic(path, text, strlen(text), mode);
-    return rc ? fail(error, rc, "%s: %s", path, np_strerror(rc)) : 0;
+    return rc ? np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc)) : 0;
 }
 
 static int write_config(const struct np_init_options *options, const char *folder, const char *host,
@@ -168,7 +157,7 @@ static int write_config(const struct np_init_options *options, const char *folde
     int rc = -ENOMEM;
     snprintf(path, sizeof path, "%s/nameplate-hq.conf", folder);
     if (!values || !out) {
-        fail(error, rc, "out of memory");
+        np_explain(error, NP_INIT_ERROR_MAX, rc, "out of memory");
         goto out;
     }
     print_config(out, options, folder, host);
@@ -179,7 +168,7 @@ static int write_config(const struct np_init_options *options, const char *folde
     if (rc == 0)
         rc = np_hq_config_read(config, values, config_error);
     if (rc)
-        fail(error, rc, "the options do not fit together: %s", config_error);
+        np_explain(error, NP_INIT_ERROR_MAX, rc, "the options do not fit together: %s", config_error);
     else
         rc = write_new(path, text, 0644, error);
 out:
@@ -200,7 +189,8 @@ static int write_anchors(const char *path, const struct np_hq_secrets *secrets, 
         both = NULL;
         rc = -ENOMEM;
     }
-    rc = rc ? fail(error, rc, "%s: %s", path, np_strerror(rc)) : write_new(path, both, 0644, error);
+    rc = rc ? np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc))
+            : write_new(path, both, 0644, error);
     free(both);
     free(key);
     return rc;
@@ -216,7 +206,7 @@ static int write_tls(const struct np_hq_secrets *secrets, const char *folder, co
     if (rc == 0)
         rc = np_pki_make_leaf(secrets->ca_key, secrets->ca_pem, key, host, time(NULL), &leaf);
     if (rc) {
-        fail(error, rc, "HQ's certificate cannot be made: %s", np_strerror(rc));
+        np_explain(error, NP_INIT_ERROR_MAX, rc, "HQ's certificate cannot be made: %s", np_strerror(rc));
         goto out;
     }
     snprintf(path, sizeof path, "%s/hq-tls-key.pem", folder);
@@ -244,11 +234,11 @@ static int make_folder(const char *given, char out_folder[PATH_LEN], char error[
     char resolved[PATH_MAX];
     int rc = np_folder_make(given, 0755);
     if (rc)
-        return fail(error, rc, "%s: %s", given, np_strerror(rc));
+        return np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", given, np_strerror(rc));
     if (!realpath(given, resolved))
-        return fail(error, -errno, "%s: %s", given, np_strerror(-errno));
+        return np_explain(error, NP_INIT_ERROR_MAX, -errno, "%s: %s", given, np_strerror(-errno));
     if (strlen(resolved) >= PATH_LEN - 64)
-        return fail(error, -ENAMETOOLONG, "%s: the path is too long", given);
+        return np_explain(error, NP_INIT_ERROR_MAX, -ENAMETOOLONG, "%s: the path is too long", given);
     memcpy(out_folder, resolved, strlen(resolved) + 1);
     return 0;
 }
@@ -259,13 +249,14 @@ static int make_data_folder(const struct np_init_options *options, const char *f
     char path[PATH_LEN + 64];
     const struct passwd *entry = NULL;
     if (options->user && !(entry = getpwnam(options->user)))
-        return fail(error, NP_E_UNKNOWN, "--user %s: there is no such user; 'adduser --system %s' makes one",
-                    options->user, options->user);
+        return np_explain(error, NP_INIT_ERROR_MAX, NP_E_UNKNOWN,
+                          "--user %s: there is no such user; 'adduser --system %s' makes one", options->user,
+                          options->user);
     snprintf(path, sizeof path, "%s/data", folder);
     int rc = np_folder_make(path, 0700);
     if (rc == 0 && entry && chown(path, entry->pw_uid, entry->pw_gid))
         rc = -errno;
-    return rc ? fail(error, rc, "%s: %s", path, np_strerror(rc)) : 0;
+    return rc ? np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc)) : 0;
 }
 
 int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX])
@@ -274,15 +265,16 @@ int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX]
     struct np_hq_secrets secrets = {0};
     uint16_t port;
     if (np_hq_url_split(options->url, host, &port))
-        return fail(error, NP_E_MALFORMED,
-                    "--url %s: must be https://HOST or https://HOST:PORT; devices check HQ by its host name",
-                    options->url);
+        return np_explain(error, NP_INIT_ERROR_MAX, NP_E_MALFORMED,
+                          "--url %s: must be https://HOST or https://HOST:PORT; devices check HQ by its host name",
+                          options->url);
     int rc = make_folder(options->folder, folder, error);
     if (rc)
         return rc;
     snprintf(path, sizeof path, "%s/secrets", folder);
     if (access(path, F_OK) == 0)
-        return fail(error, -EEXIST, "%s is there already, and is not overwritten; choose another --dir", path);
+        return np_explain(error, NP_INIT_ERROR_MAX, -EEXIST,
+                          "%s is there already, and is not overwritten; choose another --dir", path);
     rc = make_data_folder(options, folder, error);
     if (rc == 0)
         rc = write_config(options, folder, host, error);
@@ -290,15 +282,15 @@ int np_init(const struct np_init_options *options, char error[NP_INIT_ERROR_MAX]
         return rc;
     rc = np_folder_make(path, 0700);
     if (rc)
-        return fail(error, rc, "%s: %s", path, np_strerror(rc));
+        return np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc));
     rc = np_secrets_make(path, host, time(NULL), &secrets, secrets_error);
     if (rc)
-        return fail(error, rc, "%s", secrets_error);
+        return np_explain(error, NP_INIT_ERROR_MAX, rc, "%s", secrets_error);
     rc = write_tls(&secrets, folder, host, error);
     np_secrets_deinit(&secrets);
     snprintf(path, sizeof path, "%s/admin-token", folder);
     if (rc == 0 && (rc = np_admin_token_make(path)))
-        fail(error, rc, "%s: %s", path, np_strerror(rc));
+        np_explain(error, NP_INIT_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc));
     return rc;
 }
 

@@ -1,6 +1,5 @@
 #include "hq/leaf.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +12,6 @@
 #include "resolver/base/text.h"
 
 #define CHAIN_FILE_MAX 65536
-
-static int fail(char error[NP_LEAF_ERROR_MAX], int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char error[NP_LEAF_ERROR_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, NP_LEAF_ERROR_MAX, format, args);
-    va_end(args);
-    return rc;
-}
 
 /* Signs a new leaf with the private CA and begins to use it. Its files are replaced where that is allowed: where not
  * (privileges are dropped), the next start does it again. */
@@ -64,20 +52,21 @@ static int load_leaf(struct np_leaf *leaf, char error[NP_LEAF_ERROR_MAX])
     size_t chain_len = 0, key_len = 0;
     int rc = np_file_read(leaf->config->tls_certificate, CHAIN_FILE_MAX, &chain, &chain_len);
     if (rc) {
-        fail(error, rc, "%s: %s (tls-certificate)", leaf->config->tls_certificate, np_strerror(rc));
+        np_explain(error, NP_LEAF_ERROR_MAX, rc, "%s: %s (tls-certificate)", leaf->config->tls_certificate,
+                   np_strerror(rc));
         goto out;
     }
     rc = np_file_read(leaf->config->tls_key, CHAIN_FILE_MAX, &key, &key_len);
     if (rc) {
-        fail(error, rc, "%s: %s (tls-key)", leaf->config->tls_key, np_strerror(rc));
+        np_explain(error, NP_LEAF_ERROR_MAX, rc, "%s: %s (tls-key)", leaf->config->tls_key, np_strerror(rc));
         goto out;
     }
     rc = np_tls_load(leaf->tls, (char *)chain, chain_len, (char *)key, key_len);
     if (rc == 0)
         rc = np_pki_validity((char *)chain, chain_len, &leaf->not_before_s, &leaf->not_after_s);
     if (rc)
-        fail(error, rc, "%s and %s are no certificate and its key: %s", leaf->config->tls_certificate,
-             leaf->config->tls_key, np_strerror(rc));
+        np_explain(error, NP_LEAF_ERROR_MAX, rc, "%s and %s are no certificate and its key: %s",
+                   leaf->config->tls_certificate, leaf->config->tls_key, np_strerror(rc));
 out:
     if (key)
         np_wipe(key, key_len);
@@ -90,12 +79,12 @@ int np_leaf_open(struct np_leaf *leaf, char error[NP_LEAF_ERROR_MAX])
 {
     int rc = np_tls_new(&leaf->tls);
     if (rc)
-        return fail(error, rc, "TLS: %s", np_strerror(rc));
+        return np_explain(error, NP_LEAF_ERROR_MAX, rc, "TLS: %s", np_strerror(rc));
     rc = load_leaf(leaf, error);
     if (leaf->secrets->ca_key && (rc || np_pki_is_due(leaf->not_before_s, leaf->not_after_s, time(NULL)))) {
         rc = renew_leaf(leaf);
         if (rc)
-            fail(error, rc, "HQ's own certificate cannot be made: %s", np_strerror(rc));
+            np_explain(error, NP_LEAF_ERROR_MAX, rc, "HQ's own certificate cannot be made: %s", np_strerror(rc));
     }
     return rc;
 }

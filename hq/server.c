@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,17 +72,6 @@ struct np_hq {
     void (*stopped)(void *ctx);
     void *stopped_ctx;
 };
-
-static int fail(char error[NP_HQ_ERROR_MAX], int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char error[NP_HQ_ERROR_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, NP_HQ_ERROR_MAX, format, args);
-    va_end(args);
-    return rc;
-}
 
 static void on_leaf_timer(uv_timer_t *timer)
 {
@@ -217,18 +205,19 @@ static int open_factorycert(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
         return 0;
     int rc = np_file_read(path, NP_FACTORYCERT_FILE_MAX, &pem, &len);
     if (rc)
-        return fail(error, rc, "factory-ca = %s: %s", path, np_strerror(rc));
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "factory-ca = %s: %s", path, np_strerror(rc));
     rc = np_factorycert_new((const char *)pem, len, hq->config.factory_dates, &hq->factorycert);
     free(pem);
     switch (rc) {
     case 0:
         return 0;
     case NP_E_MALFORMED:
-        return fail(error, rc, "factory-ca = %s: all in it must be certificates of CAs, in PEM", path);
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "factory-ca = %s: all in it must be certificates of CAs, in PEM",
+                          path);
     case NP_E_NOT_FOUND:
-        return fail(error, rc, "factory-ca = %s: there is no certificate in it", path);
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "factory-ca = %s: there is no certificate in it", path);
     default:
-        return fail(error, rc, "factory-ca = %s: %s", path, np_strerror(rc));
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "factory-ca = %s: %s", path, np_strerror(rc));
     }
 }
 
@@ -275,17 +264,17 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
     char config_error[NP_CONFIG_ERROR_MAX], zone_error[NP_ZONE_ERROR_MAX];
     struct np_zone_config *zone_config = calloc(1, sizeof *zone_config);
     if (!zone_config)
-        return fail(error, -ENOMEM, "out of memory");
+        return np_explain(error, NP_HQ_ERROR_MAX, -ENOMEM, "out of memory");
     int rc = np_zone_config_load(config, zone_config, config_error);
     if (rc == 0)
         rc = np_issuance_config_load(config, &issuance_config, config_error);
     if (rc) {
-        fail(error, rc, "%s", config_error);
+        np_explain(error, NP_HQ_ERROR_MAX, rc, "%s", config_error);
         goto out;
     }
     rc = np_zone_new(hq->loop, zone_config, hq->store, &hq->zone, zone_error);
     if (rc) {
-        fail(error, rc, "%s", zone_error);
+        np_explain(error, NP_HQ_ERROR_MAX, rc, "%s", zone_error);
         goto out;
     }
     rc = np_issuance_new(hq->loop, &issuance_config, hq->store, hq->zone, &hq->issuance);
@@ -296,7 +285,7 @@ static int open_zone(struct np_hq *hq, const struct np_config *config, char erro
     if (rc == 0)
         rc = np_retention_new(hq->loop, hq->store, hq->config.silent_days * 86400, &hq->retention);
     if (rc)
-        fail(error, rc, "issuance: %s", np_strerror(rc));
+        np_explain(error, NP_HQ_ERROR_MAX, rc, "issuance: %s", np_strerror(rc));
 out:
     free(zone_config);
     return rc;
@@ -315,18 +304,20 @@ static int listen_socket(struct np_hq *hq, const char *path, uid_t uid, gid_t gi
     if (c->socket_owner[0]) {
         const struct passwd *owner = getpwnam(c->socket_owner);
         if (!owner)
-            return fail(error, NP_E_CONFIG, "there is no user '%s' (listen-owner)", c->socket_owner);
+            return np_explain(error, NP_HQ_ERROR_MAX, NP_E_CONFIG, "there is no user '%s' (listen-owner)",
+                              c->socket_owner);
         uid = owner->pw_uid;
     }
     if (c->socket_group[0]) {
         const struct group *group = getgrnam(c->socket_group);
         if (!group)
-            return fail(error, NP_E_CONFIG, "there is no group '%s' (listen-group)", c->socket_group);
+            return np_explain(error, NP_HQ_ERROR_MAX, NP_E_CONFIG, "there is no group '%s' (listen-group)",
+                              c->socket_group);
         gid = group->gr_gid;
     }
     int rc = np_door_listen_path(hq->door, path, (mode_t)c->socket_mode, uid, gid);
-    return rc ? fail(error, rc, "cannot listen on unix:%s: %s (listen, listen-owner, listen-group)", path,
-                     np_strerror(rc))
+    return rc ? np_explain(error, NP_HQ_ERROR_MAX, rc,
+                           "cannot listen on unix:%s: %s (listen, listen-owner, listen-group)", path, np_strerror(rc))
               : 0;
 }
 
@@ -349,13 +340,13 @@ static int open_door(struct np_hq *hq, uid_t uid, gid_t gid, char error[NP_HQ_ER
     if (rc == 0)
         rc = np_door_new(hq->loop, hq->leaf.tls, &config, &hq->door);
     if (rc)
-        return fail(error, rc, "HTTP: %s", np_strerror(rc));
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "HTTP: %s", np_strerror(rc));
     for (size_t i = 0; i < hq->config.listen_count; i++) {
         char where[NP_ADDR_TEXT_MAX];
         rc = np_door_listen(hq->door, &hq->config.listen[i]);
         if (rc)
-            return fail(error, rc, "cannot listen on %s: %s (listen)", np_endpoint_format(&hq->config.listen[i], where),
-                        np_strerror(rc));
+            return np_explain(error, NP_HQ_ERROR_MAX, rc, "cannot listen on %s: %s (listen)",
+                              np_endpoint_format(&hq->config.listen[i], where), np_strerror(rc));
     }
     for (size_t i = 0; rc == 0 && i < hq->config.socket_count; i++)
         rc = listen_socket(hq, hq->config.sockets[i], uid, gid, error);
@@ -392,7 +383,7 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     char config_error[NP_CONFIG_ERROR_MAX], secrets_error[NP_SECRETS_ERROR_MAX];
     struct np_hq *hq = calloc(1, sizeof *hq);
     if (!hq)
-        return fail(error, -ENOMEM, "out of memory");
+        return np_explain(error, NP_HQ_ERROR_MAX, -ENOMEM, "out of memory");
     hq->loop = loop;
     uv_prepare_init(loop, &hq->prepare);
     uv_idle_init(loop, &hq->again);
@@ -405,10 +396,11 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
     *out_hq = hq; /* also after an error: what is open already is closed by np_hq_stop */
     int rc = np_hq_config_read(config, &hq->config, config_error);
     if (rc)
-        return fail(error, rc, "%s", config_error);
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "%s", config_error);
     rc = np_secrets_load(hq->config.secrets, &hq->secrets, secrets_error);
     if (rc)
-        return fail(error, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ", secrets_error);
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ",
+                          secrets_error);
     rc = open_factorycert(hq, error);
     hq->leaf.config = &hq->config;
     hq->leaf.secrets = &hq->secrets;
@@ -428,8 +420,8 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
         return rc;
     open_admin(hq);
     rc = np_issuance_load(hq->issuance);
-    return rc ? fail(error, rc, "%s: the ACME account key cannot be read or made: %s", hq->config.secrets,
-                     np_strerror(rc))
+    return rc ? np_explain(error, NP_HQ_ERROR_MAX, rc, "%s: the ACME account key cannot be read or made: %s",
+                           hq->config.secrets, np_strerror(rc))
               : 0;
 }
 
@@ -525,7 +517,7 @@ int np_hq_start(struct np_hq *hq, const struct np_hq_events *events, char error[
     } else {
         int rc = start_work(hq);
         if (rc)
-            return fail(error, rc, "the DNS process cannot be started: %s", np_strerror(rc));
+            return np_explain(error, NP_HQ_ERROR_MAX, rc, "the DNS process cannot be started: %s", np_strerror(rc));
     }
     uv_prepare_start(&hq->prepare, on_prepare);
     uv_unref((uv_handle_t *)&hq->prepare);

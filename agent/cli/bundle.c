@@ -31,7 +31,8 @@ static const struct {
 static void usage(void)
 {
     puts("usage: nameplate support-bundle [--output FILE] [--config FILE | --control SOCKET]\n\n"
-         "Writes what somebody who helps wants to see into one JSON file: version, kernel, configuration, and the\n"
+         "Writes what somebody who helps wants to see into one JSON file\n"
+         "(docs/schema/support-bundle.schema.json): version, kernel, configuration, and the\n"
          "agent's status, doctor and events. It has no key, no token and no secret, but it has the box's name, the\n"
          "addresses of the LAN, and the names of its interfaces: read it before you send it to anybody.\n\n"
          "  --output FILE     where it goes; - is standard output (default " DEFAULT_FILE ")\n"

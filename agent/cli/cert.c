@@ -14,7 +14,7 @@ static void usage(void)
     puts("usage: nameplate cert [--json] [--config FILE | --control SOCKET]\n\n"
          "Shows the certificate that this box has: names, issuer, validity, and the other servers of the machine that\n"
          "present it.\n\n"
-         "  --json            the members certificate, names, url and deploy of the status, as JSON\n"
+         "  --json            the same as JSON (docs/schema/cert.schema.json)\n"
          "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
          "  --control SOCKET  the agent's control socket itself\n\n"
          "Exit status 0: it is valid, 1: it is not, or there is none yet, 3: the agent is not reachable.");

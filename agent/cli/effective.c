@@ -40,7 +40,7 @@ static void usage(const char *verb)
            verb, show ? " [--json]" : "",
            show ? "Prints every key with the value in force, and the line where the file sets it."
                 : "Reads the configuration and what it names, and says what is wrong with it.",
-           show ? "  --json         the same as JSON\n" : "");
+           show ? "  --json         the same as JSON (docs/schema/config-show.schema.json)\n" : "");
 }
 
 /* 0, or an exit code; -1: help was asked for. */

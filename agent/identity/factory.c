@@ -1,7 +1,6 @@
 #include "agent/identity/factory.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +19,6 @@ static const struct np_config_key secret_keys[] = {
     {"secret", NP_CONFIG_STRING, NULL, "64 hex digits", NULL, 0, 0},
     {NULL, NP_CONFIG_STRING, NULL, NULL, NULL, 0, 0},
 };
-
-static int fail(char error[NP_FACTORY_ERROR_MAX], int rc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(char error[NP_FACTORY_ERROR_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, NP_FACTORY_ERROR_MAX, format, args);
-    va_end(args);
-    return rc;
-}
 
 /* ---- secret ---- */
 
@@ -71,7 +58,9 @@ static int parse_key(const char *pem, struct np_factory *factory, char error[NP_
     }
     int rc = n > 0 ? np_key_parse(der, (size_t)n, &factory->key) : NP_E_KEY;
     np_wipe(der, sizeof der);
-    return rc ? fail(error, NP_E_CONFIG, "key.pem must hold a private key on P-256, in PEM, without a passphrase") : 0;
+    return rc ? np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                           "key.pem must hold a private key on P-256, in PEM, without a passphrase")
+              : 0;
 }
 
 static int parse_chain(const char *pem, struct np_factory *factory, char error[NP_FACTORY_ERROR_MAX])
@@ -82,21 +71,24 @@ static int parse_chain(const char *pem, struct np_factory *factory, char error[N
         uint8_t der[NP_CREDENTIAL_CERT_MAX];
         long n = np_pem_next(&reader, "CERTIFICATE", der, sizeof der);
         if (n == NP_E_LIMIT)
-            return fail(error, NP_E_CONFIG, "certificate.pem: a certificate has more than %d bytes",
-                        NP_CREDENTIAL_CERT_MAX);
+            return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                              "certificate.pem: a certificate has more than %d bytes", NP_CREDENTIAL_CERT_MAX);
         if (n < 0)
-            return fail(error, NP_E_CONFIG, "certificate.pem is damaged: not all of it is PEM");
+            return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                              "certificate.pem is damaged: not all of it is PEM");
         if (n == 0)
             break;
         if (factory->certificate_count == NP_CREDENTIAL_CERTS_MAX || used + (size_t)n > sizeof factory->chain)
-            return fail(error, NP_E_CONFIG,
-                        "certificate.pem has more than %d certificates or %d bytes of them; leave the root out",
-                        NP_CREDENTIAL_CERTS_MAX, NP_CREDENTIAL_CHAIN_MAX);
+            return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                              "certificate.pem has more than %d certificates or %d bytes of them; leave the root out",
+                              NP_CREDENTIAL_CERTS_MAX, NP_CREDENTIAL_CHAIN_MAX);
         memcpy(factory->chain + used, der, (size_t)n);
         used += (size_t)n;
         factory->certificate_len[factory->certificate_count++] = (size_t)n;
     }
-    return factory->certificate_count ? 0 : fail(error, NP_E_CONFIG, "certificate.pem holds no certificate");
+    return factory->certificate_count
+               ? 0
+               : np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG, "certificate.pem holds no certificate");
 }
 
 int np_factory_parse_certificate(const char *key_pem, const char *chain_pem, struct np_factory *out_factory,
@@ -108,10 +100,12 @@ int np_factory_parse_certificate(const char *key_pem, const char *chain_pem, str
     if (rc == 0)
         rc = parse_chain(chain_pem, &factory, error);
     if (rc == 0 && np_x509_parse(factory.chain, factory.certificate_len[0], &leaf))
-        rc = fail(error, NP_E_CONFIG, "certificate.pem: the first certificate cannot be read");
+        rc = np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                        "certificate.pem: the first certificate cannot be read");
     if (rc == 0 && (!leaf.has_p256 || memcmp(&leaf.key, &factory.key.public, sizeof leaf.key) != 0))
-        rc = fail(error, NP_E_CONFIG,
-                  "key.pem is not the key of the first certificate in certificate.pem: the box's own comes first");
+        rc =
+            np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                       "key.pem is not the key of the first certificate in certificate.pem: the box's own comes first");
     if (rc == 0)
         *out_factory = factory;
     np_wipe(&factory, sizeof factory);
@@ -127,14 +121,14 @@ static int read_text(const char *folder, const char *name, char **out_text, char
     uint8_t *data;
     size_t len;
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return fail(error, NP_E_LIMIT, "%.100s...: the path is too long", folder);
+        return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_LIMIT, "%.100s...: the path is too long", folder);
     int rc = np_file_read(path, NP_FACTORY_FILE_MAX, &data, &len);
     if (rc)
-        return fail(error, rc, "%s: %s", path, np_strerror(rc));
+        return np_explain(error, NP_FACTORY_ERROR_MAX, rc, "%s: %s", path, np_strerror(rc));
     if (strlen((char *)data) != len) {
         np_wipe(data, len);
         free(data);
-        return fail(error, NP_E_CONFIG, "%s: holds a zero byte, and must be a text", path);
+        return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG, "%s: holds a zero byte, and must be a text", path);
     }
     *out_text = (char *)data;
     return 0;
@@ -163,11 +157,11 @@ static int read_certificate(const char *folder, struct np_factory *out_factory, 
     if (rc == -ENOENT && key_rc == -ENOENT)
         rc = NP_E_NOT_FOUND;
     else if (rc == -ENOENT && key_rc == 0)
-        rc = fail(error, NP_E_CONFIG, "%s has key.pem, but no certificate.pem: a factory certificate needs both",
-                  folder);
+        rc = np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                        "%s has key.pem, but no certificate.pem: a factory certificate needs both", folder);
     else if (rc == 0 && key_rc == -ENOENT)
-        rc = fail(error, NP_E_CONFIG, "%s has certificate.pem, but no key.pem: a factory certificate needs both",
-                  folder);
+        rc = np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                        "%s has certificate.pem, but no key.pem: a factory certificate needs both", folder);
     else if (rc == 0)
         rc = key_rc;
     if (rc == 0 && (rc = np_factory_parse_certificate(key, chain, out_factory, error)))
@@ -202,10 +196,11 @@ static int read_claim_code(const char *folder, struct np_factory *out_factory, c
         *out_factory = factory;
     np_wipe(&factory, sizeof factory);
     if (rc == NP_E_CHECKSUM)
-        return fail(error, NP_E_CONFIG, "%s/claim-code has a wrong character; compare it with the label", folder);
-    return rc ? fail(error, NP_E_CONFIG,
-                     "%s/claim-code must be one line of %d letters and digits, as XXXX-XXXX-XXXX-XXXX", folder,
-                     NP_CLAIM_LEN)
+        return np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                          "%s/claim-code has a wrong character; compare it with the label", folder);
+    return rc ? np_explain(error, NP_FACTORY_ERROR_MAX, NP_E_CONFIG,
+                           "%s/claim-code must be one line of %d letters and digits, as XXXX-XXXX-XXXX-XXXX", folder,
+                           NP_CLAIM_LEN)
               : 0;
 }
 
@@ -217,8 +212,9 @@ int np_factory_read(const char *folder, struct np_factory *out_factory, char err
     if (rc == NP_E_NOT_FOUND)
         rc = read_claim_code(folder, out_factory, error);
     if (rc == NP_E_NOT_FOUND)
-        fail(error, rc, "%s has no factory identity: neither certificate.pem with key.pem, nor secret, nor claim-code",
-             folder);
+        np_explain(error, NP_FACTORY_ERROR_MAX, rc,
+                   "%s has no factory identity: neither certificate.pem with key.pem, nor secret, nor claim-code",
+                   folder);
     return rc;
 }
 

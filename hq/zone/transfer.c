@@ -1,7 +1,6 @@
 #include "hq/zone/transfer.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,17 +160,6 @@ int np_transfer_answer(const struct np_name *owner, uint16_t type, const uint8_t
 
 /* ---- Transfers ---- */
 
-static int fail(char why[NP_TRANSFER_WHY_MAX], int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char why[NP_TRANSFER_WHY_MAX], int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, NP_TRANSFER_WHY_MAX, format, args);
-    va_end(args);
-    return rc;
-}
-
 static const char *rcode_word(unsigned rcode)
 {
     static const char *const words[] = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
@@ -181,8 +169,8 @@ static const char *rcode_word(unsigned rcode)
 
 static int refused(char why[NP_TRANSFER_WHY_MAX], unsigned rcode)
 {
-    return fail(
-        why, rcode == NP_RCODE_REFUSED || rcode == RCODE_NOTAUTH ? NP_E_REFUSED : NP_E_DNS,
+    return np_explain(
+        why, NP_TRANSFER_WHY_MAX, rcode == NP_RCODE_REFUSED || rcode == RCODE_NOTAUTH ? NP_E_REFUSED : NP_E_DNS,
         "the transfer was answered with %s; is the key allowed to transfer (BIND: allow-transfer, Knot: acl with "
         "'action: transfer', PowerDNS: TSIG-ALLOW-AXFR)?",
         rcode_word(rcode));
@@ -197,16 +185,17 @@ static int receive_all(struct np_talk *talk, const struct np_name *zone, struct 
         unsigned rcode = 0;
         int rc = np_talk_receive(talk);
         if (rc)
-            return fail(why, rc, "%s", np_strerror(rc));
+            return np_explain(why, NP_TRANSFER_WHY_MAX, rc, "%s", np_strerror(rc));
         int believed = np_tsig_check(check, talk->buffer, talk->len, (int64_t)time(NULL), &tsig);
         if (ended == 0)
             ended = np_transfer_take(transfer, zone, talk->buffer, talk->len, each, ctx, &rcode);
         if (ended == NP_E_DNS)
             return refused(why, rcode);
         if (believed && believed != NP_E_MISSING)
-            return fail(why, believed, "the transfer is not signed as it should be: %s", np_strerror(believed));
+            return np_explain(why, NP_TRANSFER_WHY_MAX, believed, "the transfer is not signed as it should be: %s",
+                              np_strerror(believed));
         if (ended < 0)
-            return fail(why, ended, "the transfer cannot be read");
+            return np_explain(why, NP_TRANSFER_WHY_MAX, ended, "the transfer cannot be read");
         if (ended == 1 && believed == 0)
             return 0;
     }
@@ -224,14 +213,14 @@ int np_transfer_run(const struct np_endpoint *server, const struct np_name *zone
     int rc = talk ? np_update_axfr(zone, id, key, &query) : -ENOMEM;
     if (rc) {
         free(talk);
-        return fail(why, rc, "%s", np_strerror(rc));
+        return np_explain(why, NP_TRANSFER_WHY_MAX, rc, "%s", np_strerror(rc));
     }
     np_tsig_check_init(&check, key, query.mac, query.mac_len);
     rc = np_talk_open(talk, server);
     if (rc == 0)
         rc = np_talk_send(talk, query.wire, query.len);
     if (rc)
-        fail(why, rc, "%s", np_strerror(rc));
+        np_explain(why, NP_TRANSFER_WHY_MAX, rc, "%s", np_strerror(rc));
     else
         rc = receive_all(talk, zone, &check, each, ctx, &transfer, why);
     if (rc == 0)
@@ -294,11 +283,12 @@ static int take_answer(struct asking *asking, np_transfer_fn *each, void *ctx, c
     uint16_t id = np_read_u16(&r);
     size_t slot = id % NP_TRANSFER_WINDOW;
     if (r.error || !asking->questions[slot].used || asking->questions[slot].id != id)
-        return fail(why, NP_E_MALFORMED, "an answer that nobody asked for");
+        return np_explain(why, NP_TRANSFER_WHY_MAX, NP_E_MALFORMED, "an answer that nobody asked for");
     int rc = np_transfer_answer(&asking->questions[slot].owner, asking->questions[slot].type, asking->talk.buffer,
                                 asking->talk.len, each, ctx, &rcode);
     if (rc)
-        return fail(why, rc, "a question was answered with %s", rc == NP_E_DNS ? rcode_word(rcode) : "nonsense");
+        return np_explain(why, NP_TRANSFER_WHY_MAX, rc, "a question was answered with %s",
+                          rc == NP_E_DNS ? rcode_word(rcode) : "nonsense");
     asking->questions[slot].used = false;
     asking->count--;
     asking->answered++;
@@ -323,7 +313,7 @@ int np_transfer_ask(const struct np_endpoint *server, np_transfer_next_fn *next,
 {
     struct asking *asking = calloc(1, sizeof *asking);
     if (!asking)
-        return fail(why, -ENOMEM, "out of memory");
+        return np_explain(why, NP_TRANSFER_WHY_MAX, -ENOMEM, "out of memory");
     asking->talk.fd = -1;
     int rc = connect_again(asking, server), failures = 0;
     while (rc == 0) {
@@ -343,7 +333,7 @@ int np_transfer_ask(const struct np_endpoint *server, np_transfer_next_fn *next,
             rc = connect_again(asking, server);
     }
     if (rc)
-        fail(why, rc, "%s", np_strerror(rc));
+        np_explain(why, NP_TRANSFER_WHY_MAX, rc, "%s", np_strerror(rc));
 out:
     np_talk_close(&asking->talk);
     free(asking);
@@ -360,7 +350,7 @@ int np_transfer_serial(const struct np_endpoint *server, const struct np_name *z
     size_t end;
     struct np_talk *talk = malloc(sizeof *talk);
     if (!talk)
-        return fail(why, -ENOMEM, "out of memory");
+        return np_explain(why, NP_TRANSFER_WHY_MAX, -ENOMEM, "out of memory");
     np_random_bytes(&id, sizeof id);
     int len = np_query_write(packet, sizeof packet, id, 0, zone, NP_RR_SOA, false, false);
     int rc = len < 0 ? len : np_talk_open(talk, server);
@@ -370,10 +360,10 @@ int np_transfer_serial(const struct np_endpoint *server, const struct np_name *z
         rc = np_talk_receive(talk);
     struct np_reader r = np_reader_make(talk->buffer, talk->len);
     if (rc) {
-        fail(why, rc, "%s", np_strerror(rc));
+        np_explain(why, NP_TRANSFER_WHY_MAX, rc, "%s", np_strerror(rc));
     } else if (read_head(&r, &head) || (head.flags & 15u) || head.answers == 0 ||
                read_record(&r, &record, &class, &end) || record.type != NP_RR_SOA || read_serial(&r, end, out_serial)) {
-        rc = fail(why, NP_E_DNS, "no SOA in the answer (%s)", rcode_word(head.flags & 15u));
+        rc = np_explain(why, NP_TRANSFER_WHY_MAX, NP_E_DNS, "no SOA in the answer (%s)", rcode_word(head.flags & 15u));
     }
     np_talk_close(talk);
     free(talk);

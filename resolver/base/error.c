@@ -1,5 +1,7 @@
 #include "resolver/base/error.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *np_strerror(int err)
@@ -34,4 +36,13 @@ const char *np_err_name(int err)
     }
     const char *name = err < 0 && err > -1000 ? strerrorname_np(-err) : NULL;
     return name ? name : "unknown";
+}
+
+int np_explain(char *out, size_t size, int err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out, size, format, args);
+    va_end(args);
+    return err;
 }

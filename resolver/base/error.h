@@ -5,6 +5,8 @@
 #ifndef RESOLVER_BASE_ERROR_H
 #define RESOLVER_BASE_ERROR_H
 
+#include <stddef.h>
+
 #define NP_ERR_MAP(X)                                                                                                  \
     X(NP_E_MALFORMED, -1001, "malformed input")                                                                        \
     X(NP_E_TRUNCATED, -1002, "input ends too early")                                                                   \
@@ -41,6 +43,10 @@ enum np_err {
 
 /* The message for err (0, -errno or an np_err), in English, without a final full stop. Never NULL; static storage. */
 const char *np_strerror(int err);
+
+/* Writes the formatted text, for a person, to out of size bytes; returns err: for an error that is explained and given
+ * on in one line. */
+int np_explain(char *out, size_t size, int err, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* The symbolic name ("NP_E_LIMIT", "ENOENT"), for logs and --json. Never NULL; static storage. */
 const char *np_err_name(int err);

@@ -2,7 +2,9 @@
 import base64
 import json
 import re
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from fake_hq import NAME
@@ -20,6 +22,16 @@ def box(bin_dir):
         yield running
 
 
+SCHEMAS = Path(__file__).resolve().parents[2] / 'docs' / 'schema'
+
+
+def checked(text, name):
+    """The JSON, which must be as docs/schema says."""
+    value = json.loads(text)
+    jsonschema.validate(value, json.loads((SCHEMAS / f'{name}.schema.json').read_text()))
+    return value
+
+
 def nameplate(box, *argv):
     return attempt(*box.namespace.argv(box.program, *argv, '--config', box.conf), timeout=30)
 
@@ -28,7 +40,7 @@ def test_cert(box):
     status, out, _ = nameplate(box, 'cert')
     assert status == 0 and f'url      https://{NAME}/' in out and f'names    {NAME}' in out and 'issuer   Public CA' in out
     status, out, _ = nameplate(box, 'cert', '--json')
-    shown = json.loads(out)
+    shown = checked(out, 'cert')
     assert status == 0 and shown['certificate']['valid'] and shown['names'] == [NAME] and shown['deploy'] is None
 
 
@@ -44,7 +56,7 @@ def test_config_show(box):
     status, out, _ = nameplate(box, 'config', 'show')
     assert status == 0 and re.search(r'^role = "router"    # line \d+$', out, re.MULTILINE) and '# factory-secret = (unset)' in out
     status, out, _ = nameplate(box, 'config', 'show', '--json')
-    keys = json.loads(out)['keys']
+    keys = checked(out, 'config-show')['keys']
     assert keys['lan'] == {'value': ['lan0'], 'line': 4} and keys['dns-port'] == {'value': 53, 'line': 0}
 
 
@@ -80,8 +92,10 @@ def test_support_bundle_has_no_secret(box, tmp_path):
     assert status == 0 and 'read it before you send it' in out
     assert output.stat().st_mode & 0o777 == 0o600
     text = output.read_text()
-    bundle = json.loads(text)
+    bundle = checked(text, 'support-bundle')
     assert bundle['status']['name'] == NAME and bundle['configuration']['role'] == 'router' and bundle['machine']['system'] == 'Linux'
+    for part in ('status', 'doctor', 'events'):
+        checked(json.dumps(bundle[part]), part)
     assert bundle['events']['events'] and bundle['doctor']['checks']
     assert secrets_in(text, box) == [] and 'PRIVATE KEY' not in text
     assert secrets_in(box.log_path.read_text(), box) == []
@@ -90,5 +104,5 @@ def test_support_bundle_has_no_secret(box, tmp_path):
 def test_support_bundle_without_an_agent(box, tmp_path):
     status, out, _ = attempt(box.program, 'support-bundle', '--output', '-', '--control', tmp_path / 'none', '--config', box.conf)
     assert status == 0
-    bundle = json.loads(out)
+    bundle = checked(out, 'support-bundle')
     assert bundle['configuration']['role'] == 'router' and 'No such file' in bundle['status']['error']

@@ -3,10 +3,13 @@
  *
  *   lifecycle NAME       exit status 0: it is so. Without NAME: the list of names. */
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "resolver/base/file.h"
 #include "resolver/base/log.h"
 #include "tests/replay/world.h"
 
@@ -232,13 +235,34 @@ static void restored_box(void)
     }
 }
 
+/* A database is its file and, where SQLite has them, two more. */
+static const char *const database_parts[] = {"", "-wal", "-shm"};
+
+static void remove_database(const char *name)
+{
+    char path[64];
+    for (size_t i = 0; i < sizeof database_parts / sizeof *database_parts; i++) {
+        snprintf(path, sizeof path, "%s%s", name, database_parts[i]);
+        unlink(path);
+    }
+}
+
 static void copy_database(const char *from, const char *to)
 {
-    char command[256];
-    snprintf(command, sizeof command, "rm -f %s %s-wal %s-shm; cp %s %s && cp %s-wal %s-wal 2>/dev/null || true", to,
-             to, to, from, to, from, to);
-    if (system(command))
-        abort();
+    char path[64];
+    remove_database(to);
+    for (size_t i = 0; i < 2; i++) { /* the third is made from the second */
+        uint8_t *data;
+        size_t len;
+        snprintf(path, sizeof path, "%s%s", from, database_parts[i]);
+        int rc = np_file_read(path, SIZE_MAX / 2, &data, &len);
+        if (rc == -ENOENT && i > 0)
+            continue;
+        snprintf(path, sizeof path, "%s%s", to, database_parts[i]);
+        if (rc || np_file_write_atomic(path, data, len, 0600))
+            abort();
+        free(data);
+    }
 }
 
 /* HQ comes back from a backup that is older than the box's renewal, than its key, than the box itself; and with nothing
@@ -259,8 +283,8 @@ static void restored_hq(void)
         if (what == 1)
             box_enrol(&one->box, &(struct np_enrol_event){.type = NP_EVENT_ROTATE});
         pass_valid(one, 34, "before");
-        if (what == 3 && system("rm -f backup.db backup.db-wal backup.db-shm"))
-            abort();
+        if (what == 3)
+            remove_database("backup.db");
         world_check(world, hqcore_restore(world->hq, "backup.db"), "a database");
         pass_valid(one, 90, "after");
         expect_name(one, name);
@@ -268,8 +292,8 @@ static void restored_hq(void)
                one->box.enrolments, one->box.csrs);
         world_check(world, one->box.requests < 2000, "no storm: %u requests", one->box.requests);
         world_free(world);
-        if (system("rm -f hq.db hq.db-wal hq.db-shm backup.db backup.db-wal backup.db-shm"))
-            abort();
+        remove_database("hq.db");
+        remove_database("backup.db");
     }
 }
 
