@@ -98,6 +98,9 @@ static void on_timer(uv_timer_t *timer)
         case NP_JOB_DOCTOR_SERVERS:
             np_agent_doctor_servers_due(agent);
             break;
+        case NP_JOB_DOUBT:
+            np_agent_trust(agent);
+            break;
         case NP_JOB_DOCTOR_END:
             np_agent_doctor_end_due(agent);
             break;

@@ -17,6 +17,11 @@
 #define LOOPBACK_IFINDEX 1 /* in every network namespace of Linux */
 #define PORT_TRIES       8 /* for a port that is free for UDP and TCP */
 
+/* How long the clock is doubted where HQ cannot be found: HQ is asked again within NP_ENROL_RETRY_CAP_MS. And from the
+ * beginning of one such time to the next. */
+#define DOUBT_MS       (NP_ENROL_RETRY_CAP_MS + 300000)
+#define DOUBT_EVERY_MS 3600000
+
 static bool is_running(const struct np_child *child)
 {
     return child && np_child_status(child).pid != 0;
@@ -58,12 +63,37 @@ static void send_anchors(struct np_agent *agent)
 
 void np_agent_send_clock(struct np_agent *agent)
 {
-    char text[80];
+    char text[128];
     int64_t now_s = np_agent_steady_s();
-    snprintf(text, sizeof text, "{\"floor\":%lld,\"steady\":%lld}", (long long)np_clock_floor(&agent->clock, now_s),
-             (long long)now_s);
+    snprintf(text, sizeof text, "{\"floor\":%lld,\"steady\":%lld,\"signed\":%s,\"doubted\":%s}",
+             (long long)np_clock_floor(&agent->clock, now_s), (long long)now_s,
+             agent->clock.has_signed ? "true" : "false", agent->doubting ? "true" : "false");
     if (agent->front)
         np_agent_tell(agent, agent->front, FRAME_CLOCK, text, NULL, 0);
+}
+
+void np_agent_doubt(struct np_agent *agent)
+{
+    int64_t now_ms = np_agent_now_ms(agent);
+    bool lately = agent->doubt_ms && now_ms - agent->doubt_ms < DOUBT_EVERY_MS;
+    if (!agent->has_lookup || !agent->has_hq_key || agent->clock.has_signed || lately)
+        return;
+    np_notice(
+        "HQ cannot be found over DNS over TLS: is it the clock that is wrong? Until HQ has said what time it is, DNS "
+        "servers are judged by the time that has certainly passed");
+    agent->doubting = true;
+    agent->doubt_ms = now_ms;
+    np_jobs_reschedule(&agent->jobs, NP_JOB_DOUBT, now_ms + DOUBT_MS);
+    np_agent_send_clock(agent);
+}
+
+void np_agent_trust(struct np_agent *agent)
+{
+    if (!agent->doubting)
+        return;
+    agent->doubting = false;
+    np_jobs_reschedule(&agent->jobs, NP_JOB_DOUBT, NP_JOB_NEVER);
+    np_agent_send_clock(agent);
 }
 
 /* The agent's own look-ups. */

@@ -114,7 +114,20 @@ static void take_time(struct np_agent *agent)
     np_notice("HQ's signed time is taken: the system clock is %lld s off", (long long)time(NULL) - (long long)time_s);
     agent->state.floor_s = time_s;
     np_agent_send_clock(agent);
+    np_agent_trust(agent);
     np_agent_update_view(agent);
+}
+
+/* HQ's connection was authenticated against the vendor's anchors: its time has certainly come. */
+static void hear_time(struct np_agent *agent)
+{
+    int64_t time_s = agent->response.time_s, system_s = (int64_t)time(NULL);
+    if (np_clock_hear(&agent->clock, time_s, system_s, np_agent_steady_s())) {
+        agent->state.floor_s = agent->clock.floor_s;
+        np_agent_send_clock(agent);
+    }
+    if (time_s && !np_clock_differs(time_s, system_s))
+        np_agent_trust(agent);
 }
 
 static void on_done(void *ctx, int err, const char *why, const struct np_http_response *http)
@@ -123,6 +136,8 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
     struct np_enrol_event event = {.type = NP_EVENT_RESPONSE, .response = &agent->response};
     char reason[NP_ENROL_REASON_MAX];
     agent->unanswered = err != 0;
+    if (err == NP_E_DNS)
+        np_agent_doubt(agent);
     if (err) {
         snprintf(reason, sizeof reason, "%s: %s", agent->config->hq.host, why && why[0] ? why : np_strerror(err));
         event = (struct np_enrol_event){.type = NP_EVENT_FAILED, .rc = err, .reason = reason};
@@ -135,11 +150,7 @@ static void on_done(void *ctx, int err, const char *why, const struct np_http_re
     np_debug("HQ: %s: %d", np_request_name(agent->response.request), http->status);
     if (agent->response.request == NP_REQUEST_TIME && http->status == 200 && agent->response.rc == 0)
         take_time(agent);
-    /* HQ's connection was authenticated against the vendor's anchors: its time has certainly come. */
-    if (np_clock_hear(&agent->clock, agent->response.time_s, (int64_t)time(NULL), np_agent_steady_s())) {
-        agent->state.floor_s = agent->clock.floor_s;
-        np_agent_send_clock(agent);
-    }
+    hear_time(agent);
     bool good = http->status < 300 && agent->response.rc == 0;
     enum np_request request = agent->response.request;
     if (request == NP_REQUEST_ENROL && good)

@@ -43,7 +43,8 @@ enum np_agent_job {
     NP_JOB_VISIBLE,        /* the zone's servers are asked whether the last push shows */
     NP_JOB_DOCTOR,         /* a round of the agent's own */
     NP_JOB_DOCTOR_SERVERS, /* the doctor waits no longer for the zone's servers to be found */
-    NP_JOB_DOCTOR_END      /* ... nor for anything */
+    NP_JOB_DOCTOR_END,     /* ... nor for anything */
+    NP_JOB_DOUBT           /* the clock was doubted for long enough */
 };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
@@ -138,7 +139,9 @@ struct np_agent {
     struct np_endpoint
         lookup_servers[NP_VIEW_UPSTREAMS_MAX]; /* of these, whom the agent itself may ask in clear text */
     size_t lookup_server_count;
-    bool has_lookup; /* where there is none of these: the resolver itself, at lookup_local */
+    bool doubting;    /* the clock, to find HQ: np_agent_doubt */
+    int64_t doubt_ms; /* since when, or the last time; 0: never */
+    bool has_lookup;  /* where there is none of these: the resolver itself, at lookup_local */
     int lookup_fds[2];
     struct np_endpoint lookup_local;
 
@@ -232,6 +235,13 @@ void np_agent_dot_feed(struct np_agent *agent, struct np_child *child);
 
 /* Tells the front what time it certainly is: after the clock's floor has moved. */
 void np_agent_send_clock(struct np_agent *agent);
+
+/* HQ could not be found. Where only servers of DNS over TLS can be asked, and HQ could say what time it is, their
+ * certificates are judged at the floor for a while, at most so often: the clock may be ahead of them. */
+void np_agent_doubt(struct np_agent *agent);
+
+/* The system clock is right, HQ has signed a better time, or HQ was looked for long enough: an end of that. */
+void np_agent_trust(struct np_agent *agent);
 
 /* Tells the front what its pages say, where that has changed: after an event of the enrolment machine, a new view, a
  * new verdict. */

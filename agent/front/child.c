@@ -100,11 +100,13 @@ static void apply_anchors(struct np_front *front, const struct np_frame *frame)
 static void apply_clock(struct np_front *front, const struct np_frame *frame)
 {
     json_int_t floor_s, steady_s;
+    int has_signed, doubted;
     json_t *root = json_loadb((const char *)frame->payload, frame->len, JSON_REJECT_DUPLICATES, NULL);
-    if (!root || json_unpack(root, "{s:I, s:I}", "floor", &floor_s, "steady", &steady_s))
+    if (!root || json_unpack(root, "{s:I, s:I, s:b, s:b}", "floor", &floor_s, "steady", &steady_s, "signed",
+                             &has_signed, "doubted", &doubted))
         np_error("CLCK: %s", np_strerror(NP_E_MALFORMED));
     else
-        np_clock_init(&front->clock, floor_s, steady_s);
+        np_front_set_clock(front, floor_s, steady_s, has_signed, doubted);
     json_decref(root);
 }
 

@@ -175,6 +175,18 @@ void np_front_set_anchors_take(struct np_front *front, struct np_tls_anchors *an
     front->anchors = anchors;
 }
 
+void np_front_set_clock(struct np_front *front, int64_t floor_s, int64_t steady_s, bool has_signed, bool doubted)
+{
+    bool anew = (front->clock.doubted && !doubted) || (!front->clock.has_signed && has_signed);
+    np_clock_init(&front->clock, floor_s, steady_s);
+    front->clock.has_signed = has_signed;
+    front->clock.doubted = doubted;
+    if (!anew)
+        return;
+    np_front_upstreams_abort(front);
+    np_front_upstreams_forget(front);
+}
+
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd)
 {
     size_t slot = 0;

@@ -15,8 +15,9 @@
  *   FRGT        empty: the certificate is taken away; ports 443 and 853 serve nobody until the next CERT
  *   NEWS        agent/front/news.h: why the name does not open, and earlier addresses, for the pages
  *   ANCH        one descriptor: the PEM file that DNS servers of the kind tls://ADDRESS#NAME are checked by
- *   CLCK        {"floor":UNIX SECONDS, "steady":SECONDS OF CLOCK_BOOTTIME}: what time it certainly is
- *   STAT        asks for the counters
+ *   CLCK        {"floor":UNIX SECONDS, "steady":SECONDS OF CLOCK_BOOTTIME, "signed":BOOL, "doubted":BOOL}: what time it
+ *               certainly is, whether HQ has signed that, whether the system clock may be wrong
+ * (agent/identity/clock.h) STAT        asks for the counters
  *
  * Where there is no backend for a name, the front serves its own pages. New connections use the newest certificate and
  * backend, old ones end in peace with theirs.

@@ -185,6 +185,10 @@ void np_front_set_peer_take(struct np_front *front, int fd);
 /* Takes over the anchors that strict DNS servers are checked by; NULL: none. Streams that are open end. */
 void np_front_set_anchors_take(struct np_front *front, struct np_tls_anchors *anchors);
 
+/* Replaces the clock that DNS servers are judged by: floor_s, when the steady clock showed steady_s. A stream that was
+ * opened while the clock was doubted, or before HQ had signed a time, is judged anew: all of them end. */
+void np_front_set_clock(struct np_front *front, int64_t floor_s, int64_t steady_s, bool has_signed, bool doubted);
+
 /* Listens on a descriptor, which becomes the front's on success. Returns 0, NP_E_LIMIT, -ENOMEM or -errno. */
 int np_front_add_listener(struct np_front *front, const struct np_listen *what, int fd);
 

@@ -42,6 +42,11 @@ bool np_clock_sign(struct np_clock *clock, int64_t signed_s, int64_t steady_s)
     return true;
 }
 
+bool np_clock_differs(int64_t a_s, int64_t b_s)
+{
+    return a_s < b_s - NP_CLOCK_LEAD_S || a_s > b_s + NP_CLOCK_LEAD_S;
+}
+
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s)
 {
     return clock->floor_s + (steady_s > clock->steady_s ? steady_s - clock->steady_s : 0);
@@ -51,8 +56,8 @@ bool np_clock_believed(const struct np_clock *clock, int64_t system_s, int64_t s
 {
     int64_t floor_s = np_clock_floor(clock, steady_s);
     if (clock->has_signed)
-        return system_s >= floor_s - NP_CLOCK_LEAD_S && system_s <= floor_s + NP_CLOCK_LEAD_S;
-    return system_s >= floor_s;
+        return !np_clock_differs(system_s, floor_s);
+    return !clock->doubted && system_s >= floor_s;
 }
 
 int64_t np_clock_judge(const struct np_clock *clock, int64_t system_s, int64_t steady_s)

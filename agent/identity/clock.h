@@ -7,8 +7,12 @@
  *
  * Better than all of that is a time that HQ signed over a nonce of this box (np_time_verify), which is asked for when
  * the system clock is not believed, or when HQ's certificate is not valid by it: from then on, until the next boot, the
- * system clock is believed only within NP_CLOCK_LEAD_S of it. The system clock is never set. Pure: the caller brings
- * the system's time, in Unix seconds, and the steady clock's, in seconds from anywhere. */
+ * system clock is believed only within NP_CLOCK_LEAD_S of it. The system clock is never set.
+ *
+ * For HQ to be asked, its address must be found. Where every DNS server is one of DNS over TLS, whose certificate must
+ * be valid by a clock that only HQ can put right, the system clock is doubted for a while (agent/agent_dot.c): such
+ * servers are then judged at the floor, as by a clock that lies before it. Pure: the caller brings the system's time,
+ * in Unix seconds, and the steady clock's, in seconds from anywhere. */
 #ifndef AGENT_IDENTITY_CLOCK_H
 #define AGENT_IDENTITY_CLOCK_H
 
@@ -24,6 +28,7 @@ struct np_clock {
     int64_t steady_s;
     bool has_signed;   /* the floor is a time that HQ signed for this box since it was switched on */
     bool wants_signed; /* HQ's key is known: while the system clock is not believed, no unsigned time is taken */
+    bool doubted;      /* the system clock is not believed until HQ has signed a time */
 };
 
 /* The floor is the build's time, or stored_s (from the state folder; 0: none) where that is later. */
@@ -42,6 +47,9 @@ bool np_clock_hear(struct np_clock *clock, int64_t authenticated_s, int64_t syst
 /* Takes a time that HQ signed over this box's nonce: it is the floor from now on, earlier than before or not. One
  * before the build, or more than ten years after it, is ignored. True when it was taken. */
 bool np_clock_sign(struct np_clock *clock, int64_t signed_s, int64_t steady_s);
+
+/* Do two times differ so much that one of them is wrong (NP_CLOCK_LEAD_S)? */
+bool np_clock_differs(int64_t a_s, int64_t b_s);
 
 /* The floor now. */
 int64_t np_clock_floor(const struct np_clock *clock, int64_t steady_s);

@@ -139,10 +139,10 @@ class Scene:
 
     # The box
 
-    def start(self, *upstreams, anchors=True, floor_s=0, forward=()):
+    def start(self, *upstreams, anchors=True, floor_s=0, forward=(), ahead_s=0, **clock):
         self.upstreams = upstreams
         self.forward = [{'zone': zone, 'to': [to]} for zone, to in forward]
-        self.anchors, self.floor_s = anchors, floor_s
+        self.anchors, self.floor_s, self.ahead_s, self.clock = anchors, floor_s, ahead_s, clock
         with self.box.inside():
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.udp.bind(('127.0.0.1', 0))
@@ -151,15 +151,22 @@ class Scene:
         self.join()
 
     def begin_front(self):
+        wrong = ['env', f'LD_PRELOAD={self.program.parent / "clock_ahead.so"}', f'NP_CLOCK_AHEAD={self.ahead_s}']
         with self.box.inside():
-            self.front = Child(self.program, 'child-front', self.folder / 'front.log')
-        self.front.send('CLCK', {'floor': self.floor_s, 'steady': int(time.clock_gettime(time.CLOCK_BOOTTIME))})
+            self.front = Child(self.program, 'child-front', self.folder / 'front.log', prefix=wrong if self.ahead_s else ())
+        self.tell_clock()
         if self.anchors:
             (self.folder / 'anchors.pem').write_text(self.bundle())
             with open(self.folder / 'anchors.pem', 'rb') as file:
                 self.front.send('ANCH', fds=[file.fileno()])
         self.send_view(self.front)
         assert self.front.receive() == ('REDY', None)
+
+    def tell_clock(self, **clock):
+        """What time it certainly is (floor_s), and whether HQ has signed that, or the system's clock is doubted."""
+        self.clock.update(clock)
+        self.front.send('CLCK', {'floor': self.floor_s, 'steady': int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+                                 'signed': False, 'doubted': False, **self.clock})
 
     def begin_resolver(self):
         with self.box.inside():
@@ -368,6 +375,21 @@ def test_clock_that_is_not_believed(scene):
     scene.start(STRICT, floor_s=int(time.time()) + 2 * day)
     failure(scene.ask())
     assert scene.upstream()['tls'] == 'expired'
+
+
+def test_clock_that_runs_ahead(scene):
+    """By the system's clock the server's certificate ended years ago. That is believed, unless it is doubted, or HQ has signed
+    another time; what was opened in doubt ends with it."""
+    scene.unbound()
+    scene.start(STRICT, floor_s=int(time.time()), ahead_s=5 * 365 * 86400)
+    failure(scene.ask())
+    assert scene.upstream()['tls'] == 'expired'
+    scene.tell_clock(doubted=True)
+    wait_until(lambda: scene.ask().rcode() == dns.rcode.NOERROR, 60, 'the server is judged by the floor', every=0.3)
+    scene.tell_clock(doubted=False)
+    wait_until(lambda: scene.ask(f'host{time.monotonic_ns()}.example').rcode() == dns.rcode.SERVFAIL, 20, 'nothing is left of the doubt')
+    scene.tell_clock(signed=True)
+    wait_until(lambda: scene.ask().rcode() == dns.rcode.NOERROR, 60, 'the server is judged by the signed time', every=0.3)
 
 
 # Opportunistic

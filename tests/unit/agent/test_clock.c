@@ -95,10 +95,27 @@ static void signed_time(void **state)
     assert_int_equal(np_clock_floor(&clock, 160), now + 110);
 }
 
+/* To find HQ over DNS over TLS the system clock may be doubted; a signed time ends that. */
+static void doubted(void **state)
+{
+    (void)state;
+    struct np_clock clock;
+    int64_t build = np_clock_build_s(), now = build + 1000, ahead = now + NP_CLOCK_YEAR_S;
+    np_clock_init(&clock, now, 50);
+    assert_int_equal(np_clock_judge(&clock, ahead, 60), ahead);
+    clock.doubted = true;
+    assert_false(np_clock_believed(&clock, ahead, 60));
+    assert_int_equal(np_clock_judge(&clock, ahead, 60), now + 10);
+    assert_true(np_clock_sign(&clock, ahead, 60));
+    assert_int_equal(np_clock_judge(&clock, ahead + 5, 60), ahead + 5);
+    assert_false(np_clock_differs(now, now + NP_CLOCK_LEAD_S) || np_clock_differs(now, now - NP_CLOCK_LEAD_S));
+    assert_true(np_clock_differs(now, now + NP_CLOCK_LEAD_S + 1) && np_clock_differs(now + NP_CLOCK_LEAD_S + 1, now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(floor_is_the_build), cmocka_unit_test(only_forward),
-                                       cmocka_unit_test(counts_on), cmocka_unit_test(wrong_hq),
-                                       cmocka_unit_test(signed_time)};
+                                       cmocka_unit_test(counts_on),          cmocka_unit_test(wrong_hq),
+                                       cmocka_unit_test(signed_time),        cmocka_unit_test(doubted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
