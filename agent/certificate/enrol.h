@@ -274,7 +274,8 @@ void np_enrol_init(struct np_enrol *enrol, struct np_state *device, bool local_o
 void np_enrol_ask_zone_first(struct np_enrol *enrol);
 
 /* The owner can verify a time that HQ signs: where HQ's certificate is not valid by the clock (NP_EVENT_FAILED with
- * NP_E_DATE), it is asked for once. Call before NP_EVENT_START. */
+ * NP_E_DATE), or an answer of HQ says another time than the one that is judged by, it is asked for, at most once in
+ * NP_ENROL_TIME_MS. Call before NP_EVENT_START. */
 void np_enrol_ask_time(struct np_enrol *enrol);
 
 /* When the machine will next ask HQ for a new package by itself (monotonic ms, at or before now: as soon as it may).

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/certificate/enrol_private.h"
+#include "agent/identity/clock.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -54,6 +55,14 @@ void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const
     }
 }
 
+/* HQ's signature of the time is wanted, if it can be had now. */
+static bool want_time(struct np_enrol *e, const struct np_enrol_time *t)
+{
+    bool may = e->can_time && (e->time_ms == 0 || t->now_ms - e->time_ms >= NP_ENROL_TIME_MS);
+    e->want_time |= may;
+    return may;
+}
+
 void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event,
                         struct np_enrol_action *out)
 {
@@ -61,10 +70,8 @@ void np_enrol_on_failed(struct np_enrol *e, const struct np_enrol_time *t, const
         np_publisher_failed(&e->publisher, t->now_ms, 0, e->below, e->below_ctx);
     bool dated = event->rc == NP_E_DATE && e->inflight != NP_REQUEST_TIME;
     e->inflight = NP_REQUEST_NONE;
-    if (dated && e->can_time && (e->time_ms == 0 || t->now_ms - e->time_ms >= NP_ENROL_TIME_MS)) {
-        e->want_time = true; /* is it HQ's certificate that is wrong, or our clock? */
+    if (dated && want_time(e, t)) /* is it HQ's certificate that is wrong, or our clock? */
         return;
-    }
     np_enrol_fail(e, t, out, 0, "%s", event->reason ? event->reason : np_strerror(event->rc));
 }
 
@@ -419,6 +426,8 @@ void np_enrol_on_response(struct np_enrol *e, const struct np_enrol_time *t, con
         return; /* of a request that was given up */
     e->inflight = NP_REQUEST_NONE;
     e->last_contact_ms = t->now_ms;
+    if (r->time_s && np_clock_differs(r->time_s, t->judged_s))
+        want_time(e, t); /* the clock is wrong, or the time that HQ signed before, or HQ's clock is: let it sign */
     if (r->nonce[0]) {
         memcpy(e->nonce, r->nonce, sizeof e->nonce);
         e->nonce_ms = t->now_ms;

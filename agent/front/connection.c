@@ -43,7 +43,7 @@ void np_front_connection_end(struct np_front_connection *connection)
     if (connection->ending || drop_queued(connection))
         return;
     connection->ending = true;
-    connection->due_ms = NP_FRONT_NEVER; /* closing has deadlines of its own */
+    np_front_connection_due(connection, NP_FRONT_ENDING_MS); /* closing has shorter ones, which move with each record */
     if (connection->tls)
         np_stream_close(connection->tls);
     if (connection->tcp)

@@ -50,6 +50,7 @@
 #define NP_FRONT_UPSTREAM_VIEW_MS 2000    /* to learn of a server that the resolver knows already */
 #define NP_FRONT_SESSIONS_MAX     16      /* of DNS servers: twice the view's upstreams */
 #define NP_FRONT_SESSION_MS       3600000 /* then the certificate is judged again */
+#define NP_FRONT_ENDING_MS        300000  /* to take what was written before the end; one that pauses is not cut */
 #define NP_FRONT_TICK_MS          500     /* how exactly these are kept */
 #define NP_FRONT_QUEUE_MS         10      /* how often those that wait for a handshake are looked at */
 #define NP_FRONT_CPU_SHARE        2       /* handshakes may take one half of a core, where no limit is set */
@@ -216,7 +217,9 @@ void np_front_accept(struct np_front_listener *listener);
 
 /* A free place for a client. Where it has its share already, or no place is left, the connection that has done nothing
  * for the longest gives its own: of the same client, or of the one that has most, if that has more than the newcomer
- * would. Returns the slot, or NP_E_LIMIT. */
+ * would. Where all of them are busy, or about to end, the oldest one of whoever has most gives it likewise: so a host
+ * with many prefixes, or with many addresses in one, keeps nobody out. A client is an IPv4 address or an IPv6 /64, in
+ * which the addresses share alike. Returns the slot, or NP_E_LIMIT: the client has its share, or all have as little. */
 int np_front_find_place(struct np_front *front, bool dot, const struct np_addr *remote);
 
 /* connection.c */

@@ -16,7 +16,7 @@ struct span {
 
 /* What the header fields said. */
 struct fields {
-    bool has_host, has_length, has_coding, close, keep, upgrade, stays;
+    bool has_host, has_length, has_coding, close, keep, upgrade, protocol, stays;
     struct span host, length;
 };
 
@@ -188,13 +188,17 @@ static bool next_item(struct span *rest, char separator, struct span *out)
     return true;
 }
 
-static void parse_connection(struct span value, struct fields *fields)
+/* False where it names a field that every recipient needs. */
+static bool parse_connection(struct span value, struct fields *fields)
 {
     for (struct span item; next_item(&value, ',', &item);) {
+        if (span_is(item, "host") || span_is(item, "content-length") || span_is(item, "transfer-encoding"))
+            return false;
         fields->close |= span_is(item, "close");
         fields->keep |= span_is(item, "keep-alive");
         fields->upgrade |= span_is(item, "upgrade");
     }
+    return true;
 }
 
 static void parse_cookie(struct span value, struct fields *fields)
@@ -233,7 +237,9 @@ static int parse_field(struct span line, struct fields *fields)
     } else if (span_is(name, "transfer-encoding")) {
         fields->has_coding = true;
     } else if (span_is(name, "connection")) {
-        parse_connection(line, fields);
+        return parse_connection(line, fields) ? 0 : NP_E_HTTP;
+    } else if (span_is(name, "upgrade")) {
+        fields->protocol |= line.len > 0;
     } else if (span_is(name, "cookie")) {
         parse_cookie(line, fields);
     }
@@ -249,11 +255,12 @@ static int finish(const struct fields *fields, bool old, bool absolute, struct n
         return NP_E_HTTP; /* RFC 9112 section 6.1: treat as faulty framing */
     if (!fields->has_host && !old)
         return NP_E_HTTP;
-    if (fields->has_host && !absolute && parse_authority(fields->host, request))
+    struct np_request unused = {0}; /* what Host says beside absolute-form does not count, but is read */
+    if (fields->has_host && parse_authority(fields->host, absolute ? &unused : request))
         return NP_E_HTTP;
     request->has_host = fields->has_host || absolute;
     request->keep_alive = old ? fields->keep && !fields->close : !fields->close;
-    request->upgrade = fields->upgrade;
+    request->upgrade = fields->upgrade && fields->protocol && !old;
     request->stays = fields->stays;
     request->has_body = fields->has_coding;
     for (size_t i = 0; fields->has_length && i < fields->length.len; i++)

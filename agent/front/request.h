@@ -2,7 +2,8 @@
  *
  * The caller collects bytes and asks again with all of them until the head is whole. Refused are: a bare CR or LF,
  * obs-fold, white space before a colon, control characters, a missing (HTTP/1.1) or repeated or unreadable Host, both
- * Content-Length and Transfer-Encoding, two different Content-Lengths. What is kept is safe to be put into a header:
+ * Content-Length and Transfer-Encoding, two different Content-Lengths, a Connection that names Host or one of these
+ * (RFC 9110 section 7.6.1: they are for the last recipient). What is kept is safe to be put into a header:
  * the target has visible ASCII only and begins with "/", the host is a host name or an address. Bodies are not read. */
 #ifndef AGENT_FRONT_REQUEST_H
 #define AGENT_FRONT_REQUEST_H
@@ -31,7 +32,8 @@ struct np_request {
     bool has_host;                      /* always true in HTTP/1.1 */
     bool keep_alive;                    /* the client wants to go on (RFC 9112 section 9.3) */
     bool has_body;                      /* a body follows the head; it is not read here */
-    bool upgrade;                       /* it wants another protocol on the connection, as WebSocket does */
+    bool upgrade;                       /* it wants another protocol on the connection, as WebSocket does, and says
+                                           which (RFC 9110 section 7.8: in Connection and in Upgrade, not in HTTP/1.0) */
     bool stays;                         /* with the cookie of somebody who stays at the address (answer.h) */
 };
 

@@ -52,7 +52,7 @@ static void check_answer(const struct np_request *request, bool secure)
     check(out, w.pos);
 }
 
-/* What the backend gets means the same, and asks to close unless it asks for an upgrade. */
+/* What the backend gets means the same, and asks to close. */
 static void check_forwarded(const uint8_t *data, size_t len, const struct np_request *request)
 {
     static uint8_t out[NP_REQUEST_HEAD_MAX + NP_FORWARD_MORE];
@@ -65,9 +65,10 @@ static void check_forwarded(const uint8_t *data, size_t len, const struct np_req
     if (whole <= 0)
         return;
     if (strcmp(again.target, request->target) != 0 || strcmp(again.host, request->host) != 0 ||
-        again.method != request->method || again.has_body != request->has_body || again.stays != request->stays)
-        abort();
-    if (again.upgrade != request->upgrade || (!request->upgrade && again.keep_alive))
+        again.method != request->method || again.has_body != request->has_body ||
+        (again.stays && !request->stays) || !np_addr_equal(&again.host_addr, &request->host_addr))
+        abort(); /* a cookie that Connection names ends here */
+    if (again.upgrade != request->upgrade || again.keep_alive)
         abort();
 }
 

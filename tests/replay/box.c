@@ -112,6 +112,7 @@ static bool send_request(struct box *box, const struct np_enrol_action *action, 
         box->enrolments += action->request == NP_REQUEST_ENROL;
         box->csrs += action->request == NP_REQUEST_CSR;
         box->pushes += action->request == NP_REQUEST_ADDRESSES;
+        box->times += action->request == NP_REQUEST_TIME;
         box->carry(box->carry_ctx, box, action->request);
         return false;
     }

@@ -115,7 +115,7 @@ struct box {
     char installed[NP_CHAIN_MAX + 1]; /* what the front was given last */
     uint64_t random;
 
-    unsigned requests, pushes, enrolments, csrs, writes, installs, events;
+    unsigned requests, pushes, enrolments, csrs, times, writes, installs, events;
 
     struct hq hq;
     struct np_upstream upstreams[NP_VIEW_UPSTREAMS_MAX];

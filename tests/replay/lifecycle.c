@@ -348,6 +348,60 @@ static void wrong_clocks(void)
     }
 }
 
+/* The box's certificate is judged at a time that is right to a day. */
+static void expect_right_time(const struct world_box *one, const char *what)
+{
+    int64_t off_s = box_judged_s(&one->box) - box_true_s(&one->box);
+    world_check(one->world, off_s >= -86400 && off_s <= 86400, "the right time %s, not %lld s off", what,
+                (long long)off_s);
+}
+
+/* A clock that is weeks off, by which HQ's own certificate is valid and the box's ends early: any answer of HQ shows
+ * it. One signed time puts it right. */
+static void weeks_off(void)
+{
+    static const int64_t days[] = {-60, -35, 30, 60};
+    for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
+        for (int running = 0; running < 2; running++) {
+            struct world *world = world_new("weeks-off");
+            struct world_box *one = world_add(world, "NP-0001");
+            int64_t off_s = days[i] * 86400;
+            world_pass(world, 90 * WORLD_DAY_MS); /* not so near to the build that nothing lies before it */
+            if (!running)
+                one->box.off_s = off_s;
+            world_power_on(one);
+            world_wait(one, world_is_installed, WORLD_DAY_MS, "a certificate");
+            one->box.off_s = off_s;
+            world_pass(world, WORLD_DAY_MS + WORLD_HOUR_MS);
+            expect_right_time(one, "after a day");
+            unsigned asked = one->box.times, least = running && days[i] < 0 ? 0 : 1; /* 0: behind what HQ has said */
+            world_check(world, asked >= least && asked <= 2, "one or two questions for the time, not %u", asked);
+            pass_valid(one, 50, "weeks off");
+            world_check(world, one->box.times == asked, "no further question, not %u", one->box.times);
+            world_check(world, one->box.requests < 120, "no storm: %u requests", one->box.requests);
+            world_free(world);
+        }
+    }
+}
+
+/* HQ signed a wrong time, because its own clock was wrong: once that is right, the box's is by the next day. */
+static void wrong_signed_time(void)
+{
+    struct world *world = world_new("wrong-signed-time");
+    struct world_box *one = world_add(world, "NP-0001");
+    world_pass(world, 90 * WORLD_DAY_MS);
+    world_power_on(one);
+    world_wait(one, world_is_installed, WORLD_DAY_MS, "a certificate");
+    one->box.off_s = -30 * 86400;
+    world->hq_ahead_s = 10 * 86400;
+    world_pass(world, WORLD_DAY_MS + WORLD_HOUR_MS);
+    world_check(world, one->box.clock.has_signed, "a signed time");
+    world->hq_ahead_s = 0;
+    world_pass(world, 2 * WORLD_DAY_MS);
+    expect_right_time(one, "after HQ's clock was put right");
+    world_free(world);
+}
+
 /* A box without a clock that was made, or switched off, years ago: HQ's certificate begins after everything that the
  * box knows. HQ's signature of the time is what it starts from. */
 static void old_stock(void)
@@ -381,6 +435,8 @@ static const struct {
              {"restored-hq", restored_hq},
              {"lossy", lossy},
              {"wrong-clocks", wrong_clocks},
+             {"weeks-off", weeks_off},
+             {"wrong-signed-time", wrong_signed_time},
              {"old-stock", old_stock}};
 
 int main(int argc, char **argv)

@@ -97,7 +97,7 @@ static void carry(void *ctx, struct box *box, enum np_request request)
                                .etag = x->etag[0] ? x->etag : NULL,
                                .body = x->body ? x->body : "",
                                .body_len = x->body_len};
-    hqcore_handle(world->hq, &r, world_true_ms(world) * 1000, &answer);
+    hqcore_handle(world->hq, &r, (world_true_ms(world) + world->hq_ahead_s * 1000) * 1000, &answer);
     if (world->lose_answers) {
         world->lose_answers--;
         free(answer.body);

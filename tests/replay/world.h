@@ -39,6 +39,7 @@ struct world {
     int64_t now_ms;
     struct hqcore *hq;
     bool hq_away;
+    int64_t hq_ahead_s;                   /* HQ's clock before the true time */
     unsigned lose_requests, lose_answers; /* so many of the next ones */
     struct world_box *boxes[WORLD_BOXES];
     size_t count;

@@ -1,6 +1,7 @@
 /* The enrolment machine when HQ, the network or the disk is in trouble. */
 #include "tests/unit/agent/enrol_box.h"
 
+#include "agent/identity/clock.h"
 #include "resolver/base/error.h"
 
 static void backs_off(void **state)
@@ -361,6 +362,51 @@ static void asks_the_time(void **state)
     fail_msg("the time was not asked again after an hour");
 }
 
+static void answer_at(int64_t time_s)
+{
+    clear();
+    response.time_s = time_s;
+    answer(204);
+}
+
+/* HQ's certificate is valid by the clock, and its answer says another time: it is asked for a signed one, once. */
+static void asks_about_another_time(void **state)
+{
+    (void)state;
+    static const int64_t off_s[] = {-60 * DAY, -NP_CLOCK_LEAD_S - 1, NP_CLOCK_LEAD_S + 1, 60 * DAY};
+    for (size_t i = 0; i < sizeof off_s / sizeof *off_s; i++) {
+        np_enrol_init(&e, &device, false, no_jitter, NULL);
+        np_enrol_ask_time(&e);
+        memset(&action, 0, sizeof action);
+        memset(&device, 0, sizeof device);
+        step((struct np_enrol_event){.type = NP_EVENT_START, .entropy = true});
+        give_address(1);
+        expect_request(NP_REQUEST_NONCE);
+        answer_at(now_s - off_s[i]);
+        expect_request(NP_REQUEST_TIME);
+        clear();
+        answer(200);
+        expect_request(NP_REQUEST_ENROL);
+        clear();
+        response.time_s = now_s - off_s[i]; /* it was not the clock: not asked again within the hour */
+        response.problem.status = 503;
+        answer(503);
+        assert_int_equal(e.state, NP_ENROL_BACKOFF);
+    }
+}
+
+static void believes_about_the_same_time(void **state)
+{
+    (void)state;
+    np_enrol_init(&e, &device, false, no_jitter, NULL);
+    np_enrol_ask_time(&e);
+    memset(&action, 0, sizeof action);
+    step((struct np_enrol_event){.type = NP_EVENT_START, .entropy = true});
+    give_address(1);
+    answer_at(now_s - NP_CLOCK_LEAD_S);
+    expect_request(NP_REQUEST_ENROL);
+}
+
 /* A box whose clock stands at 1970 asks first of all; an answer that does not verify is no answer. */
 static void asks_the_time_first(void **state)
 {
@@ -421,6 +467,8 @@ int main(void)
         TEST(bad_package),
         TEST(asks_the_time),
         TEST(asks_the_time_first),
+        TEST(asks_about_another_time),
+        TEST(believes_about_the_same_time),
         TEST(full_disk),
         TEST(failing_flash),
         TEST(failing_flash_and_new_key),
