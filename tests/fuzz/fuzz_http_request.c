@@ -65,8 +65,8 @@ static void check_forwarded(const uint8_t *data, size_t len, const struct np_req
     if (whole <= 0)
         return;
     if (strcmp(again.target, request->target) != 0 || strcmp(again.host, request->host) != 0 ||
-        again.method != request->method || again.has_body != request->has_body ||
-        (again.stays && !request->stays) || !np_addr_equal(&again.host_addr, &request->host_addr))
+        again.method != request->method || again.has_body != request->has_body || (again.stays && !request->stays) ||
+        !np_addr_equal(&again.host_addr, &request->host_addr))
         abort(); /* a cookie that Connection names ends here */
     if (again.upgrade != request->upgrade || again.keep_alive)
         abort();

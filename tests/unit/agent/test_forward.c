@@ -59,8 +59,7 @@ static void test_heads(void **state)
         {"GET https://[2001:db8::1]:8443 HTTP/1.0\r\n\r\n",
          "GET / HTTP/1.0\r\nHost: [2001:db8::1]:8443\r\nConnection: close\r\n\r\n"},
         {"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"},
-        {"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-         "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"},
+        {"OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"},
         {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"},
     };
     (void)state;
@@ -70,8 +69,9 @@ static void test_heads(void **state)
 
 static void test_it_grows_by_little(void **state)
 {
-    static const char *const heads[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a HTTP/1.0\r\n\r\n",
-                                        "GET http://a HTTP/1.1\r\nHost: \ta\r\nUpgrade:x\r\nConnection:upgrade\r\n\r\n"};
+    static const char *const heads[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a HTTP/1.0\r\n\r\n",
+        "GET http://a HTTP/1.1\r\nHost: \ta\r\nUpgrade:x\r\nConnection:upgrade\r\n\r\n"};
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         forward(heads[i], strlen(heads[i]) + NP_FORWARD_MORE);

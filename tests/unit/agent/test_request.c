@@ -108,7 +108,8 @@ static void test_bad(void **state)
         {"GET / HTTP/1.1\r\nHost:\r\n\r\n", NP_E_HTTP},     /* an empty one */
         {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", NP_E_HTTP}, /* no host at all, and so on */
         {"GET http://a.local/ HTTP/1.1\r\nHost: a b\r\n\r\n", NP_E_HTTP},
-        {"GET / HTTP/1.1\r\nHost: a.local\r\nConnection: x, HOST\r\n\r\n", NP_E_HTTP}, /* would take away what frames it */
+        {"GET / HTTP/1.1\r\nHost: a.local\r\nConnection: x, HOST\r\n\r\n",
+         NP_E_HTTP}, /* would take away what frames it */
         {"GET / HTTP/1.1\r\nHost: a.local\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\n", NP_E_HTTP},
         {"GET / HTTP/1.1\r\nHost: a.local\r\nConnection: transfer-encoding\r\n\r\n", NP_E_HTTP},
         {"GET / HTTP/1.1\r\nHost: a.local:x\r\n\r\n", NP_E_HTTP},
