@@ -434,6 +434,7 @@ static void on_network(void *ctx, const struct np_network *network)
         return;
     }
     bool rerouted = !same_routes(&agent->network, network), first = !agent->has_choice;
+    bool cut_off = rerouted || np_network_lost_address(&agent->network, network);
     char list[NP_EVENT_TEXT_MAX];
     *before = agent->choice;
     agent->network = *network;
@@ -453,6 +454,8 @@ static void on_network(void *ctx, const struct np_network *network)
         np_agent_listen(agent);
     }
     rerouted = update_upstreams(agent) || rerouted;
+    if ((rerouted || cut_off) && !first)
+        np_hqclient_disconnect(agent->hq);
     np_agent_update_view(agent);
     if (changed || published)
         np_agent_event_step(agent, NP_HAPPENED_ANSWERED, np_agent_list(&agent->choice.primary, list, sizeof list));
@@ -468,7 +471,6 @@ static void on_network(void *ctx, const struct np_network *network)
     }
     if (rerouted && !first) {
         np_agent_doctor_plan(agent, NP_DOCTOR_MOVED_MS);
-        np_hqclient_disconnect(agent->hq);
         np_agent_enrol_simple(agent, NP_EVENT_ROUTE);
     }
     for (size_t i = 0; i < agent->config->upstream_file_count; i++)

@@ -62,6 +62,20 @@ bool np_network_equal(const struct np_network *a, const struct np_network *b)
     return true;
 }
 
+bool np_network_lost_address(const struct np_network *before, const struct np_network *now)
+{
+    for (size_t i = 0; i < before->address_count; i++) {
+        const struct np_link_address *had = &before->addresses[i];
+        size_t k = 0;
+        while (k < now->address_count && (now->addresses[k].ifindex != had->ifindex ||
+                                          !np_addr_equal(&now->addresses[k].prefix.addr, &had->prefix.addr)))
+            k++;
+        if (k == now->address_count)
+            return true;
+    }
+    return false;
+}
+
 static int order_numbers(uint32_t a, uint32_t b)
 {
     return a == b ? 0 : a < b ? -1 : 1;

@@ -91,6 +91,10 @@ const struct np_link *np_network_link_named(const struct np_network *network, co
 /* The same but for lifetimes, serial and time? A DHCP renewal changes lifetimes only and is no change. */
 bool np_network_equal(const struct np_network *a, const struct np_network *b);
 
+/* Has an interface lost an address that it had before? Connections from that address are dead then, and no end of theirs
+ * says so. */
+bool np_network_lost_address(const struct np_network *before, const struct np_network *now);
+
 /* Puts links, addresses and routes into the order that is documented at the struct, and drops addresses and routes of
  * links that are not in the snapshot, counting them in dropped. */
 void np_network_sort(struct np_network *network);

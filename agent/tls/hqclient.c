@@ -476,8 +476,14 @@ void np_hqclient_cancel(struct np_hqclient *client)
 
 void np_hqclient_disconnect(struct np_hqclient *client)
 {
+    drop_connection(client, !client->done);
     if (!client->done)
-        drop_connection(client, true);
+        return;
+    drop_tries(client);
+    if (client->lookup)
+        np_lookup_cancel(client->lookup);
+    client->lookup = NULL;
+    uv_timer_start(&client->timer, on_start, 0, 0);
 }
 
 static void timer_closed(uv_handle_t *handle)

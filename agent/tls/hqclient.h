@@ -71,7 +71,9 @@ int np_hqclient_send(struct np_hqclient *client, const struct np_hq_request *req
 /* Gives the request under way up: its done is not called any more. The connection is closed. */
 void np_hqclient_cancel(struct np_hqclient *client);
 
-/* Closes a kept connection, so that the next request looks up and connects anew: call after a change of network. */
+/* Closes a kept connection, so that the next request looks up and connects anew, and begins a request that is under way
+ * anew (every request to HQ may be repeated): call after a change of network, where connections may be dead without
+ * anybody telling. */
 void np_hqclient_disconnect(struct np_hqclient *client);
 
 /* Cancels, closes and frees once the loop has run the close callbacks; closed(ctx) is called then (may be NULL). */

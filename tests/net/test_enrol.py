@@ -360,3 +360,16 @@ def test_box_with_a_secret(bin_dir):
         box.start()
         assert box.hq.wait_device(lambda row: row['serial'] == 'NP-0007')['credential'] == 'factory-secret'
 
+
+def test_moved_while_connected_to_hq(bin_dir, tmp_path):
+    """The address that the kept connection to HQ came from is gone, and nothing ever says so to that connection: the push takes
+    a new one. It would wait 30 s for an answer otherwise."""
+    with enrol_box(bin_dir, '--enrol', 'factory-secret') as box:
+        box.put('secret', box.hq.run('factory-secret', 'NP-0008').stdout)
+        box.start()
+        box.hq.wait_device(lambda row: row['published'] == ['192.168.1.1'])
+        batch = tmp_path / 'batch'
+        for new, old in ((2, 1), (3, 2)):
+            batch.write_text(f'address del 192.168.1.{old}/24 dev lan0\naddress add 192.168.1.{new}/24 dev lan0\n')
+            box.namespace.ip('-batch', batch)
+            box.hq.wait_device(lambda row, new=new: row['published'] == [f'192.168.1.{new}'], 25)

@@ -391,6 +391,39 @@ static void test_cancel_anywhere(void **state)
     world_end(&world);
 }
 
+/* The network is another one, and nobody answers on the old connection: the request goes over a new one. */
+static void test_disconnect_under_way(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, REFUSE);
+    ask(&world);
+    world.answers[1] = ""; /* and no more */
+    assert_int_equal(np_hqclient_send(world.client, &get, on_done, &world), 0);
+    while (world.requests < 2)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    np_hqclient_disconnect(world.client);
+    while (world.done < 2)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    expect_ok(&world);
+    assert_int_equal(world.requests, 3);
+    assert_int_equal(world.connections, 2);
+    for (int turns = 0; turns < 14; turns++) { /* wherever it is */
+        int before = world.done;
+        world.requests = 2;
+        assert_int_equal(np_hqclient_send(world.client, &get, on_done, &world), 0);
+        for (int i = 0; i < turns && world.done == before; i++)
+            uv_run(&world.loop, UV_RUN_ONCE);
+        np_hqclient_disconnect(world.client);
+        np_hqclient_disconnect(world.client);
+        while (world.done == before)
+            uv_run(&world.loop, UV_RUN_ONCE);
+        expect_ok(&world);
+        assert_int_equal(world.done, before + 1);
+    }
+    world_end(&world);
+}
+
 static void test_refused_requests(void **state)
 {
     (void)state;
@@ -464,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_why_no_connection),
         cmocka_unit_test(test_calls_inside_done),
         cmocka_unit_test(test_cancel_anywhere),
+        cmocka_unit_test(test_disconnect_under_way),
         cmocka_unit_test(test_refused_requests),
     };
     signal(SIGPIPE, SIG_IGN);

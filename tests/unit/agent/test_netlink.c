@@ -507,6 +507,32 @@ static void test_equal(void **state)
     assert_false(np_network_equal(&network, &other));
 }
 
+static void test_lost_address(void **state)
+{
+    static struct np_network now;
+    (void)state;
+    memset(&network, 0, sizeof network);
+    assert_false(np_network_lost_address(&network, &now));
+    feed_file("links");
+    feed_file("addresses");
+    assert_false(np_network_lost_address(&now, &network)); /* all are new */
+    now = network;
+    now.addresses[0].valid_s = 5;
+    now.addresses[0].prefix.length--;
+    assert_false(np_network_lost_address(&network, &now));
+    for (size_t i = 0; i < network.address_count; i++) {
+        now = network;
+        now.addresses[i].prefix.addr.bytes[3] ^= 1; /* another one in its place */
+        assert_true(np_network_lost_address(&network, &now));
+        now = network;
+        now.addresses[i].ifindex += 1000; /* it has moved to another interface */
+        assert_true(np_network_lost_address(&network, &now));
+        now = network;
+        now.addresses[i] = now.addresses[--now.address_count];
+        assert_true(np_network_lost_address(&network, &now));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_routes_by_hand),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_lost_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
