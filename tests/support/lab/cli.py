@@ -10,7 +10,7 @@ from lab.namespaces import Failed
 # tests/lab prints the same file before Python is installed.
 HELP = Path(__file__).with_name('help.txt').read_text()
 BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
-AGENT_ROWS = ('handshakes', 'resumed', 'throughput', 'memory')
+AGENT_ROWS = ('size', 'idle', 'boot', 'change', 'handshakes', 'resumed', 'throughput', 'memory')
 ZONE_ROWS = ('builtin', 'bind', 'knot', 'powerdns', 'secondary', 'million')
 HQ_ROWS = ('certificate', 'certificates', 'enrolments', 'address', 'storm', 'million', 'halfopen')
 
@@ -41,6 +41,7 @@ def main(argv):
     bench.add_argument('--only', metavar='ROW', action='append',
                        choices=tuple(dict.fromkeys(BENCH_ROWS + ZONE_ROWS + AGENT_ROWS + HQ_ROWS)), help='only this row; may be repeated')
     bench.add_argument('--pairs', metavar='N', type=int, help='resolver: interleaved pairs a row (15)')
+    bench.add_argument('--minutes', metavar='N', type=float, help='agent: how long the processes idle (2)')
     bench.add_argument('--quick', action='store_true', help='short runs: shows that it works, not what it costs')
     bench.add_argument('--json', metavar='FILE', help='where the figures go (build/bench-WHAT.json)')
     arguments = parser.parse_args(argv)
@@ -94,11 +95,13 @@ def _bench(arguments):
         return zone.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
                         result=arguments.json and Path(arguments.json))
     if arguments.what == 'agent':
-        from lab.bench import tls
+        from lab.bench import agent
         if not os.environ.get('NAMEPLATE_BIN'):
-            build.build('release', targets=('nameplate',))
-        return tls.run(paths.find_bin_dir(), only=arguments.only or (), quick=arguments.quick,
-                       result=arguments.json and Path(arguments.json))
+            build.build('release', targets=agent.PROGRAMS)
+        if agent.needs_static(arguments.only):
+            build.build('static', targets=('nameplate',))
+        return agent.run(paths.find_bin_dir(), paths.BUILD / 'static' / 'bin' / 'nameplate', only=arguments.only or (), quick=arguments.quick,
+                         minutes=arguments.minutes, result=arguments.json and Path(arguments.json))
     if arguments.what == 'hq':
         from lab.bench import hq
         if not os.environ.get('NAMEPLATE_BIN'):

@@ -14,34 +14,50 @@ RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 
 
+class AddressSocket:
+    """`with AddressSocket(node) as kernel:` hears what the kernel of the node says about its addresses."""
+
+    def __init__(self, node):
+        with node.inside():
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
+            self.socket.bind((0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.socket.close()
+
+    def read(self):
+        """[(type, address)] of the next datagram."""
+        return _addresses(self.socket.recv(65536))
+
+
 class AddressWatch:
     """`with AddressWatch(node) as watch:` collects NEWADDR and DELADDR of the node; times are time.monotonic()."""
 
     def __init__(self, node):
         self.node = node
         self.events = []
-        self._socket = None
+        self._kernel = None
         self._thread = threading.Thread(target=self._collect, daemon=True)
 
     def __enter__(self):
-        with self.node.inside():
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
-            self._socket.bind((0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
-        self._socket.settimeout(0.1)
+        self._kernel = AddressSocket(self.node)
+        self._kernel.socket.settimeout(0.1)
         self._thread.start()
         return self
 
     def __exit__(self, kind, value, trace):
         # Closed by us, read by the thread: it ends with OSError at its next look.
-        self._socket.close()
+        self._kernel.socket.close()
         self._thread.join()
 
     def _collect(self):
         with contextlib.suppress(OSError, ValueError):
-            while self._socket.fileno() >= 0:
+            while self._kernel.socket.fileno() >= 0:
                 with contextlib.suppress(TimeoutError):
-                    data = self._socket.recv(65536)
-                    self.events += [(kind, address, time.monotonic()) for kind, address in _addresses(data)]
+                    self.events += [(kind, address, time.monotonic()) for kind, address in self._kernel.read()]
 
     def new(self, address, deadline=20):
         """When the kernel announced the address; waits for it."""

@@ -20,6 +20,11 @@ def median(values):
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
+def percentile(values, percent):
+    """The smallest value that so many percent of the values do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
 def interval(values, confidence=CONFIDENCE):
     """(low, high) of the median's confidence interval by order statistics, which assume nothing about the distribution: the
     narrowest pair of ranks that holds the median with that probability. Too few values give the smallest and the largest."""

@@ -2,7 +2,6 @@
 beside a bare TLS server, thousands of boxes at once, a million devices in the store. All on loopback, with real programs."""
 import contextlib
 import json
-import os
 import re
 import select
 import shutil
@@ -19,6 +18,7 @@ from hqserver import HOST, ZONE, Hq
 from lab.bench import figures
 from lab.bench.clients import Clients
 from lab.bench.figures import Row
+from lab.bench.place import before_others
 from lab.bench.zone import Zone, fill, rss
 from lab.build import Progress
 from lab.cli import HQ_ROWS
@@ -30,7 +30,6 @@ from nameservers import ACME, Key, Knot, Resolver
 RESULT = BUILD / 'bench-hq.json'
 PROGRAMS = ('nameplate-hq', 'bench_fleet', 'bench_enrol', 'bench_hello')
 PACKAGES = ('pebble', 'uacme', 'lego', 'certbot', 'knot', 'bind9', 'openssl')
-NICE = -10
 PEBBLE_TRIES = 3
 STORED = re.compile(r'certificate stored (\d+) ms after its CSR: CA (\d+) ms in \d+ requests, polling (\d+) ms, HQ (\d+) ms')
 MIB = 1024
@@ -39,30 +38,6 @@ MIB = 1024
 def cpu_ns(pid):
     """CPU time of all threads of a process."""
     return sum(int(path.read_text().split()[0]) for path in Path(f'/proc/{pid}/task').glob('*/schedstat'))
-
-
-def percentile(values, percent):
-    ordered = sorted(values)
-    return ordered[(len(ordered) - 1) * percent // 100]
-
-
-@contextlib.contextmanager
-def before_others():
-    """What is measured goes before whatever else the machine does: by this session where the kernel shares the CPUs out by
-    session (sched_autogroup), and by process."""
-    group, before = Path('/proc/self/autogroup'), None
-    with contextlib.suppress(OSError, AttributeError):
-        before = re.search(r'nice (-?\d+)', group.read_text()).group(1)
-        group.write_text(str(NICE))
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    try:
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        if before is not None:
-            with contextlib.suppress(OSError):
-                group.write_text(before)
 
 
 class Enrolments:

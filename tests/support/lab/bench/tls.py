@@ -20,16 +20,13 @@ from cryptography.hazmat.primitives import serialization
 
 from front_process import NAME, Ca, Child, listening, view
 from lab import interrupts
-from lab.bench import figures
 from lab.bench.figures import Row, median
 from lab.bench.place import memory_kib
 from lab.bench.tls_backend import PIECE
-from lab.cli import AGENT_ROWS
 from lab.namespaces import Failed, Namespace
-from lab.paths import BUILD, PREFIX
+from lab.paths import PREFIX
 from lab.waiting import wait_until
 
-RESULT = BUILD / 'bench-agent.json'
 HOST = '127.0.0.1'
 CIPHER = 'ECDHE-ECDSA-AES128-GCM-SHA256'
 PACKAGES = 'stunnel4', 'hitch', 'nginx-light', 'libnginx-mod-stream'
@@ -275,19 +272,3 @@ def memory(bench):
         rows.append(Row('memory', name, 'KiB', value, peers=peers, bar=bar, met=all(value < other for other in peers.values())))
     return rows
 
-
-def run(bin_dir, *, only=(), quick=False, result=None):
-    """Measures, prints the table, writes the JSON. Returns the exit status: 0 when every row was measured."""
-    rows, begun = [], time.monotonic()
-    with contextlib.ExitStack() as stack:
-        bench = Bench(bin_dir / 'nameplate', stack, quick)
-        for key in only or AGENT_ROWS:
-            print(f'bench: {key} ...', file=sys.stderr, flush=True)
-            rows += globals()[key](bench)
-    header = {'machine': figures.machine(), 'versions': {name: figures.version(name) for name in PACKAGES}, 'quick': quick,
-              'seconds': round(time.monotonic() - begun)}
-    result = result or RESULT
-    figures.write(result, header, rows)
-    print(figures.table(rows))
-    print(f'bench: {result}')
-    return 0
