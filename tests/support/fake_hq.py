@@ -230,9 +230,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address, hq):
+    def __init__(self, address, hq, handler=_Handler):
         self.hq = hq
-        super().__init__(address, _Handler)
+        super().__init__(address, handler)
 
     def handle_error(self, request, client_address):
         """A device that refuses the certificate ends the handshake: that is no news."""

@@ -71,8 +71,9 @@ class EnrolBox(Box):
 
 
 @contextlib.contextmanager
-def enrol_box(bin_dir, *hq_options, conf=''):
-    """A box that has never been switched on, at a running HQ that takes the credentials that hq_options say."""
+def enrol_box(bin_dir, *hq_options, conf='', before_start=None):
+    """A box that has never been switched on, at a running HQ that takes the credentials that hq_options say; before_start(box)
+    is called before HQ starts."""
     folder = Path(tempfile.mkdtemp(prefix='nameplate-eb-'))
     folder.chmod(0o755)
     namespace, outside = (Namespace(f'eb-{role}-{folder.name[-8:]}') for role in ('box', 'out'))
@@ -86,6 +87,8 @@ def enrol_box(bin_dir, *hq_options, conf=''):
         outside.ip('address', 'add', f'{OUTSIDE}/24', 'dev', 'eth0')
         box = EnrolBox(bin_dir, folder, namespace, outside, hq_options, conf)
         stack.callback(box.hq.stop)
+        if before_start:
+            before_start(box)
         box.hq.start()
         yield box
         box.stop()
