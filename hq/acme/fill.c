@@ -88,7 +88,9 @@ static int put_back(struct np_issuance *issuance, struct np_order *order)
     order->state = NP_ORDER_QUEUED;
     order->paid = 0;
     order->updated_ms = np_issuance_now_ms();
-    return rc ? rc : np_store_order_update(issuance->store, order);
+    if (rc == 0)
+        rc = np_store_order_update(issuance->store, order);
+    return rc == NP_E_STALE ? 0 : rc;
 }
 
 static int resume(struct np_issuance *issuance, struct np_order *order)
@@ -168,7 +170,8 @@ static int defer(struct pass *pass, struct np_order *order, enum np_limit kind, 
     snprintf(order->error, sizeof order->error, "the CA's limit '%s' is reached", np_limit_name(kind));
     np_info("acme: %s: waits %lld s for the CA's limit '%s'", order->authorizations[0].name,
             (long long)(wait_ms + 999) / 1000, np_limit_name(kind));
-    return np_store_order_update(pass->issuance->store, order);
+    int rc = np_store_order_update(pass->issuance->store, order);
+    return rc == NP_E_STALE ? 0 : rc; /* a newer CSR has ended it, or the operator */
 }
 
 static int pay_and_start(struct pass *pass, struct np_order *order, const struct np_limit_view *view)

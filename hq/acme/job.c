@@ -68,9 +68,23 @@ void np_job_end(struct np_job *job)
     np_issuance_look_again(issuance, 0);
 }
 
+/* The order has moved on in the database: a newer CSR or the operator has ended it, after it was taken out of the
+ * queue. Nothing of it has reached the CA. */
+static void let_go(struct np_job *job)
+{
+    np_notice("acme: %s: the order was ended before it was begun", title(job));
+    if (np_meter_give_back(&job->ca->meter, &job->run.order))
+        np_error("acme: %s: the limits cannot be stored", title(job));
+    np_job_end(job);
+}
+
 /* The database would not take a state: forget the job, the store still has the state before, and look again later. */
 static void abandon(struct np_job *job, int rc)
 {
+    if (rc == NP_E_STALE) {
+        let_go(job);
+        return;
+    }
     np_error("acme: %s: state %s cannot be stored: %s", title(job), np_order_state_name(job->run.order.state),
              np_strerror(rc));
     job->issuance->under_way_wanted = true;

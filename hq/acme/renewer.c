@@ -33,9 +33,7 @@ int np_renewer_order(struct np_store *store, const struct np_renewal *renewal, c
     np_renewal_order(last, id, renewal->n, action->priority, now_ms, &order);
     next.due_ms = action->due_ms;
     next.attempts++;
-    int rc = np_store_order_add(store, &order);
-    if (rc == 0)
-        rc = np_store_renewal_update(store, &next);
+    int rc = np_store_renewal_order(store, renewal, &next, last, &order);
     if (rc == 0)
         *out_order = order;
     return rc;
@@ -54,8 +52,9 @@ static int collect(void *ctx, const struct np_renewal *renewal)
     return 0;
 }
 
-static int look(struct np_renewer *renewer, struct np_renewal *renewal, int64_t now_ms)
+static int look(struct np_renewer *renewer, const struct np_renewal *renewal, int64_t now_ms)
 {
+    struct np_renewal next = *renewal;
     struct np_renewal_action action;
     struct np_device device;
     struct np_order last, order;
@@ -84,8 +83,8 @@ static int look(struct np_renewer *renewer, struct np_renewal *renewal, int64_t 
     }
     if (action.what == NP_RENEWAL_LOOK && action.priority < last.priority)
         rc = np_store_order_hurry(renewer->store, last.id, action.priority);
-    renewal->due_ms = action.due_ms;
-    return rc ? rc : np_store_renewal_update(renewer->store, renewal);
+    next.due_ms = action.due_ms;
+    return rc ? rc : np_store_renewal_update(renewer->store, renewal, &next);
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -104,12 +103,15 @@ int np_renewer_turn(struct np_renewer *renewer, int64_t now_ms)
     int rc = np_store_renewals_due(renewer->store, now_ms, NP_RENEWER_BATCH, collect, &batch);
     for (size_t i = 0; i < batch.count; i++) {
         int one = look(renewer, &batch.rows[i], now_ms);
-        if (one == 0)
+        if (one == 0 || one == NP_E_CONFLICT) /* somebody else has seen to it */
             continue;
         /* A row that cannot be worked on must not be the first one for ever. */
-        np_error("renewal: device %s: %s", batch.rows[i].device, np_strerror(one));
-        batch.rows[i].due_ms = now_ms + NP_RENEWAL_LOOK_MAX;
-        rc = np_store_renewal_update(renewer->store, &batch.rows[i]);
+        struct np_renewal later = batch.rows[i];
+        np_error("renewal: device %s: %s", later.device, np_strerror(one));
+        later.due_ms = now_ms + NP_RENEWAL_LOOK_MAX;
+        one = np_store_renewal_update(renewer->store, &batch.rows[i], &later);
+        if (one && one != NP_E_CONFLICT)
+            rc = one;
     }
     return rc < 0 ? rc : (int)batch.count;
 }

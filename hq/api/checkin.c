@@ -31,6 +31,8 @@ int np_api_renew(struct np_api_call *call, const struct np_device *device, struc
         np_renewal_decide(&facts, &action);
         if (action.what == NP_RENEWAL_ORDER)
             rc = np_renewer_order(store, &renewal, &last, &action, np_api_now_ms(call), order);
+        if (rc == NP_E_CONFLICT) /* another HQ, or the renewer, was faster: what it has made is the newest */
+            rc = np_store_order_newest(store, device->id, order);
     }
     return rc ? np_api_store_failed(call, rc) : 0;
 }

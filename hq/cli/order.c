@@ -220,11 +220,12 @@ static const char *obstacle(struct np_store *store, const struct np_order *order
 static int retry(struct np_store *store, const char *word)
 {
     struct np_order order;
-    int status = find_order(store, word, &order);
+    int rc = np_store_lock(store); /* what is looked at must hold when it is written */
+    int status = rc ? np_verb_store_failed(store, rc) : find_order(store, word, &order);
     if (status)
         return status;
     const char *why = obstacle(store, &order);
-    int rc = why ? 0 : np_store_order_retry(store, order.id, (int64_t)time(NULL) * 1000);
+    rc = why ? 0 : np_store_order_retry(store, order.id, (int64_t)time(NULL) * 1000);
     if (rc == 0 && !why) {
         struct np_device device;
         rc = np_store_device_get(store, order.device, &device);

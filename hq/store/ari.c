@@ -34,16 +34,6 @@ int np_store_renewals_next_ask(struct np_store *store, const char *ca, int64_t *
     return rc;
 }
 
-/* Runs a statement that ends in RETURNING: NP_E_CONFLICT where it found no row. */
-static int run_conditional(struct np_sql *q)
-{
-    bool written = np_sql_next(q);
-    while (np_sql_next(q))
-        ;
-    int rc = np_sql_finish(q);
-    return rc == 0 && !written ? NP_E_CONFLICT : rc;
-}
-
 int np_store_renewal_claim(struct np_store *store, const struct np_renewal *renewal, int64_t until_ms)
 {
     static const char text[] = "UPDATE renewal SET ask_ms = ? WHERE device = ? AND n = ? AND ask_ms = ? RETURNING 1";
@@ -55,7 +45,7 @@ int np_store_renewal_claim(struct np_store *store, const struct np_renewal *rene
     np_sql_text(&q, renewal->device);
     np_sql_int(&q, renewal->n);
     np_sql_int(&q, renewal->ask_ms);
-    return np_sql_end(store, run_conditional(&q));
+    return np_sql_end(store, np_sql_run_found(&q, NP_E_CONFLICT));
 }
 
 int np_store_renewal_answer(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after)
@@ -77,7 +67,7 @@ int np_store_renewal_answer(struct np_store *store, const struct np_renewal *bef
     np_sql_int(&q, before->n);
     np_sql_int(&q, before->due_ms);
     np_sql_int(&q, before->attempts);
-    rc = run_conditional(&q);
+    rc = np_sql_run_found(&q, NP_E_CONFLICT);
     if (rc == 0 && before->due_ms != after->due_ms)
         store->pending |= NP_STORE_RENEWALS_CHANGED;
     return np_sql_end(store, rc);

@@ -32,11 +32,7 @@ int np_store_bucket_set(struct np_store *store, const char *ca, int kind, const 
     np_sql_text(&q, key);
     np_sql_int(&q, new_ms);
     np_sql_int(&q, old_ms);
-    bool written = np_sql_next(&q);
-    while (np_sql_next(&q))
-        ;
-    rc = np_sql_finish(&q);
-    return np_sql_end(store, rc == 0 && !written ? NP_E_CONFLICT : rc);
+    return np_sql_end(store, np_sql_run_found(&q, NP_E_CONFLICT));
 }
 
 int np_store_buckets_purge(struct np_store *store, int64_t now_ms)

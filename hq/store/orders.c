@@ -50,6 +50,8 @@ void np_sql_get_order(struct np_sql *q, struct np_order *o)
     o->renews = np_sql_get_int(q);
     o->created_ms = np_sql_get_int(q);
     o->updated_ms = np_sql_get_int(q);
+    o->stored.state = o->state;
+    o->stored.begun = o->begun;
 }
 
 static int read_one(struct np_sql *q, struct np_order *out_order)
@@ -171,9 +173,9 @@ int np_store_order_add(struct np_store *store, const struct np_order *order)
 
 static int update_order(struct np_store *store, const struct np_order *o)
 {
-    static const char text[] =
-        "UPDATE orders SET state=?, order_url=?, finalize_url=?, certificate_url=?, error=?,"
-        " ca=?, begun=?, paid=?, attempts=?, next_try_ms=?, priority=?, updated_ms=? WHERE id=? RETURNING 1";
+    static const char text[] = "UPDATE orders SET state=?, order_url=?, finalize_url=?, certificate_url=?, error=?,"
+                               " ca=?, begun=?, paid=?, attempts=?, next_try_ms=?, updated_ms=? WHERE id=? AND state=? "
+                               "AND begun=? RETURNING 1";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, o->state);
     np_sql_text(&q, o->order_url);
@@ -185,24 +187,35 @@ static int update_order(struct np_store *store, const struct np_order *o)
     np_sql_int(&q, o->paid);
     np_sql_int(&q, o->attempts);
     np_sql_int(&q, o->next_try_ms);
-    np_sql_int(&q, o->priority);
     np_sql_int(&q, o->updated_ms);
     np_sql_text(&q, o->id);
-    bool found = np_sql_next(&q);
-    while (np_sql_next(&q))
-        ;
-    int rc = np_sql_finish(&q);
+    np_sql_int(&q, o->stored.state);
+    np_sql_int(&q, o->stored.begun);
+    int rc = np_sql_run_found(&q, NP_E_STALE);
     if (rc == 0)
-        rc = found ? write_authorizations(store, o) : NP_E_NOT_FOUND;
+        rc = write_authorizations(store, o);
     if (rc == 0 && o->state == NP_ORDER_QUEUED && !o->begun)
         store->pending |= NP_STORE_ORDERS_CHANGED;
     return rc;
 }
 
-int np_store_order_update(struct np_store *store, const struct np_order *order)
+/* It was written: what it has to be compared with from now on. Where the transaction comes to nothing, whoever has the
+ * order forgets it. */
+static void note_stored(struct np_order *order, enum np_order_state state)
+{
+    order->stored.state = state;
+    order->stored.begun = order->begun;
+}
+
+int np_store_order_update(struct np_store *store, struct np_order *order)
 {
     int rc = np_sql_begin(store);
-    return rc ? rc : np_sql_end(store, update_order(store, order));
+    if (rc)
+        return rc;
+    rc = np_sql_end(store, update_order(store, order));
+    if (rc == 0)
+        note_stored(order, order->state);
+    return rc;
 }
 
 int np_store_order_get(struct np_store *store, const char *id, struct np_order *out_order)
@@ -262,7 +275,7 @@ static int insert_package(struct np_store *store, const struct np_order *order, 
     return np_sql_run(&q);
 }
 
-int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
+int np_store_package_add(struct np_store *store, struct np_order *order, const struct np_package *package,
                          int64_t *out_n)
 {
     struct np_order issued = *order;
@@ -279,8 +292,10 @@ int np_store_package_add(struct np_store *store, const struct np_order *order, c
     if (rc == 0)
         rc = np_sql_package_follow(store, order, n, package);
     rc = np_sql_end(store, rc);
-    if (rc == 0)
+    if (rc == 0) {
+        note_stored(order, issued.state);
         *out_n = n;
+    }
     return rc;
 }
 

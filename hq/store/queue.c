@@ -109,12 +109,9 @@ int np_store_order_retry(struct np_store *store, const char *id, int64_t now_ms)
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, now_ms);
     np_sql_text(&q, id);
-    bool found = np_sql_next(&q);
-    while (np_sql_next(&q))
-        ;
-    rc = np_sql_finish(&q);
+    rc = np_sql_run_found(&q, NP_E_NOT_FOUND);
     if (rc == 0)
-        rc = found ? forget_urls(store, id) : NP_E_NOT_FOUND;
+        rc = forget_urls(store, id);
     if (rc == 0)
         store->pending |= NP_STORE_ORDERS_CHANGED;
     return np_sql_end(store, rc);

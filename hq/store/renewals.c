@@ -72,20 +72,53 @@ int np_store_renewal_get(struct np_store *store, const char *device, struct np_r
     return 0;
 }
 
-int np_store_renewal_update(struct np_store *store, const struct np_renewal *renewal)
+static int change_look(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after)
 {
-    static const char text[] = "UPDATE renewal SET due_ms = ?, attempts = ? WHERE device = ? AND n = ?";
+    static const char text[] = "UPDATE renewal SET due_ms = ?, attempts = ?"
+                               " WHERE device = ? AND n = ? AND due_ms = ? AND attempts = ? RETURNING 1";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, after->due_ms);
+    np_sql_int(&q, after->attempts);
+    np_sql_text(&q, before->device);
+    np_sql_int(&q, before->n);
+    np_sql_int(&q, before->due_ms);
+    np_sql_int(&q, before->attempts);
+    int rc = np_sql_run_found(&q, NP_E_CONFLICT);
+    if (rc == 0)
+        store->pending |= NP_STORE_RENEWALS_CHANGED;
+    return rc;
+}
+
+int np_store_renewal_update(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after)
+{
+    int rc = np_sql_begin(store);
+    return rc ? rc : np_sql_end(store, change_look(store, before, after));
+}
+
+/* Is last still the device's newest order, as it was read, and the device active? 0, NP_E_CONFLICT, or an error. */
+static int check_newest(struct np_store *store, const struct np_order *last)
+{
+    static const char text[] =
+        "SELECT 1 FROM orders o JOIN device d ON d.id = o.device AND d.state = 0 WHERE o.id = ? AND o.state = ?"
+        " AND NOT EXISTS (SELECT 1 FROM orders n WHERE n.device = o.device AND n.created_ms > o.created_ms)";
+    _Static_assert(NP_DEVICE_ACTIVE == 0, "the statement's number");
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_text(&q, last->id);
+    np_sql_int(&q, last->stored.state);
+    return np_sql_run_found(&q, NP_E_CONFLICT);
+}
+
+int np_store_renewal_order(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after,
+                           const struct np_order *last, const struct np_order *order)
+{
     int rc = np_sql_begin(store);
     if (rc)
         return rc;
-    struct np_sql q = np_sql_start(store, text);
-    np_sql_int(&q, renewal->due_ms);
-    np_sql_int(&q, renewal->attempts);
-    np_sql_text(&q, renewal->device);
-    np_sql_int(&q, renewal->n);
-    rc = np_sql_run(&q);
+    rc = change_look(store, before, after);
     if (rc == 0)
-        store->pending |= NP_STORE_RENEWALS_CHANGED;
+        rc = check_newest(store, last);
+    if (rc == 0)
+        rc = np_store_order_add(store, order);
     return np_sql_end(store, rc);
 }
 

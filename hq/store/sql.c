@@ -79,6 +79,14 @@ int np_sql_run(struct np_sql *q)
     return np_sql_finish(q);
 }
 
+int np_sql_run_found(struct np_sql *q, int none)
+{
+    if (np_sql_next(q))
+        return np_sql_run(q);
+    int rc = np_sql_finish(q);
+    return rc ? rc : none;
+}
+
 int np_sql_finish(struct np_sql *q)
 {
     if (q->statement)

@@ -86,6 +86,10 @@ void np_sql_int(struct np_sql *q, int64_t value);
  * index, or an error. */
 int np_sql_run(struct np_sql *q);
 
+/* Likewise, for a statement that has a row where it found what it was for ("RETURNING 1"). Returns 0, none where there
+ * was no row, or an error. */
+int np_sql_run_found(struct np_sql *q, int none);
+
 /* Moves to the next row: true while there is one. */
 bool np_sql_next(struct np_sql *q);
 

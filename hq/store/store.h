@@ -292,15 +292,21 @@ struct np_order {
     int64_t renews; /* number of the package that it is to replace; 0: the device has none */
     int64_t created_ms;
     int64_t updated_ms; /* set by the caller of np_store_order_update */
+    /* The store's: how the row stood when it was read or last written. As zeroed it is a new order's. */
+    struct {
+        enum np_order_state state;
+        bool begun;
+    } stored;
 };
 
 /* Stores a new order (state queued) and its TLS key as seen. A key seen before for the same device is fine. Returns 0,
  * NP_E_CONFLICT when the key belongs to another device or is an identity, or a database error. */
 int np_store_order_add(struct np_store *store, const struct np_order *order);
 
-/* Writes state, urls, txt values, error, ca, begun, paid, attempts, next_try_ms, priority and updated_ms. Returns 0,
- * NP_E_NOT_FOUND, or a database error. */
-int np_store_order_update(struct np_store *store, const struct np_order *order);
+/* Writes state, urls, txt values, error, ca, begun, paid, attempts, next_try_ms and updated_ms, unless the order has
+ * moved on since it was read (order->stored): a newer CSR or the operator has ended it, or it was taken up again.
+ * Returns 0, NP_E_STALE (it has moved on, or is gone: nothing was written), or a database error. */
+int np_store_order_update(struct np_store *store, struct np_order *order);
 
 /* By id. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_order_get(struct np_store *store, const char *id, struct np_order *out_order);
@@ -379,8 +385,9 @@ struct np_package {
 
 /* Stores the order's result in one step: the package with the next n, the device's auth_n, the order as issued (its
  * other fields as in order), and the renewal; for a device that has left meanwhile a revocation instead. package->n is
- * ignored; device, order and ca are taken from order. Returns 0, NP_E_NOT_FOUND, or a database error. */
-int np_store_package_add(struct np_store *store, const struct np_order *order, const struct np_package *package,
+ * ignored; device, order and ca are taken from order. Returns 0, NP_E_STALE (as np_store_order_update),
+ * NP_E_NOT_FOUND, or a database error. */
+int np_store_package_add(struct np_store *store, struct np_order *order, const struct np_package *package,
                          int64_t *out_n);
 
 /* The device's newest package for the TLS key with this thumbprint. Returns 0, NP_E_NOT_FOUND, or a database error. */
@@ -439,8 +446,15 @@ int np_store_renewals_next(struct np_store *store, int64_t *out_ms);
 /* By device. Returns 0, NP_E_NOT_FOUND, or a database error. */
 int np_store_renewal_get(struct np_store *store, const char *device, struct np_renewal *out_renewal);
 
-/* Writes due_ms and attempts, unless another package came meanwhile. Returns 0 or a database error. */
-int np_store_renewal_update(struct np_store *store, const struct np_renewal *renewal);
+/* Writes due_ms and attempts of after, where the row still has those of before. Returns 0, NP_E_CONFLICT (another look
+ * was faster, another package came, or the device has left), or a database error. */
+int np_store_renewal_update(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after);
+
+/* Likewise, together with the order (state queued) that the look has led to: only while last is still the device's
+ * newest order, as it was read, and the device is active. Two HQs that look at one row make one order. Returns as
+ * np_store_renewal_update and np_store_order_add. */
+int np_store_renewal_order(struct np_store *store, const struct np_renewal *before, const struct np_renewal *after,
+                           const struct np_order *last, const struct np_order *order);
 
 /* Rows of a CA (its directory) with ask_ms at or before now_ms, the earliest first, at most limit (by an index). The
  * callback must not write. Returns 0, what a callback returned, or a database error. */

@@ -37,7 +37,7 @@ static struct np_order order_of(const struct np_device *d, const char *id, int64
     return o;
 }
 
-static void give_certificate(struct fixture *f, const struct np_order *order, int64_t not_after_s, int64_t renew_s)
+static void give_certificate(struct fixture *f, struct np_order *order, int64_t not_after_s, int64_t renew_s)
 {
     struct np_package *package = calloc(1, sizeof *package);
     int64_t n;

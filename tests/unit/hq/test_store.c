@@ -356,7 +356,7 @@ static void test_orders(void **state)
     assert_int_equal(np_store_order_newest(f->store, d.id, &got), 0);
     assert_string_equal(got.id, "order-4");
     snprintf(got.id, sizeof got.id, "none");
-    assert_int_equal(np_store_order_update(f->store, &got), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_order_update(f->store, &got), NP_E_STALE);
 }
 
 static void test_packages_count_up(void **state)

@@ -1,5 +1,6 @@
 /* What the store keeps for renewals: due rows in their order, outages, the end of a device, and an older schema. */
 
+#include "hq/acme/renewer.h"
 #include "tests/unit/hq/box.h"
 
 #define NOW_S (NOW_US / 1000000)
@@ -32,6 +33,7 @@ static struct np_order add(struct fixture *f, unsigned n, int64_t renew_s, int64
                                    .created_ms = NOW_S * 1000};
     assert_int_equal(np_store_package_add(f->store, &o, package, &number), 0);
     free(package);
+    o.stored.state = NP_ORDER_QUEUED; /* other orders are made of it */
     return o;
 }
 
@@ -72,15 +74,19 @@ static void test_due_in_order(void **state)
     assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), 0);
     assert_int_equal(renewal.n, 1);
     assert_int_equal(renewal.point_ms, (NOW_S + 100) * 1000);
-    renewal.due_ms = (NOW_S + 900) * 1000;
-    renewal.attempts = 3;
-    assert_int_equal(np_store_renewal_update(f->store, &renewal), 0);
+    struct np_renewal next_look = renewal;
+    next_look.due_ms = (NOW_S + 900) * 1000;
+    next_look.attempts = 3;
+    assert_int_equal(np_store_renewal_update(f->store, &renewal, &next_look), 0);
     assert_int_equal(np_store_renewals_next(f->store, &next), 0);
     assert_int_equal(next, (NOW_S + 200) * 1000);
-    /* A look that was decided before a new package came says nothing about it. */
+    /* A look that was decided before another one, or before a new package came, says nothing about it. */
+    struct np_renewal stale = next_look;
+    stale.due_ms = 1;
+    assert_int_equal(np_store_renewal_update(f->store, &renewal, &stale), NP_E_CONFLICT);
+    renewal = next_look;
     renewal.n = 0;
-    renewal.due_ms = 1;
-    assert_int_equal(np_store_renewal_update(f->store, &renewal), 0);
+    assert_int_equal(np_store_renewal_update(f->store, &renewal, &stale), NP_E_CONFLICT);
     assert_int_equal(np_store_renewal_get(f->store, "device-2", &renewal), 0);
     assert_int_equal(renewal.due_ms, (NOW_S + 900) * 1000);
     assert_int_equal(renewal.attempts, 3);
@@ -132,8 +138,9 @@ static void test_questions(void **state)
     assert_memory_equal(&read, &after, sizeof read);
     /* A look has moved the due time meanwhile: the answer does not undo it. */
     assert_int_equal(np_store_renewal_answer(f->store, &before, &after), NP_E_CONFLICT);
+    before = after;
     after.attempts = 1;
-    assert_int_equal(np_store_renewal_update(f->store, &after), 0);
+    assert_int_equal(np_store_renewal_update(f->store, &before, &after), 0);
     after.attempts = 0;
     assert_int_equal(np_store_renewal_answer(f->store, &after, &before), NP_E_CONFLICT);
 }
@@ -145,10 +152,12 @@ static void test_early_renewals(void **state)
     static const struct {
         int64_t at_s, early; /* each lives for 1000 s */
     } rows[] = {{400, 1}, {890, 2}, {1390, 1}, {1800, 2}};
-    struct np_order order = add(f, 1, NOW_S + 600, NOW_S + 1000);
+    struct np_order order;
     struct np_package *package = calloc(1, sizeof *package);
     int64_t n;
     assert_non_null(package);
+    add(f, 1, NOW_S + 600, NOW_S + 1000);
+    assert_int_equal(np_store_order_get(f->store, "order-1", &order), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct np_renewal before = renewal_of(f, "device-1"), after = before;
         after.window_from_ms = after.window_until_ms = after.failures = 5;
@@ -274,12 +283,123 @@ static void test_hurry(void **state)
     assert_int_equal(np_store_order_hurry(f->store, "second", NP_PRIORITY_NEW), 0);
     assert_int_equal(np_store_order_get(f->store, "second", &order), 0);
     assert_int_equal(order.priority, NP_PRIORITY_URGENT);
+    /* Who has read it before, and begins it, does not take that away; what is begun hurries no more. */
     order.state = NP_ORDER_READY;
-    order.priority = NP_PRIORITY_ROUTINE;
+    order.priority = NP_PRIORITY_OPEN;
     assert_int_equal(np_store_order_update(f->store, &order), 0);
-    assert_int_equal(np_store_order_hurry(f->store, "second", NP_PRIORITY_URGENT), 0);
     assert_int_equal(np_store_order_get(f->store, "second", &order), 0);
+    assert_int_equal(order.priority, NP_PRIORITY_URGENT);
+    order = add(f, 2, NOW_S + 100, NOW_S + 1000);
+    snprintf(order.id, sizeof order.id, "third");
+    order.state = NP_ORDER_QUEUED;
+    order.priority = NP_PRIORITY_ROUTINE;
+    assert_int_equal(np_store_order_add(f->store, &order), 0);
+    order.state = NP_ORDER_READY;
+    assert_int_equal(np_store_order_update(f->store, &order), 0);
+    assert_int_equal(np_store_order_hurry(f->store, "third", NP_PRIORITY_URGENT), 0);
+    assert_int_equal(np_store_order_get(f->store, "third", &order), 0);
     assert_int_equal(order.priority, NP_PRIORITY_ROUTINE);
+}
+
+/* ---- Two HQs at once: each has read, and then writes ---- */
+
+static struct np_order newest_of(struct np_store *store, const char *device)
+{
+    struct np_order order;
+    assert_int_equal(np_store_order_newest(store, device, &order), 0);
+    return order;
+}
+
+static int count_orders(struct fixture *f, const char *device)
+{
+    int64_t count, oldest;
+    assert_int_equal(np_store_order_count(f->store, device, 0, &count, &oldest), 0);
+    return (int)count;
+}
+
+static int order_renewal(struct np_store *store, const struct np_renewal *renewal, const struct np_order *last)
+{
+    struct np_renewal_action action = {
+        .what = NP_RENEWAL_ORDER, .priority = NP_PRIORITY_ROUTINE, .due_ms = (NOW_S + 500) * 1000};
+    struct np_order order;
+    int rc = np_renewer_order(store, renewal, last, &action, NOW_S * 1000, &order);
+    int committed = np_store_commit(store);
+    return rc ? rc : committed;
+}
+
+/* One renewal is ordered once, and not when a CSR, a block or the device's end came in between. */
+static void test_one_order_for_a_renewal(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store *other = database_open(&f->database);
+    for (unsigned n = 1; n <= 4; n++)
+        add(f, n, NOW_S + 100, NOW_S + 1000);
+    assert_int_equal(np_store_commit(f->store), 0);
+    struct np_renewal row = renewal_of(f, "device-1");
+    struct np_order last = newest_of(f->store, "device-1"), seen_there = newest_of(other, "device-1");
+    assert_int_equal(order_renewal(other, &row, &seen_there), 0);
+    assert_int_equal(order_renewal(f->store, &row, &last), NP_E_CONFLICT);
+    assert_int_equal(count_orders(f, "device-1"), 2);
+    assert_int_equal(renewal_of(f, "device-1").attempts, 1);
+
+    row = renewal_of(f, "device-2");
+    last = newest_of(f->store, "device-2");
+    struct np_order csr = last;
+    snprintf(csr.id, sizeof csr.id, "new csr");
+    csr.state = NP_ORDER_QUEUED;
+    csr.key[1]++;
+    assert_int_equal(np_store_order_add(other, &csr), 0);
+    assert_int_equal(np_store_commit(other), 0);
+    assert_int_equal(order_renewal(f->store, &row, &last), NP_E_CONFLICT);
+    assert_int_equal(count_orders(f, "device-2"), 2);
+    assert_int_equal(renewal_of(f, "device-2").attempts, 0);
+
+    row = renewal_of(f, "device-3");
+    last = newest_of(f->store, "device-3");
+    assert_int_equal(np_store_device_block(other, "device-3", NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(other), 0);
+    assert_int_equal(order_renewal(f->store, &row, &last), NP_E_CONFLICT);
+    row = renewal_of(f, "device-4");
+    last = newest_of(f->store, "device-4");
+    assert_int_equal(np_store_device_retire(other, "device-4", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(other), 0);
+    assert_int_equal(order_renewal(f->store, &row, &last), NP_E_CONFLICT);
+    assert_int_equal(count_orders(f, "device-3") + count_orders(f, "device-4"), 2);
+    np_store_close(other);
+}
+
+/* An order that was ended after somebody had read it is not brought back to life by what he writes. */
+static void test_dead_stays_dead(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store *other = database_open(&f->database);
+    struct np_order order = add(f, 1, NOW_S + 100, NOW_S + 1000), read;
+    snprintf(order.id, sizeof order.id, "waits");
+    order.state = NP_ORDER_QUEUED;
+    assert_int_equal(np_store_order_add(f->store, &order), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    read = newest_of(f->store, "device-1");
+    struct np_order begins = read, waits = read;
+    assert_int_equal(np_store_orders_supersede(other, "device-1", NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(other), 0);
+    begins.begun = true;
+    assert_int_equal(np_store_order_update(f->store, &begins), NP_E_STALE);
+    waits.state = NP_ORDER_BACKOFF;
+    assert_int_equal(np_store_order_update(f->store, &waits), NP_E_STALE);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(newest_of(other, "device-1").state, NP_ORDER_DEAD);
+    /* The operator takes it up again: that is for who reads it then. */
+    assert_int_equal(np_store_order_retry(other, "waits", NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(other), 0);
+    begins = newest_of(f->store, "device-1");
+    begins.begun = true;
+    assert_int_equal(np_store_order_update(f->store, &begins), 0);
+    /* Its own next step goes on from there. */
+    begins.state = NP_ORDER_ORDERED;
+    assert_int_equal(np_store_order_update(f->store, &begins), 0);
+    assert_int_equal(np_store_order_update(f->store, &waits), NP_E_STALE);
+    assert_int_equal(np_store_commit(f->store), 0);
+    np_store_close(other);
 }
 
 static char *read_source_file(const char *name)
@@ -336,9 +456,11 @@ int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        STORE_TEST(test_due_in_order), STORE_TEST(test_questions), STORE_TEST(test_early_renewals),
-        STORE_TEST(test_outages),      STORE_TEST(test_retire),    STORE_TEST(test_ended_is_not_revoked),
-        STORE_TEST(test_hurry),        STORE_TEST(test_schema_1),
+        STORE_TEST(test_due_in_order),    STORE_TEST(test_questions),
+        STORE_TEST(test_early_renewals),  STORE_TEST(test_outages),
+        STORE_TEST(test_retire),          STORE_TEST(test_ended_is_not_revoked),
+        STORE_TEST(test_hurry),           STORE_TEST(test_one_order_for_a_renewal),
+        STORE_TEST(test_dead_stays_dead), STORE_TEST(test_schema_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
