@@ -34,14 +34,15 @@ static int64_t boot_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *now, int64_t now_ms)
+bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *now, int64_t asked_ms,
+                    int64_t answered_ms)
 {
     if (!watch->looked || watch->seen.fence != now->fence || watch->seen.beat != now->beat) {
         watch->looked = true;
         watch->seen = *now;
-        watch->since_ms = now_ms;
+        watch->since_ms = answered_ms;
     }
-    return now->holder[0] == 0 || now_ms - watch->since_ms >= NP_LEASE_TAKE_MS;
+    return now->holder[0] == 0 || asked_ms - watch->since_ms >= NP_LEASE_TAKE_MS;
 }
 
 void np_lease_forget(struct np_lease_watch *watch)
@@ -75,7 +76,7 @@ static int try_to_take(struct np_lease *lease)
         np_lease_forget(&lease->watch);
         return rc;
     }
-    if (!np_lease_judge(&lease->watch, &now, asked_ms))
+    if (!np_lease_judge(&lease->watch, &now, asked_ms, boot_ms()))
         return NP_E_STALE;
     rc = np_store_lease_take(lease->store, work, lease->holder, &now, &fence);
     if (rc == 0)

@@ -32,9 +32,12 @@ struct np_lease_watch {
     bool looked;
 };
 
-/* May the lease be taken, which now looks like this? Notes in *watch what was seen. now_ms: any clock that only grows.
- */
-bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *now, int64_t now_ms);
+/* May the lease be taken, which looked like this at some moment between the question (asked_ms) and its answer
+ * (answered_ms, of the same clock, which only grows)? Notes in *watch what was seen. A beat counts as new until the
+ * answer that first showed it, and as old by the question that last did: however slowly the database answers, or if we
+ * were stopped meanwhile, the holder is thought to have beaten later than he has, and never earlier. */
+bool np_lease_judge(struct np_lease_watch *watch, const struct np_store_lease *now, int64_t asked_ms,
+                    int64_t answered_ms);
 
 /* It could not be looked at: what was seen before says nothing about how long it has not moved. */
 void np_lease_forget(struct np_lease_watch *watch);

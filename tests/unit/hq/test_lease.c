@@ -58,20 +58,40 @@ static void test_judge(void **state)
     };
     struct np_lease_watch watch = {.looked = false};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (np_lease_judge(&watch, &rows[i].now, rows[i].now_ms) != rows[i].may)
+        if (np_lease_judge(&watch, &rows[i].now, rows[i].now_ms, rows[i].now_ms) != rows[i].may)
             fail_msg("row %zu", i);
     }
     /* While the database was away its holder could not beat. */
     watch = (struct np_lease_watch){.looked = false};
     const struct np_store_lease same = {"a", 1, 7};
-    assert_false(np_lease_judge(&watch, &same, 1000));
+    assert_false(np_lease_judge(&watch, &same, 1000, 1000));
     np_lease_forget(&watch);
-    assert_false(np_lease_judge(&watch, &same, 1000 + NP_LEASE_TAKE_MS));
-    assert_false(np_lease_judge(&watch, &same, 999 + 2 * NP_LEASE_TAKE_MS));
-    assert_true(np_lease_judge(&watch, &same, 1000 + 2 * NP_LEASE_TAKE_MS));
+    assert_false(np_lease_judge(&watch, &same, 1000 + NP_LEASE_TAKE_MS, 1000 + NP_LEASE_TAKE_MS));
+    assert_false(np_lease_judge(&watch, &same, 999 + 2 * NP_LEASE_TAKE_MS, 999 + 2 * NP_LEASE_TAKE_MS));
+    assert_true(np_lease_judge(&watch, &same, 1000 + 2 * NP_LEASE_TAKE_MS, 1000 + 2 * NP_LEASE_TAKE_MS));
     watch = (struct np_lease_watch){.looked = false};
-    assert_true(np_lease_judge(&watch, &(struct np_store_lease){.fence = 0}, 5)); /* nobody has ever had it */
+    assert_true(np_lease_judge(&watch, &(struct np_store_lease){.fence = 0}, 5, 5)); /* nobody has ever had it */
     assert_true(NP_LEASE_BEAT_MS < NP_LEASE_HOLD_MS && NP_LEASE_HOLD_MS < NP_LEASE_TAKE_MS);
+}
+
+/* The database answers slowly, or we are stopped between question and answer: what was seen then may be as young as the
+ * answer, and when it was seen last as old as the question. */
+static void test_judge_slow_answers(void **state)
+{
+    (void)state;
+    static const int64_t slow_ms = 7000;
+    const struct np_store_lease same = {"a", 1, 7}, next = {"a", 1, 8};
+    struct np_lease_watch watch = {.looked = false};
+    /* The beat may have been made a moment before the answer: its holder works for NP_LEASE_HOLD_MS from then on. */
+    assert_false(np_lease_judge(&watch, &same, 1000, 1000 + slow_ms));
+    assert_false(np_lease_judge(&watch, &same, 1000 + NP_LEASE_TAKE_MS, 1001 + NP_LEASE_TAKE_MS));
+    assert_false(np_lease_judge(&watch, &same, 999 + slow_ms + NP_LEASE_TAKE_MS, 1000 + slow_ms + NP_LEASE_TAKE_MS));
+    assert_true(np_lease_judge(&watch, &same, 1000 + slow_ms + NP_LEASE_TAKE_MS, 1001 + slow_ms + NP_LEASE_TAKE_MS));
+    /* A last look that takes long: the row was so when it was read, perhaps long before the answer. */
+    watch = (struct np_lease_watch){.looked = false};
+    assert_false(np_lease_judge(&watch, &same, 1000, 1001));
+    assert_false(np_lease_judge(&watch, &same, 1000 + NP_LEASE_TAKE_MS, 1000 + slow_ms + NP_LEASE_TAKE_MS));
+    assert_false(np_lease_judge(&watch, &next, 1000 + slow_ms + NP_LEASE_TAKE_MS, 1001 + slow_ms + NP_LEASE_TAKE_MS));
 }
 
 static void test_take_beat_release(void **state)
@@ -180,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_judge_slow_answers),
         cmocka_unit_test_setup_teardown(test_take_beat_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_halt_in_transaction, setup, teardown),
