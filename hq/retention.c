@@ -47,8 +47,8 @@ static int silence(struct np_retention *retention, int64_t now_s, size_t *out_co
     int64_t seen_s = np_retention_cutoff_s(now_s, retention->limit_s + NP_RETENTION_SEEN_S, outages, outage_count);
     int found = np_store_devices_quiet(retention->store, seen_s, NP_RETENTION_BATCH, ids);
     for (int i = 0; i < found; i++) {
-        rc = np_store_device_silence(retention->store, ids[i], now_s);
-        if (rc)
+        rc = np_store_device_silence(retention->store, ids[i], seen_s, now_s);
+        if (rc && rc != NP_E_STALE) /* it came back meanwhile */
             return rc;
     }
     *out_count = found > 0 ? (size_t)found : 0;

@@ -200,13 +200,15 @@ int np_store_devices_quiet(struct np_store *store, int64_t seen_s, size_t limit,
     return rc ? rc : count;
 }
 
-int np_store_device_silence(struct np_store *store, const char *id, int64_t now_s)
+int np_store_device_silence(struct np_store *store, const char *id, int64_t seen_s, int64_t now_s)
 {
     struct np_device device;
     int rc = np_sql_begin(store);
     if (rc)
         return rc;
     rc = np_store_device_get(store, id, &device);
+    if (rc == 0 && (device.last_seen_s > seen_s || device.silent_s || device.state == NP_DEVICE_RETIRED))
+        rc = NP_E_STALE;
     if (rc == 0) {
         device.silent_s = now_s;
         rc = np_store_device_update(store, &device);

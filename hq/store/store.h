@@ -192,8 +192,10 @@ typedef int np_store_device_fn(void *ctx, const struct np_device *device);
 int np_store_devices_quiet(struct np_store *store, int64_t seen_s, size_t limit, char (*out_ids)[NP_DEVICE_ID_MAX + 1]);
 
 /* A device has been silent for too long: its name shows nothing from now on, and is tombstoned, until
- * np_store_device_update brings it back with silent_s 0. Returns 0, NP_E_NOT_FOUND, or a database error. */
-int np_store_device_silence(struct np_store *store, const char *id, int64_t now_s);
+ * np_store_device_update brings it back with silent_s 0. Only while it is as np_store_devices_quiet found it with this
+ * seen_s: one that has come back since is left alone. Returns 0, NP_E_STALE (it has, or has left, or is silent),
+ * NP_E_NOT_FOUND, or a database error. */
+int np_store_device_silence(struct np_store *store, const char *id, int64_t seen_s, int64_t now_s);
 
 /* For the limits of enrolment. */
 struct np_store_counts {

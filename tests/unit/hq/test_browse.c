@@ -80,7 +80,7 @@ static void fill(struct fixture *f)
     add(f, 3, NP_DEVICE_BLOCKED, "1.0");
     add(f, 4, NP_DEVICE_ACTIVE, "2.0");
     add(f, 10, NP_DEVICE_ACTIVE, "1.0");
-    assert_int_equal(np_store_device_silence(f->store, "Id2", NOW_S - 5), 0);
+    assert_int_equal(np_store_device_silence(f->store, "Id2", NOW_S - 5, NOW_S - 5), 0);
     assert_int_equal(np_store_device_retire(f->store, "Id4", NP_REVOKE_CESSATION, NOW_S * 1000), 0);
     (void)d;
 }

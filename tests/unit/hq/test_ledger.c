@@ -174,7 +174,7 @@ static void test_database_lost(void **state)
     add(f, &good);
     assert_int_equal(np_store_device_retire(f->store, left.id, NP_REVOKE_CESSATION, NOW_S * 1000), 0);
     assert_int_equal(np_store_device_retire(f->store, left.id, NP_REVOKE_CESSATION, NOW_S * 1000), 0); /* noted once */
-    assert_int_equal(np_store_device_silence(f->store, silent.id, NOW_S), 0);
+    assert_int_equal(np_store_device_silence(f->store, silent.id, NOW_S, NOW_S), 0);
     bad.state = NP_DEVICE_BLOCKED;
     assert_int_equal(np_store_device_update(f->store, &bad), 0);
     good.state = NP_DEVICE_BLOCKED;

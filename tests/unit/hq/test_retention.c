@@ -74,7 +74,7 @@ static struct box *silent_box(struct fixture *f)
     assert_int_equal(quiet(f, seen_s), 1);
     f->now_us += 15 * 24 * HOUR_US;
     f->nonce[0] = 0;
-    assert_int_equal(np_store_device_silence(f->store, box->told.device, f->now_us / 1000000), 0);
+    assert_int_equal(np_store_device_silence(f->store, box->told.device, f->now_us / 1000000, f->now_us / 1000000), 0);
     assert_int_equal(quiet(f, f->now_us), 0);
     struct np_zone_name name = take_dirty(f);
     int present = 0;
@@ -102,10 +102,38 @@ static void test_any_request_brings_back(void **state)
     struct box *box = silent_box(f);
     expect_status(get_package(f, box, box->request.token, NULL), 202); /* by token */
     expect_back(f, box);
-    assert_int_equal(np_store_device_silence(f->store, box->told.device, f->now_us / 1000000), 0);
+    assert_int_equal(np_store_device_silence(f->store, box->told.device, f->now_us / 1000000, f->now_us / 1000000), 0);
     assert_false(take_dirty(f).present);
     expect_status(post(f, box, "/v1/session", "{}", (struct twist){0}), 200); /* signed */
     expect_back(f, box);
+    box_free(box);
+}
+
+/* Found silent, and back before it is made so: by the other HQ, between the look and the write. */
+static void test_back_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    struct np_store *other = database_open(&f->database);
+    char ids[4][NP_DEVICE_ID_MAX + 1];
+    enrol(f, box, 201);
+    assert_true(take_dirty(f).present);
+    assert_int_equal(np_store_commit(f->store), 0);
+    int64_t seen_s = f->now_us / 1000000;
+    f->now_us += 15 * 24 * HOUR_US;
+    f->nonce[0] = 0;
+    assert_int_equal(np_store_devices_quiet(other, seen_s, 4, ids), 1);
+    expect_status(get_package(f, box, box->request.token, NULL), 202);
+    assert_int_equal(np_store_device_silence(other, ids[0], seen_s, f->now_us / 1000000), NP_E_STALE);
+    assert_int_equal(np_store_commit(other), 0);
+    struct np_device device;
+    assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
+    assert_int_equal(device.silent_s, 0);
+    /* Likewise one that has left. */
+    assert_int_equal(np_store_device_retire(f->store, ids[0], NP_REVOKE_CESSATION, f->now_us / 1000), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(np_store_device_silence(other, ids[0], f->now_us, f->now_us), NP_E_STALE);
+    np_store_close(other);
     box_free(box);
 }
 
@@ -147,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cutoff),
         API_TEST(test_any_request_brings_back),
+        API_TEST(test_back_in_time),
         API_TEST(test_enrolling_again_brings_back),
         API_TEST(test_the_name_is_nobody_elses),
         API_TEST(test_leaving_while_silent),
