@@ -647,6 +647,8 @@ void np_hq_free(struct np_hq *hq)
 {
     if (!hq)
         return;
+    if (hq->store && np_store_commit(hq->store))
+        np_error("the database did not take the last changes: %s", np_store_error(hq->store));
     np_store_close(hq->store);
     np_tls_free(hq->leaf.tls);
     np_factorycert_free(hq->factorycert);

@@ -130,18 +130,30 @@ static void answer_problem(struct np_api_call *call)
     }
 }
 
+/* All that a request writes is kept, or nothing of it: what was decided and could not be written down was not decided.
+ * A refusal is an answer like another, which may have spent a nonce. */
+static int handle(struct np_api_call *call)
+{
+    struct np_store *store = call->api->store;
+    np_store_unit_begin(store);
+    int rc = dispatch(call), failed = call->response->store_error;
+    int kept = np_store_unit_end(store, failed);
+    if (kept == failed)
+        return rc;
+    np_api_response_free(call->response);
+    return np_api_store_failed(call, kept);
+}
+
 void np_api_handle(struct np_api *api, const struct np_api_request *request, struct np_api_response *out_response)
 {
     struct np_api_call call = {.api = api, .request = request, .response = out_response};
     uint8_t random[8];
     *out_response = (struct np_api_response){0};
     np_hq_crypto(&call.crypto);
-    if (dispatch(&call))
+    if (handle(&call))
         answer_problem(&call);
     np_random_bytes(random, sizeof random);
-    api->last_nonce_us = request->now_us > api->last_nonce_us || request->now_us < api->last_nonce_us - 1000000
-                             ? request->now_us
-                             : api->last_nonce_us + 1;
+    api->last_nonce_us = np_nonce_next(api->last_nonce_us, request->now_us);
     np_nonce_make(api->nonce_key, api->last_nonce_us, random, out_response->nonce);
 }
 

@@ -117,7 +117,7 @@ static int count_row(int rc, long long *added, long long *known)
     return 0;
 }
 
-static int add_row(struct import *import, const struct np_factorylist_row *row)
+static int write_row(struct import *import, const struct np_factorylist_row *row)
 {
     int rc = 0;
     if (row->serial[0])
@@ -132,8 +132,21 @@ static int add_row(struct import *import, const struct np_factorylist_row *row)
         memcpy(claim.model, row->model, sizeof claim.model);
         rc = count_row(np_store_claim_add(import->store, &claim), &import->codes_new, &import->codes_known);
     }
-    if (rc == NP_E_CONFLICT)
-        return fail_at(import, "this claim code is known with another serial number or model");
+    return rc == NP_E_CONFLICT ? fail_at(import, "this claim code is known with another serial number or model") : rc;
+}
+
+/* Nothing of a wrong line is kept. */
+static int add_row(struct import *import, const struct np_factorylist_row *row)
+{
+    struct import before = *import;
+    np_store_unit_begin(import->store);
+    int rc = np_store_unit_end(import->store, write_row(import, row));
+    if (rc) {
+        import->serials_new = before.serials_new;
+        import->codes_new = before.codes_new;
+    }
+    if (rc > 0)
+        return rc; /* it has been told */
     if (rc == 0 && import->rows % BATCH == 0)
         rc = np_store_commit(import->store);
     return rc ? store_failed(import, rc) : 0;

@@ -167,10 +167,15 @@ int np_sql_begin(struct np_store *store)
     if (rc)
         return rc;
     store->savepoint = store->pending;
-    return store->driver->savepoint(store);
+    rc = store->driver->savepoint(store);
+    if (rc)
+        return rc;
+    if (store->depth++ == 0 && !store->unit.open)
+        store->unit.pending = store->pending;
+    return 0;
 }
 
-int np_sql_end(struct np_store *store, int rc)
+static int end_savepoint(struct np_store *store, int rc)
 {
     if (rc) {
         store->pending = store->savepoint;
@@ -191,8 +196,33 @@ int np_sql_end(struct np_store *store, int rc)
     return rc;
 }
 
+int np_sql_end(struct np_store *store, int rc)
+{
+    store->depth--;
+    if (rc == 0 && store->depth == 0 && store->unit.running && !store->unit.open) {
+        store->unit.open = true;
+        return 0;
+    }
+    return end_savepoint(store, rc);
+}
+
+void np_sql_unit_begin(struct np_store *store)
+{
+    store->unit = (struct np_sql_unit){.running = true};
+}
+
+int np_sql_unit_end(struct np_store *store, int rc)
+{
+    bool open = store->unit.open;
+    store->savepoint = store->unit.pending;
+    store->unit = (struct np_sql_unit){.running = false};
+    return open ? end_savepoint(store, rc) : rc;
+}
+
 int np_sql_commit(struct np_store *store)
 {
+    store->unit = (struct np_sql_unit){.running = false};
+    store->depth = 0;
     if (!store->in_transaction)
         return 0;
     int rc = store->lost ? -EAGAIN : store->driver->commit(store, store->pending);

@@ -42,7 +42,13 @@ struct np_store {
     bool fenced;            /* another one has the lease */
     unsigned pending;       /* np_store_event bits of the running transaction */
     unsigned savepoint;     /* the same before the running savepoint */
-    unsigned events;        /* committed, not yet taken */
+    unsigned depth;         /* savepoints of np_sql_begin that are open */
+    struct np_sql_unit {
+        bool running;
+        bool open;        /* it has written: its savepoint is that of its first write, which is kept until its end */
+        unsigned pending; /* before it */
+    } unit;
+    unsigned events;                           /* committed, not yet taken */
     struct np_store_waiter *waiting, *settled; /* for the next commit; being called */
     struct np_sql_statement cache[NP_SQL_CACHE_MAX];
     struct np_queue_marks *marks; /* hq/store/place.c's; NULL: none yet */
@@ -117,6 +123,12 @@ int np_sql_begin(struct np_store *store);
 
 /* Ends the savepoint: keeps its writes when rc is 0, undoes them otherwise. Returns rc, or the error of keeping. */
 int np_sql_end(struct np_store *store, int rc);
+
+/* See np_store_unit_begin. Costs the database nothing: the first write's savepoint becomes the unit's. */
+void np_sql_unit_begin(struct np_store *store);
+
+/* See np_store_unit_end. */
+int np_sql_unit_end(struct np_store *store, int rc);
 
 /* Ends the transaction, keeping its writes unless it is lost. 0, or an error: its writes are gone. */
 int np_sql_commit(struct np_store *store);

@@ -49,6 +49,7 @@ void np_store_close(struct np_store *store)
 {
     if (!store)
         return;
+    store->lost = store->in_transaction; /* its end undoes it */
     if (store->connection)
         np_store_commit(store);
     for (size_t i = 0; i < NP_SQL_CACHE_MAX; i++) {
@@ -63,6 +64,21 @@ void np_store_close(struct np_store *store)
 int np_store_lock(struct np_store *store)
 {
     return np_sql_lock(store);
+}
+
+bool np_store_is_locked(const struct np_store *store)
+{
+    return store->in_transaction;
+}
+
+void np_store_unit_begin(struct np_store *store)
+{
+    np_sql_unit_begin(store);
+}
+
+int np_store_unit_end(struct np_store *store, int rc)
+{
+    return np_sql_unit_end(store, rc);
 }
 
 static int commit(struct np_store *store)

@@ -1,7 +1,8 @@
 /* store: everything that HQ remembers: in one SQLite file (WAL, synchronous=FULL), or in a PostgreSQL database that
  * several HQs may share. No SQL outside hq/store, no type of either library in this header.
  *
- * Lifecycle: np_store_open, any of the functions below from one thread, np_store_close (which commits).
+ * Lifecycle: np_store_open, any of the functions below from one thread, np_store_close (which takes back what was not
+ * committed).
  *
  * Group commit. Each writing function is atomic by itself (a savepoint) and sees all earlier ones, but is not on disk
  * when it returns: it joins the transaction of the current loop turn, which np_store_commit ends. The server calls
@@ -50,12 +51,24 @@ bool np_store_is_server(const char *where);
 /* where as it may be shown and logged: without a password. */
 void np_store_describe(const char *where, char *out, size_t size);
 
-/* Commits and closes; NULL is fine. Waiters are called. */
+/* Closes; what np_store_commit has not made durable is undone: who ends in the middle of something has not done it.
+ * NULL is fine. Waiters are called. */
 void np_store_close(struct np_store *store);
 
 /* From here to the next np_store_commit nobody else writes. For who decides by what he reads and then writes; the
  * writing functions do it by themselves. Returns 0, or a database error. */
 int np_store_lock(struct np_store *store);
+
+/* Does it hold already: is the running transaction one that writes? */
+bool np_store_is_locked(const struct np_store *store);
+
+/* What is written from here to np_store_unit_end is one thing: a request with all that belongs to it, though it takes
+ * several of the functions below. Not to be nested, and not over a commit. */
+void np_store_unit_begin(struct np_store *store);
+
+/* The unit's end. rc other than 0: a part of it has failed, and all that was written since np_store_unit_begin is
+ * undone; the rest of the transaction stays. Returns rc, or the error of keeping it. */
+int np_store_unit_end(struct np_store *store, int rc);
 
 /* Ends the running transaction: 0 when all writes so far are on disk (or there were none), else -EAGAIN or NP_E_STORE
  * and they are gone. Calls the waiters. */

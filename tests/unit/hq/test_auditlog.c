@@ -5,6 +5,7 @@
 
 #include "hq/store/audit.h"
 #include "hq/store/claims.h"
+#include "hq/store/ledger.h"
 
 /* What the log tells: "actor action name detail" by lines. */
 struct told {
@@ -209,12 +210,91 @@ static void test_block_and_unblock(void **state)
     box_free(other);
 }
 
+/* ---- What cannot be written down has not been decided ---- */
+
+/* From here on the database takes no entry more. */
+static void fill_log(struct fixture *f)
+{
+    database_run(&f->database,
+                 "CREATE TRIGGER full_up BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no more'); END",
+                 "ALTER TABLE audit ADD CONSTRAINT full_up CHECK (seq < 0) NOT VALID");
+}
+
+static struct np_device stored(struct fixture *f, const struct box *box)
+{
+    struct np_device device;
+    assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
+    return device;
+}
+
+/* A request is one thing: without its entry nothing of it is kept, and the others of its turn are not harmed. */
+static void test_request_without_entry(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001"), *other = box_new("NP-0002"), *late = box_new("NP-0003");
+    struct np_device device;
+    char path[96];
+    enrol(f, box, 201);
+    enrol(f, other, 201);
+    expect_status(send_csr(f, box, NULL, NULL), 202);
+    int64_t nonce_us = stored(f, box).nonce_us;
+    fill_log(f);
+    snprintf(path, sizeof path, "/v1/devices/%s/leave", box->told.device);
+    f->group_commit = true;
+    expect_status(put_addresses(f, other, other->request.token, "{\"seq\":1,\"v4\":[\"192.168.1.77\"],\"v6\":[]}"),
+                  200);
+    expect_problem(post(f, box, path, "{\"reason\":\"resale\"}", (struct twist){0}), "internal");
+    expect_problem(enrol_twisted(f, late, (struct twist){0}), "internal");
+    expect_status(send_csr(f, other, NULL, NULL), 202);
+    assert_int_equal(np_store_commit(f->store), 0);
+    device = stored(f, box);
+    assert_int_equal(device.state, NP_DEVICE_ACTIVE);
+    assert_true(device.nonce_us == nonce_us);
+    struct np_order order;
+    assert_int_equal(np_store_order_newest(f->store, box->told.device, &order), 0);
+    assert_int_equal(order.state, NP_ORDER_QUEUED);
+    assert_int_equal(np_store_device_find(f->store, late->thumbprint, late->request.epoch, &device), NP_E_NOT_FOUND);
+    assert_int_equal(stored(f, other).seq, 1);
+    assert_int_equal(np_store_order_newest(f->store, other->told.device, &order), 0);
+    box_free(box);
+    box_free(other);
+    box_free(late);
+}
+
+/* What the operator's verbs do: change, write down, commit. One that ends before the commit has changed nothing. */
+static void test_verb_without_entry(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    struct np_audit entry;
+    int64_t seq, at_s;
+    enrol(f, box, 201);
+    fill_log(f);
+    struct np_device device = stored(f, box);
+    np_audit_fill(&entry, NOW_US / 1000, "root", NP_AUDIT_BLOCK, &device, "%s", "");
+    assert_int_equal(np_store_lock(f->store), 0);
+    assert_int_equal(np_store_device_block(f->store, device.id, NOW_US / 1000), 0);
+    assert_int_not_equal(np_store_audit_add(f->store, &entry), 0);
+    np_store_close(f->store);
+    f->store = database_open(&f->database);
+    assert_int_equal(stored(f, box).state, NP_DEVICE_ACTIVE);
+    assert_int_equal(np_store_ledger_last(f->store, &seq, &at_s), 0);
+    assert_int_equal(seq, 0);
+    box_free(box);
+}
+
 int main(void)
 {
 #define API_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        API_TEST(test_decisions),   API_TEST(test_grant_is_told),        API_TEST(test_filters),
-        API_TEST(test_append_only), API_TEST(test_with_its_transaction), API_TEST(test_block_and_unblock),
+        API_TEST(test_decisions),
+        API_TEST(test_grant_is_told),
+        API_TEST(test_filters),
+        API_TEST(test_append_only),
+        API_TEST(test_with_its_transaction),
+        API_TEST(test_block_and_unblock),
+        API_TEST(test_request_without_entry),
+        API_TEST(test_verb_without_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

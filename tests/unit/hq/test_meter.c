@@ -255,6 +255,7 @@ static void test_over_a_restart(void **state)
     struct fixture *f = *state;
     struct np_order order = make_order("a");
     pay(&f->meter, &order, NOW_MS);
+    assert_int_equal(np_store_commit(f->store), 0);
     np_store_close(f->store);
     f->store = f->meter.store = database_open(&f->database);
     assert_int_equal(level(&f->meter, NP_LIMIT_DOMAIN, "", NOW_MS), 49);

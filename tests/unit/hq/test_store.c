@@ -134,6 +134,7 @@ static void test_device_round_trip(void **state)
     snprintf(d.version, sizeof d.version, "0.2.0");
     assert_int_equal(np_store_device_update(f->store, &d), 0);
     /* After a restart as well. */
+    assert_int_equal(np_store_commit(f->store), 0);
     np_store_close(f->store);
     f->store = database_open(&f->database);
     assert_int_equal(np_store_device_find(f->store, d.thumbprint, d.epoch, &got), 0);
@@ -156,6 +157,7 @@ static void test_names_are_unique(void **state)
     assert_int_equal(np_store_device_add(second, &b), NP_E_CONFLICT);
     snprintf(b.name, sizeof b.name, "calm-noether.devices.example");
     assert_int_equal(np_store_device_add(second, &b), 0);
+    assert_int_equal(np_store_commit(second), 0);
     np_store_close(second);
     assert_int_equal(np_store_device_get(f->store, b.id, &got), 0);
     /* The same identity in the same epoch is a repetition, in another epoch a device of its own. */
@@ -176,6 +178,7 @@ static void test_newer_schema_is_refused(void **state)
     struct fixture *f = *state;
     struct np_store *store = NULL;
     char error[512], other[128], at_server[128];
+    assert_int_equal(np_store_commit(f->store), 0);
     np_store_close(f->store);
     f->store = NULL;
     snprintf(other, sizeof other, "PRAGMA user_version = %d", NP_STORE_SCHEMA + 1);
@@ -339,6 +342,7 @@ static void test_orders(void **state)
     assert_string_equal(ids, "order-4 ");
     expect_queue(f->store, ""); /* all of one device */
 
+    assert_int_equal(np_store_commit(f->store), 0);
     np_store_close(f->store);
     f->store = database_open(&f->database);
     assert_int_equal(np_store_order_get(f->store, "order-4", &got), 0);
@@ -516,7 +520,7 @@ static void test_names_one_by_one(void **state)
     assert_int_equal(np_store_name_ordered(f->store, d.name), 0);
     /* Gone: left, or silent. */
     assert_int_equal(np_store_names_gone_after(f->store, "", 5, remember_name, &name), 0);
-    assert_int_equal(np_store_device_silence(f->store, d.id, NOW_S), 0);
+    assert_int_equal(np_store_device_silence(f->store, d.id, NOW_S, NOW_S), 0);
     assert_int_equal(np_store_names_gone_after(f->store, "", 5, remember_name, &name), 1);
     assert_false(name.present);
     assert_int_equal(np_store_names_gone_after(f->store, d.name, 5, remember_name, &name), 0);
@@ -532,6 +536,7 @@ static void test_serials(void **state)
     assert_int_equal(from, 1000);
     assert_int_equal(np_store_serials_reserve(f->store, 1000, &next), 0);
     assert_int_equal(next, from + NP_STORE_SERIALS);
+    assert_int_equal(np_store_commit(f->store), 0);
     np_store_close(f->store);
     f->store = database_open(&f->database);
     assert_int_equal(np_store_serials_reserve(f->store, 5, &next), 0);
