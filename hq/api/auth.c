@@ -101,10 +101,13 @@ int np_api_device_admit(struct np_api_call *call, struct np_device *device, int6
     int rc = check_state(call, device);
     if (rc)
         return rc;
-    /* A row from the future means that HQ's clock was set back: until it has caught up, the row's time says nothing. */
-    if (nonce_us <= device->nonce_us && device->nonce_us <= call->request->now_us)
+    struct np_api *api = call->api;
+    int64_t now_us = call->request->now_us;
+    api->last_nonce_us = np_nonce_seen(api->last_nonce_us, device->nonce_us, now_us);
+    if (!np_nonce_follows(nonce_us, device->nonce_us, now_us))
         return np_refuse(&call->refusal, NP_REFUSE_BAD_NONCE,
                          "the nonce is not newer than the last one used; sign again with this answer's Replay-Nonce");
+    api->last_nonce_us = np_nonce_seen(api->last_nonce_us, nonce_us, now_us);
     device->nonce_us = nonce_us;
     device->last_seen_s = np_api_now_s(call);
     device->silent_s = 0; /* its name shows its addresses again */
@@ -136,12 +139,14 @@ int np_api_signed_by_device(struct np_api_call *call, struct np_jws **out_jws, s
         return rc;
     if (call->device[0] && strcmp(call->device, jws->header.kid) != 0)
         rc = np_refuse(&call->refusal, NP_REFUSE_BAD_SIGNATURE, "kid is not the device of the path");
-    if (rc == 0)
-        rc = np_api_lock(call);
+    bool locked = np_store_is_locked(call->api->store);
     if (rc == 0)
         rc = find_device(call, jws->header.kid, &device);
     if (rc == 0)
         rc = np_api_signed_verify(call, jws, &device.identity);
+    /* Nobody waits for the database's lock, or makes others wait, before it is known who he is. */
+    if (rc == 0 && !locked && (rc = np_api_lock(call)) == 0)
+        rc = find_device(call, jws->header.kid, &device);
     if (rc) {
         np_jws_free(jws);
         return rc;
@@ -220,7 +225,7 @@ static int look_up(struct np_api_call *call, const uint8_t token[32], struct np_
     *out_changed = n > device->auth_n_used;
     if (*out_changed)
         device->auth_n_used = n;
-    if (np_judge_seen(device->last_seen_s, np_api_now_s(call))) {
+    if (device->silent_s || np_judge_seen(device->last_seen_s, np_api_now_s(call))) {
         device->last_seen_s = np_api_now_s(call);
         device->silent_s = 0;
         *out_changed = true;
@@ -233,14 +238,13 @@ int np_api_token_device(struct np_api_call *call, struct np_device *out_device, 
     const char *authorization = call->request->authorization;
     uint8_t token[NP_TOKEN_LEN];
     bool reads = strcmp(call->request->method, "GET") == 0; /* polls, of which few write */
+    bool locked = np_store_is_locked(call->api->store);
     if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0 ||
         np_base64url_decode_exact(authorization + 7, token, sizeof token))
         return np_refuse(&call->refusal, NP_REFUSE_UNKNOWN_TOKEN,
                          "this request carries 'Authorization: Bearer' with a token of 32 bytes in base64url");
-    int rc = reads ? 0 : np_api_lock(call);
-    if (rc == 0)
-        rc = look_up(call, token, out_device, out_changed);
-    if (rc == 0 && reads && *out_changed && (rc = np_api_lock(call)) == 0)
+    int rc = look_up(call, token, out_device, out_changed);
+    if (rc == 0 && !locked && (!reads || *out_changed) && (rc = np_api_lock(call)) == 0)
         rc = look_up(call, token, out_device, out_changed);
     np_wipe(token, sizeof token);
     return rc;

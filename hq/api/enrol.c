@@ -226,19 +226,18 @@ static int audit_enrolment(struct np_api_call *call, const struct np_claim *clai
     return rc;
 }
 
-static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
-                     const struct np_jws *jws, int64_t nonce_us, const uint8_t thumbprint[32])
+/* May a device that is not known enrol? Reads only. */
+static int check_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                     const uint8_t thumbprint[32])
 {
-    struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
-    char owner[NP_DEVICE_ID_MAX + 1];
-    bool granted;
+    char owner[NP_DEVICE_ID_MAX + 1], network[NP_STORE_NETWORK_MAX];
     int rc = np_store_key_owner(call->api->store, thumbprint, owner);
     if (rc == 0)
         return np_refuse(&call->refusal, NP_REFUSE_KEY_REUSED,
                          "the identity key is in use as a TLS key; make a separate key for the identity");
     if (rc != NP_E_NOT_FOUND)
         return np_api_store_failed(call, rc);
-    np_policy_network(&call->request->client, device.network);
+    np_policy_network(&call->request->client, network);
     if (message->credential.type == NP_CREDENTIAL_OPEN && call->request->client.family == AF_UNSPEC)
         return np_refuse_for(&call->refusal, NP_REFUSE_BUSY, NO_ADDRESS_S,
                              "HQ was not told the connection's address, by which devices without a credential are "
@@ -249,9 +248,16 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     if (rc == 0)
         rc = check_lists(call, message, claim);
     if (rc == 0)
-        rc = check_quota(call, &message->credential, device.network);
-    if (rc)
-        return rc;
+        rc = check_quota(call, &message->credential, network);
+    return rc;
+}
+
+static int enrol_new(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                     const struct np_jws *jws, int64_t nonce_us, const uint8_t thumbprint[32])
+{
+    struct np_device device = {.state = NP_DEVICE_ACTIVE, .credential = message->credential.type};
+    bool granted;
+    np_policy_network(&call->request->client, device.network);
     np_hq_make_id(device.id);
     device.identity = jws->header.jwk;
     memcpy(device.thumbprint, thumbprint, sizeof device.thumbprint);
@@ -260,7 +266,7 @@ static int enrol_new(struct np_api_call *call, const struct np_enrol_request *me
     device.nonce_us = nonce_us;
     device.created_s = device.last_seen_s = np_api_now_s(call);
     take_statement(call, message, &device);
-    rc = add_named(call, message, claim, &device, &granted);
+    int rc = add_named(call, message, claim, &device, &granted);
     if (rc == NP_E_STALE)
         return refuse_taken(call); /* through another HQ, since it was looked at */
     if (rc == NP_E_CONFLICT)
@@ -281,11 +287,43 @@ static int parse_message(struct np_api_call *call, const struct np_jws *jws, str
     return np_api_payload(call, rc, &error);
 }
 
+/* What the database says of an enrolment: the claim code, the device where it is known, else whether it may enrol. */
+struct finding {
+    struct np_claim claim;
+    struct np_device device;
+    bool by_claim, known;
+};
+
+static int look_up(struct np_api_call *call, struct np_enrol_request *message, const uint8_t thumbprint[32],
+                   struct finding *found)
+{
+    found->by_claim = message->credential.type == NP_CREDENTIAL_CLAIM_CODE;
+    int rc = found->by_claim ? find_claim(call, &message->credential, &found->claim) : 0;
+    if (rc)
+        return rc;
+    rc = np_store_device_find(call->api->store, thumbprint, message->epoch, &found->device);
+    found->known = rc == 0;
+    if (rc == NP_E_NOT_FOUND)
+        return check_new(call, message, found->by_claim ? &found->claim : NULL, thumbprint);
+    return rc ? np_api_store_failed(call, rc) : 0;
+}
+
+/* Likewise, with the database's lock. It is not taken for who is refused anyway: anybody may ask. */
+static int look_up_locked(struct np_api_call *call, struct np_enrol_request *message, const uint8_t thumbprint[32],
+                          struct finding *found)
+{
+    bool locked = np_store_is_locked(call->api->store);
+    int rc = look_up(call, message, thumbprint, found);
+    if (rc || locked)
+        return rc;
+    rc = np_api_lock(call);
+    return rc ? rc : look_up(call, message, thumbprint, found);
+}
+
 int np_api_enrol(struct np_api_call *call)
 {
     struct np_enrol_request message;
-    struct np_device device;
-    struct np_claim claim;
+    struct finding found;
     struct np_jws *jws = NULL;
     uint8_t thumbprint[32];
     int64_t nonce_us = 0;
@@ -302,20 +340,12 @@ int np_api_enrol(struct np_api_call *call)
     rc = np_policy_credential(&call->api->policy, &message.credential, thumbprint, jws->header.nonce, jws->header.url,
                               np_api_now_s(call), &call->refusal);
     if (rc == 0)
-        rc = np_api_lock(call);
-    bool by_claim = message.credential.type == NP_CREDENTIAL_CLAIM_CODE;
-    if (rc == 0 && by_claim)
-        rc = find_claim(call, &message.credential, &claim);
-    if (rc)
-        goto wipe;
-    rc = np_store_device_find(call->api->store, thumbprint, message.epoch, &device);
-    if (rc == 0)
-        rc = repeat(call, &message, by_claim ? &claim : NULL, nonce_us, &device);
-    else if (rc == NP_E_NOT_FOUND)
-        rc = enrol_new(call, &message, by_claim ? &claim : NULL, jws, nonce_us, thumbprint);
-    else
-        rc = np_api_store_failed(call, rc);
-wipe:
+        rc = look_up_locked(call, &message, thumbprint, &found);
+    if (rc == 0) {
+        const struct np_claim *claim = found.by_claim ? &found.claim : NULL;
+        rc = found.known ? repeat(call, &message, claim, nonce_us, &found.device)
+                         : enrol_new(call, &message, claim, jws, nonce_us, thumbprint);
+    }
     np_wipe(message.token, sizeof message.token);
     np_wipe(message.credential.code, sizeof message.credential.code);
 out:

@@ -32,7 +32,8 @@ static inline int64_t np_api_now_ms(const struct np_api_call *call)
 /* Turns a store's error into busy or internal. */
 int np_api_store_failed(struct np_api_call *call, int rc);
 
-/* From here to the commit no other HQ writes (np_store_lock): for handlers that decide by what they read. */
+/* From here to the commit no other HQ writes (np_store_lock): for handlers that decide by what they read. Only once it
+ * is known who asks: everybody else's writes wait for it. What was read before is read again. */
 int np_api_lock(struct np_api_call *call);
 
 /* Sets status and JSON body (taken). encode_rc is what the encoder returned. */

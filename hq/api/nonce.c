@@ -7,8 +7,6 @@
 
 #define SIGNED_LEN 16 /* time and random */
 #define MAC_LEN    16
-/* Two nonces of one microsecond are kept apart by moving the later one ahead: it may be a little in the future. */
-#define AHEAD_US INT64_C(1000000)
 
 void np_nonce_make(const uint8_t key[32], int64_t now_us, const uint8_t random[8], char out_nonce[NP_NONCE_MAX + 1])
 {
@@ -31,8 +29,23 @@ int np_nonce_check(const uint8_t key[32], int64_t now_us, const char *nonce, int
         return NP_E_SIGNATURE;
     struct np_reader r = np_reader_make(bytes, sizeof bytes);
     int64_t issued_us = (int64_t)np_read_u64(&r);
-    if (issued_us > now_us + AHEAD_US || issued_us < now_us - NP_NONCE_LIFE_US)
+    if (issued_us > now_us + NP_NONCE_SKEW_US || issued_us < now_us - NP_NONCE_LIFE_US)
         return NP_E_STALE;
     *out_issued_us = issued_us;
     return 0;
+}
+
+bool np_nonce_follows(int64_t issued_us, int64_t last_us, int64_t now_us)
+{
+    return issued_us > last_us || last_us > now_us + NP_NONCE_SKEW_US;
+}
+
+int64_t np_nonce_next(int64_t last_us, int64_t now_us)
+{
+    return now_us > last_us || last_us > now_us + NP_NONCE_SKEW_US ? now_us : last_us + 1;
+}
+
+int64_t np_nonce_seen(int64_t last_us, int64_t seen_us, int64_t now_us)
+{
+    return seen_us > last_us && seen_us <= now_us + NP_NONCE_SKEW_US ? seen_us : last_us;
 }

@@ -204,6 +204,84 @@ static void test_nonces_are_used_once(void **state)
     box_free(other);
 }
 
+/* Two HQs on one database, one clock 5 s behind: a request that one has taken the other one refuses, and what either
+ * gives out is good at both. */
+static void test_nonces_of_two_clocks(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001");
+    struct np_api ahead = f->api, behind = f->api;
+    char used[NP_NONCE_MAX + 1];
+    enrol(f, box, 201);
+    ahead = f->api;
+    f->now_us += 1000000;
+    f->nonce[0] = 0;
+    memcpy(used, fresh_nonce(f), sizeof used);
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){.nonce = used}), 200);
+    char next[NP_NONCE_MAX + 1];
+    memcpy(next, f->nonce, sizeof next);
+    f->api = behind;
+    f->now_us -= 5000000;
+    expect_problem(post(f, box, "/v1/session", "{}", (struct twist){.nonce = used}), "bad-nonce");
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){0}), 200); /* with what the refusal brought */
+    expect_problem(post(f, box, "/v1/session", "{}", (struct twist){.nonce = used}), "bad-nonce");
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){.nonce = next}), 200); /* from the one ahead */
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){0}), 200);
+    memcpy(next, f->nonce, sizeof next);
+    f->api = ahead;
+    f->now_us += 5000000;
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){.nonce = next}), 200);
+    box_free(box);
+}
+
+/* ---- The lock ---- */
+
+static void expect_unlocked(struct fixture *f, struct np_api_response response, const char *problem)
+{
+    expect_problem(response, problem);
+    if (np_store_is_locked(f->store))
+        fail_msg("%s: the database was locked for nobody", problem);
+}
+
+/* Whoever is refused, because nobody knows who he is or because he may not, has not taken the database's lock. */
+static void test_strangers_lock_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct box *box = box_new("NP-0001"), *other = box_new("NP-0002");
+    const uint8_t token[NP_TOKEN_LEN] = {1};
+    char path[96];
+    f->api.policy.claim_code = f->api.policy.open = true;
+    f->api.policy.network_recent = 1;
+    enrol(f, box, 201);
+    struct box *open = box_new("");
+    open->request.credential.type = NP_CREDENTIAL_OPEN;
+    enrol(f, open, 201);
+    f->group_commit = true;
+    snprintf(path, sizeof path, "/v1/devices/%s/leave", box->told.device);
+    expect_unlocked(f, post(f, box, path, "{\"reason\":\"reset\"}", (struct twist){.signer = other}), "bad-signature");
+    expect_unlocked(f, post(f, box, "/v1/session", "{}", (struct twist){.kid = "nobody"}), "unknown-device");
+    expect_unlocked(f, put_addresses(f, box, token, "{\"seq\":1,\"v4\":[\"192.168.1.7\"],\"v6\":[]}"), "unknown-token");
+    struct box *guess = box_new("");
+    guess->request.credential.type = NP_CREDENTIAL_CLAIM_CODE;
+    snprintf(guess->request.credential.code, sizeof guess->request.credential.code, "ABCDEFGHJKLMNPQR");
+    struct np_api_response response = enrol_twisted(f, guess, (struct twist){0});
+    assert_true(response.status >= 400);
+    np_api_response_free(&response);
+    assert_false(np_store_is_locked(f->store));
+    struct box *second = box_new("");
+    second->request.credential.type = NP_CREDENTIAL_OPEN;
+    expect_unlocked(f, enrol_twisted(f, second, (struct twist){0}), "rate-limited");
+    /* Who is known does. */
+    expect_status(post(f, box, "/v1/session", "{}", (struct twist){0}), 200);
+    assert_true(np_store_is_locked(f->store));
+    assert_int_equal(np_store_commit(f->store), 0);
+    box_free(box);
+    box_free(other);
+    box_free(open);
+    box_free(guess);
+    box_free(second);
+}
+
 /* ---- Session ---- */
 
 static void test_session(void **state)
@@ -351,6 +429,8 @@ int main(void)
         API_TEST(test_grant_brings_the_name_back),
         API_TEST(test_bad_enrolments),
         API_TEST(test_nonces_are_used_once),
+        API_TEST(test_nonces_of_two_clocks),
+        API_TEST(test_strangers_lock_nothing),
         API_TEST(test_session),
         API_TEST(test_blocked_and_retired),
         API_TEST(test_blocked_does_not_enrol_anew),

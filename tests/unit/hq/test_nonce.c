@@ -36,14 +36,45 @@ static void test_life(void **state)
         {0, 0},
         {NP_NONCE_LIFE_US, 0},
         {NP_NONCE_LIFE_US + 1, NP_E_STALE},
-        {-1000, 0}, /* a nonce that was moved ahead to be unique */
-        {-2000000, NP_E_STALE},
+        {-1000, 0},             /* a nonce that was moved ahead to be unique */
+        {-NP_NONCE_SKEW_US, 0}, /* of an HQ whose clock is ahead */
+        {-NP_NONCE_SKEW_US - 1, NP_E_STALE},
     };
     char nonce[NP_NONCE_MAX + 1];
     int64_t issued;
     np_nonce_make(key, NOW_US, random_bytes, nonce);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(np_nonce_check(key, NOW_US + rows[i].age_us, nonce, &issued), rows[i].rc);
+}
+
+/* Two HQs, whose clocks differ: no nonce twice, and what a device is given it can use. */
+static void test_skew(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t issued_us, last_us, now_us;
+        bool follows;
+    } rows[] = {
+        {NOW_US, 0, NOW_US, true},
+        {NOW_US, NOW_US - 1, NOW_US, true},
+        {NOW_US, NOW_US, NOW_US, false},
+        {NOW_US, NOW_US, NOW_US - 1, false}, /* used at an HQ that is ahead, and again at one that is behind */
+        {NOW_US - 9, NOW_US, NOW_US - NP_NONCE_SKEW_US, false},
+        {NOW_US + 1, NOW_US, NOW_US - NP_NONCE_SKEW_US, true},
+        {NOW_US - 9, NOW_US, NOW_US - NP_NONCE_SKEW_US - 1, true}, /* the clock was set back */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (np_nonce_follows(rows[i].issued_us, rows[i].last_us, rows[i].now_us) != rows[i].follows)
+            fail_msg("row %zu", i);
+    }
+    assert_int_equal(np_nonce_next(0, NOW_US), NOW_US);
+    assert_int_equal(np_nonce_next(NOW_US, NOW_US), NOW_US + 1);
+    assert_int_equal(np_nonce_next(NOW_US + NP_NONCE_SKEW_US, NOW_US), NOW_US + NP_NONCE_SKEW_US + 1);
+    assert_int_equal(np_nonce_next(NOW_US + NP_NONCE_SKEW_US + 1, NOW_US), NOW_US); /* the clock was set back */
+    int64_t last_us = np_nonce_seen(NOW_US - 5, NOW_US + 5000000, NOW_US);
+    assert_int_equal(np_nonce_next(last_us, NOW_US), NOW_US + 5000001);
+    assert_int_equal(np_nonce_seen(NOW_US, NOW_US - 1, NOW_US), NOW_US);
+    assert_int_equal(np_nonce_seen(NOW_US, NOW_US + NP_NONCE_SKEW_US + 1, NOW_US), NOW_US);
 }
 
 static void test_forgeries(void **state)
@@ -74,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_skew),
         cmocka_unit_test(test_forgeries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
