@@ -83,6 +83,32 @@ def test_refusal(box, kind):
     wait_until(lambda: box.serial() != before, 30, 'a newer certificate, now that HQ is itself again')
 
 
+def test_trickle(box):
+    """An answer that comes a byte at a time and never ends: given up after a fixed time, however regularly they come, with memory
+    and calls bounded. The box serves all the while."""
+    before, over = box.serial(), threading.Event()
+    sent = []
+
+    def trickle(_body):
+        yield b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n'
+        while not over.wait(0.25):
+            sent.append(1)
+            yield b'1\r\n \r\n'
+    box.stop()
+    box.hq.answers = {'*': trickle}
+    box.hq.seen.clear()
+    box.start()
+    try:
+        wait_until(lambda: len(sent) >= 20, 20, 'a slow answer')
+        assert box.serial() == before
+        wait_until(lambda: any('did not answer in time' in line for line in box.status()['problems']), 60, 'the answer is given up')
+        assert len(box.hq.seen) <= 3 and peak_kib(box) < 16 * 1024
+    finally:
+        over.set()
+    box.hq.behave()
+    wait_until(lambda: box.serial() != before, 40, 'a newer certificate, now that HQ is itself again')
+
+
 def test_captive_portal(box):
     """HQ's name leads to a machine that speaks HTTP in clear where TLS is expected."""
     before = box.serial()

@@ -1,6 +1,7 @@
 """Power cuts on a real ext4: a box lives on through first boots, renewals, new keys and resets (tests/replay/cuts.c: the real
 cores of agent and HQ in virtual time) with its state on a loop-mounted image. The image is copied while the process is
-stopped, between any two of its system calls; a box that is switched on with the copy has lost nothing."""
+stopped, between any two of its system calls; a box that is switched on with the copy has lost nothing, and HQ does not take
+it for a clone, however often it is switched off and on again."""
 import contextlib
 import os
 import random

@@ -110,6 +110,7 @@ static void expect_counts(const struct life *life, int64_t devices, int64_t live
     world_check(life->world, counts.devices == devices && counts.live == live && counts.orders == orders,
                 "%lld devices, %lld live, %lld orders; there are %lld, %lld, %lld", (long long)devices, (long long)live,
                 (long long)orders, (long long)counts.devices, (long long)counts.live, (long long)counts.orders);
+    world_check(life->world, counts.clones == 0, "no device that HQ takes for a clone");
 }
 
 static void live(struct life *life)

@@ -4,7 +4,8 @@
  *   cuts live FOLDER DATABASE CLOCK      lives on for ever: first boot, renewal, another key, reset, and anew, with its
  *                                        state in FOLDER, HQ's in DATABASE, and where it stands in CLOCK (struct stand)
  *   cuts resume FOLDER DATABASE CLOCK    switches the box on as they are, and goes on until it is at rest; exit status
- *                                        0: no name, key or certificate was lost, nothing was ordered twice */
+ *                                        0: no name, key or certificate was lost, nothing was ordered twice, HQ
+ *                                        takes no device for a clone */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "tests/replay/world.h"
 
 #define LIFE_DAYS 3 /* of a certificate: no more dull days than needed */
+#define BOOTS     4 /* power cuts more, within a day: one more than the returns of old lives that mark a clone */
 
 /* Where a life stands: the time, and how many orders its device may have had by then. */
 struct stand {
@@ -81,7 +83,15 @@ static void resume(struct run *run)
     world_wait(run->box, world_is_installed, WORLD_DAY_MS, "a certificate");
     world_pass(world, WORLD_HOUR_MS); /* its check-in after the boot */
     world_wait(run->box, world_is_installed, WORLD_DAY_MS, "a certificate");
+    for (int i = 0; i < BOOTS; i++) {
+        world_power_off(run->box);
+        world_power_on(run->box);
+        world_pass(world, WORLD_HOUR_MS);
+        world_wait(run->box, world_is_installed, WORLD_DAY_MS, "a certificate");
+    }
     after = hqcore_count(world->hq);
+    world_check(world, after.clones == 0, "no device that HQ takes for a clone; there are %lld",
+                (long long)after.clones);
     world_check(world, after.live == 1 && after.devices == before.devices + again,
                 "one live device of %lld; there are %lld of %lld", (long long)before.devices + again,
                 (long long)after.live, (long long)after.devices);
@@ -112,6 +122,7 @@ int main(int argc, char **argv)
         run.world->moment = on_moment;
         run.world->moment_ctx = &run;
     }
+    run.box->random[0] = resumes ? 128 : 0; /* other random bytes, and so another life, than the process before */
     world_power_on(run.box);
     if (!resumes)
         live(&run);

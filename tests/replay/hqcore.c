@@ -10,6 +10,7 @@
 #include "hq/acme/renewer.h"
 #include "hq/api/api.h"
 #include "hq/store/browse.h"
+#include "hq/store/lives.h"
 #include "resolver/base/error.h"
 #include "resolver/base/jobs.h"
 #include "resolver/base/random.h"
@@ -297,6 +298,9 @@ static int count_device(void *ctx, const struct np_device *device)
 {
     struct walk *walk = ctx;
     int64_t orders = 0, oldest;
+    struct np_lives lives;
+    must(np_store_lives_get(walk->core->store, device->id, &lives), "lives");
+    walk->counts.clones += lives.suspected_s != 0;
     walk->counts.devices++;
     walk->counts.live += device->state == NP_DEVICE_ACTIVE;
     if (walk->name && device->state == NP_DEVICE_ACTIVE && strcmp(walk->name, device->name) == 0)

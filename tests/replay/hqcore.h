@@ -39,6 +39,7 @@ struct hqcore_counts {
     int64_t live_orders;   /* of active devices */
     int64_t live_packages; /* ever stored for active devices */
     int64_t certificates;  /* ever signed by the CA */
+    int64_t clones;        /* devices that HQ takes for several boxes */
 };
 
 /* HQ on the database at that path (":memory:": none); NULL when it cannot be opened. */

@@ -180,7 +180,8 @@ static void key_rotation(void)
 }
 
 /* The image of a box on a second one (or its flash moved while the old one runs on): both say that they are the same
- * device. Both keep a valid certificate; HQ has one device, no order more than for one; neither asks in a storm. */
+ * device. Both keep a valid certificate; HQ has one device, no order more than for one, and takes it for a clone;
+ * neither asks in a storm. */
 static void cloned_box(void)
 {
     struct world_box *one;
@@ -204,6 +205,7 @@ static void cloned_box(void)
                 (long long)counts.devices, (long long)counts.orders);
     world_check(world, one->box.requests < 120 * 30 && two->box.requests < 120 * 30, "no storm: %u and %u",
                 one->box.requests, two->box.requests);
+    world_check(world, counts.clones == 1, "HQ to see that they are two");
     world_free(world);
 }
 

@@ -164,6 +164,8 @@ void world_power_on(struct world_box *one)
     if (one->medium && memory_disk_is_cut(one->medium))
         memory_disk_power_on(one->medium, one->world->random);
     one->random[0]++; /* the kernel's pool is another one after each boot */
+    memcpy(one->box.self.life.bytes, one->random, sizeof one->box.self.life.bytes);
+    one->box.self.life.told = true;
     one->box.now_ms = one->world->now_ms;
     box_boot(&one->box);
 }

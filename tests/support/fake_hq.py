@@ -8,6 +8,7 @@ import ssl
 import tempfile
 import threading
 import time
+import types
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -60,8 +61,8 @@ class FakeHq:
     """Answers on a port of an address; what it is asked is in `seen`.
 
     `answers` replaces the answer to a step ('nonce', 'enrol', 'csr', 'package', 'addresses', 'checkin', 'session', 'leave', 'time'; '*' for
-    all of them): (status, headers, JSON value or bytes), bytes that are sent as they are before the connection is closed, or
-    a function that returns one of them. `package` makes the chain from the key that the device's CSR had."""
+    all of them): (status, headers, JSON value or bytes), bytes that are sent as they are before the connection is closed, a
+    generator of such bytes, or a function that returns one of them. `package` makes the chain from the key that the device's CSR had."""
 
     def __init__(self, address):
         self.root, self.public_root = Ca('Vendor CA'), Ca('Public Root')
@@ -207,9 +208,10 @@ class _Handler(BaseHTTPRequestHandler):
         contract.saw_request(self.command, self.path, self.headers, body)
         last = self.path.rpartition('/')[2]
         given = self.server.hq.answer(STEPS.get(last, last), body)
-        if isinstance(given, bytes):
+        if isinstance(given, (bytes, types.GeneratorType)):
             self.close_connection = True
-            self.wfile.write(given)
+            for chunk in [given] if isinstance(given, bytes) else given:
+                self.wfile.write(chunk)
             return
         status, headers, value = given
         text = value if isinstance(value, bytes) else json.dumps(value | {'time': int(time.time())}).encode()

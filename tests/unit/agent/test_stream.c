@@ -1,5 +1,6 @@
 /* A client and a server stream in one process, on one loop, over loopback. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -471,6 +472,48 @@ static void test_bad_peers(void **state)
     assert_int_equal(pair.client.err, -ECONNREFUSED);
 }
 
+/* A byte with each tick, of a record that could be a ServerHello's. */
+struct trickle {
+    uv_timer_t timer;
+    int fd;
+    size_t sent;
+};
+
+static void on_trickle(uv_timer_t *timer)
+{
+    static const uint8_t head[] = {22, 3, 3, 0x3f, 0xff, 2, 0, 0x3f, 0xfb, 3, 3};
+    struct trickle *trickle = timer->data;
+    uint8_t byte = trickle->sent < sizeof head ? head[trickle->sent] : 0;
+    if (write(trickle->fd, &byte, 1) == 1)
+        trickle->sent++;
+}
+
+/* The handshake's deadline is over all of it: bytes that come one at a time do not put it off. */
+static void test_slow_handshake(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct trickle trickle = {.sent = 0};
+    pair_init(&pair);
+    struct np_stream_options options = options_for(&pair, &pair.client);
+    options.handshake_ms = 100;
+    assert_int_equal(np_stream_connect(&options, &pair.endpoint, CERTS_NAME, root, now_s(), &pair.client.stream), 0);
+    trickle.fd = accept(pair.listener, NULL, NULL);
+    assert_int_equal(fcntl(trickle.fd, F_SETFL, O_NONBLOCK), 0);
+    uv_timer_init(&pair.loop, &trickle.timer);
+    trickle.timer.data = &trickle;
+    uv_unref((uv_handle_t *)&trickle.timer);
+    uv_timer_start(&trickle.timer, on_trickle, 10, 10);
+    while (!pair.client.closed && !pair.timed_out)
+        uv_run(&pair.loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&trickle.timer, NULL);
+    pair_run(&pair);
+    close(trickle.fd);
+    assert_true(trickle.sent > 0);
+    assert_int_equal(pair.client.ready, 0);
+    assert_int_equal(pair.client.err, -ETIMEDOUT);
+}
+
 static void test_idle(void **state)
 {
     (void)state;
@@ -547,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_rsa_root),
         cmocka_unit_test(test_no_name_is_refused),
         cmocka_unit_test(test_bad_peers),
+        cmocka_unit_test(test_slow_handshake),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_descriptor_stays_on_failure),
