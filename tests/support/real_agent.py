@@ -45,13 +45,20 @@ class Box:
         (folder / 'anchors.pem').write_text(pem(self.hq.root.certificate) + self.hq.time_pem())
         self.conf.write_text(CONF.format(host=HOST, folder=folder, server=OUTSIDE) + conf)
 
-    def start(self, *preparation):
+    def start(self, *preparation, wait=True):
         """preparation: commands for a shell, in a mount namespace of the agent's own."""
         private = ['unshare', '--mount', 'sh', '-ec', '\n'.join((*preparation, 'exec "$@"')), 'sh'] if preparation else []
         self.begin = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.process = self.namespace.spawn(*private, *unprivileged(UID), self.program, 'agent', '--config', self.conf, log=self.log_path,
                                             env={**os.environ, **self.environment})
-        wait_until(lambda: self.status(), 10, 'the control socket')
+        if wait:
+            wait_until(lambda: self.status(), 10, 'the control socket')
+
+    def kill(self):
+        """As the kernel's OOM killer does it, which its children survive for a moment."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
 
     def stop(self):
         if self.process:

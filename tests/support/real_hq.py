@@ -32,9 +32,13 @@ class RealHq(Hq):
             super().start()
         return self
 
+    def rows(self):
+        """The rows of `device list`."""
+        return json.loads(self.run('device', 'list', '--json').stdout)
+
     def devices(self):
         """{serial: row} of `device list`."""
-        return {row['serial']: row for row in json.loads(self.run('device', 'list', '--json').stdout)}
+        return {row['serial']: row for row in self.rows()}
 
     def wait_device(self, condition, deadline=30, what='the device at HQ'):
         """The first row of `device list` for which condition holds."""
