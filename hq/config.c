@@ -138,6 +138,17 @@ const struct np_config_key *np_hq_config_keys(void)
         {"serial-enrolments", NP_CONFIG_INT, "5", "enrolments of one serial number in 30 days", NULL, 1, 1000},
         {"open-enrolments", NP_CONFIG_INT, "10",
          "'open' enrolments of one network (/24, /64; 8 times as many of a /48) in a day", NULL, 1, 100000},
+        {"vanity", NP_CONFIG_BOOL, "false", "owners may choose their boxes' names", NULL, 0, 0},
+        {"vanity-least", NP_CONFIG_INT, "4", "characters that such a name has at least", NULL, 1, 63},
+        {"vanity-greatest", NP_CONFIG_INT, "30", "characters that it has at most", NULL, 1, 63},
+        {"vanity-days", NP_CONFIG_INT, "90", "between two chosen names of a device", NULL, 0, 3650},
+        {"vanity-per-device", NP_CONFIG_INT, "5", "chosen names of a device in its life", NULL, 1, 1000},
+        {"vanity-per-network", NP_CONFIG_INT, "5", "names chosen from one network (/24, /48 and /64) in a year", NULL,
+         1, 100000},
+        {"vanity-reserved", NP_CONFIG_STRING, NULL,
+         "file of names that nobody gets, one a line, beside the built-in ones", NULL, 0, 0},
+        {"vanity-banned", NP_CONFIG_STRING, NULL,
+         "file of words that no name may have in it, one a line, beside the built-in ones", NULL, 0, 0},
         {"publish-shared", NP_CONFIG_BOOL, "false", "publish addresses of 100.64/10", NULL, 0, 0},
         {"publish-global", NP_CONFIG_BOOL, "false", "publish global IPv6 addresses of the connection's own /64", NULL,
          0, 0},
@@ -357,6 +368,25 @@ static int read_factory(const struct np_config *config, struct np_hq_config *out
     return read_text(config, "factory-ca", out->factory_ca, sizeof out->factory_ca, error);
 }
 
+static int read_vanity(const struct np_config *config, struct np_hq_config *out, char error[NP_CONFIG_ERROR_MAX])
+{
+    int rc = 0;
+    out->vanity = np_config_bool(config, "vanity");
+    out->vanity_least = np_config_int(config, "vanity-least");
+    out->vanity_greatest = np_config_int(config, "vanity-greatest");
+    out->vanity_days = np_config_int(config, "vanity-days");
+    out->vanity_per_device = np_config_int(config, "vanity-per-device");
+    out->vanity_per_network = np_config_int(config, "vanity-per-network");
+    if (out->vanity_least > out->vanity_greatest)
+        return np_config_fail(config, "vanity-least", error, "vanity-least is more than vanity-greatest (%lld)",
+                              (long long)out->vanity_greatest);
+    if (np_config_string(config, "vanity-reserved"))
+        rc = read_text(config, "vanity-reserved", out->vanity_reserved, sizeof out->vanity_reserved, error);
+    if (rc == 0 && np_config_string(config, "vanity-banned"))
+        rc = read_text(config, "vanity-banned", out->vanity_banned, sizeof out->vanity_banned, error);
+    return rc;
+}
+
 int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_config, char error[NP_CONFIG_ERROR_MAX])
 {
     struct np_hq_config c = {0};
@@ -369,6 +399,8 @@ int np_hq_config_read(const struct np_config *config, struct np_hq_config *out_c
         rc = read_nameservers(config, &c, error);
     if (rc == 0)
         rc = read_factory(config, &c, error);
+    if (rc == 0)
+        rc = read_vanity(config, &c, error);
     if (rc == 0)
         rc = read_text(config, "database", c.database, sizeof c.database, error);
     if (rc == 0)

@@ -44,6 +44,9 @@ struct np_hq_config {
     bool enrol[NP_CREDENTIAL_TYPES];  /* by enum np_credential_type */
     bool listed_only, publish_shared, publish_global;
     int64_t serial_names, serial_enrolments, open_enrolments;
+    bool vanity;
+    int64_t vanity_least, vanity_greatest, vanity_days, vanity_per_device, vanity_per_network;
+    char vanity_reserved[NP_HQ_PATH_MAX], vanity_banned[NP_HQ_PATH_MAX]; /* files; empty: none */
     int64_t silent_days;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
     int64_t connections, connections_per_address;

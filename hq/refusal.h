@@ -26,6 +26,11 @@
     X(BAD_CSR, "bad-csr", 400)                                                                                         \
     X(KEY_REUSED, "key-reused", 409)                                                                                   \
     X(STALE_SEQ, "stale-seq", 409)                                                                                     \
+    X(VANITY_OFF, "vanity-off", 403)                                                                                   \
+    X(BAD_NAME, "bad-name", 422)                                                                                       \
+    X(NAME_RESERVED, "name-reserved", 422)                                                                             \
+    X(NAME_TAKEN, "name-taken", 409)                                                                                   \
+    X(NAME_NOT_NOW, "name-not-now", 409)                                                                               \
     X(RATE_LIMITED, "rate-limited", 429)                                                                               \
     X(BUSY, "busy", 503)                                                                                               \
     X(INTERNAL, "internal", 500)

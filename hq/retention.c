@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "hq/acme/renewal.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 
@@ -55,6 +56,21 @@ static int silence(struct np_retention *retention, int64_t now_s, size_t *out_co
     return found < 0 ? found : 0;
 }
 
+/* Names whose time is over go, and the next look comes when the next one ends. */
+static int end_names(struct np_retention *retention, int64_t now_s, uint64_t *next_ms)
+{
+    int64_t next_s = INT64_MAX;
+    int ended = np_store_naming_end_due(retention->store, NULL, now_s, NP_RETENTION_BATCH);
+    int rc = ended < 0 ? ended : np_store_naming_next_end(retention->store, &next_s);
+    if (ended > 0)
+        np_info("retention: %d names end that were followed by chosen ones", ended);
+    if (rc == 0 && next_s <= now_s)
+        *next_ms = NP_RETENTION_PAUSE_MS;
+    else if (rc == 0 && next_s - now_s < NP_RETENTION_LOOK_MS / 1000 && (uint64_t)(next_s - now_s) * 1000 < *next_ms)
+        *next_ms = (uint64_t)(next_s - now_s) * 1000;
+    return rc;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct np_retention *retention = timer->data;
@@ -71,6 +87,10 @@ static void on_timer(uv_timer_t *timer)
         np_notice("retention: the records of %zu devices go, which nobody has seen for %lld days", retention->silenced,
                   (long long)retention->limit_s / 86400);
         retention->silenced = 0;
+    }
+    if (rc == 0 && end_names(retention, (int64_t)time(NULL), &next_ms)) {
+        np_error("retention: names cannot be ended: %s", np_store_error(retention->store));
+        next_ms = AFTER_ERROR_MS;
     }
     uv_timer_start(timer, on_timer, next_ms, 0);
 }

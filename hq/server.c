@@ -195,6 +195,44 @@ static void fill_api(struct np_hq *hq)
     api->store = hq->store;
 }
 
+static int read_words(const char *key, const char *path, struct np_words *out_words, char error[NP_HQ_ERROR_MAX])
+{
+    char why[NP_WORDS_ERROR_MAX];
+    uint8_t *text;
+    size_t len;
+    if (!path[0])
+        return 0;
+    int rc = np_file_read(path, NP_WORDS_FILE_MAX, &text, &len);
+    if (rc)
+        return np_explain(error, NP_HQ_ERROR_MAX, rc, "%s = %s: %s", key, path, np_strerror(rc));
+    rc = np_words_parse((const char *)text, len, out_words, why);
+    free(text);
+    return rc ? np_explain(error, NP_HQ_ERROR_MAX, rc, "%s = %s: %s", key, path, why) : 0;
+}
+
+/* What may be chosen. The lists are read where nobody may choose, too: a mistake in one shows before the day it counts.
+ */
+static int open_vanity(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
+{
+    const struct np_hq_config *c = &hq->config;
+    struct np_vanity *vanity = &hq->api.vanity;
+    *vanity = (struct np_vanity){.allowed = c->vanity,
+                                 .least = c->vanity_least,
+                                 .greatest = c->vanity_greatest,
+                                 .days = c->vanity_days,
+                                 .per_device = c->vanity_per_device,
+                                 .per_network = c->vanity_per_network};
+    int rc = read_words("vanity-reserved", c->vanity_reserved, &vanity->reserved, error);
+    if (rc == 0)
+        rc = read_words("vanity-banned", c->vanity_banned, &vanity->banned, error);
+    if (rc)
+        return rc;
+    rc = np_vanity_reserve_host(vanity, c->zone, c->host);
+    for (size_t i = 0; rc == 0 && i < c->nameserver_count; i++)
+        rc = np_vanity_reserve_host(vanity, c->zone, c->nameservers[i]);
+    return rc ? np_explain(error, NP_HQ_ERROR_MAX, rc, "reserved names: %s", np_strerror(rc)) : 0;
+}
+
 /* The vendor's own CAs, where factory certificates are taken. */
 static int open_factorycert(struct np_hq *hq, char error[NP_HQ_ERROR_MAX])
 {
@@ -402,6 +440,8 @@ int np_hq_new(uv_loop_t *loop, const struct np_config *config, uid_t uid, gid_t 
         return np_explain(error, NP_HQ_ERROR_MAX, rc, "%s; 'nameplate-hq init' makes the secrets of a new HQ",
                           secrets_error);
     rc = open_factorycert(hq, error);
+    if (rc == 0)
+        rc = open_vanity(hq, error);
     hq->leaf.config = &hq->config;
     hq->leaf.secrets = &hq->secrets;
     if (rc == 0 && hq->config.listen_count > 0) /* else only behind a proxy */
@@ -652,6 +692,8 @@ void np_hq_free(struct np_hq *hq)
     np_store_close(hq->store);
     np_tls_free(hq->leaf.tls);
     np_factorycert_free(hq->factorycert);
+    np_words_free(&hq->api.vanity.reserved);
+    np_words_free(&hq->api.vanity.banned);
     np_secrets_deinit(&hq->secrets);
     np_wipe(&hq->api, sizeof hq->api);
     free(hq);

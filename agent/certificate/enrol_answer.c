@@ -98,9 +98,9 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const
         d->etag[0] = 0;
     }
     memcpy(d->device, answer->device, sizeof d->device);
-    memcpy(d->name, answer->name, sizeof d->name);
-    memcpy(d->san, answer->san, sizeof d->san);
-    d->san_count = answer->san_count;
+    memcpy(d->name, answer->names.name, sizeof d->name);
+    memcpy(d->san, answer->names.san, sizeof d->san);
+    d->san_count = answer->names.san_count;
     memcpy(d->grant, answer->grant, sizeof d->grant);
     memcpy(d->nameservers, answer->nameservers, sizeof d->nameservers);
     d->nameserver_count = answer->nameserver_count;

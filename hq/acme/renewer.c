@@ -5,6 +5,7 @@
 
 #include "hq/acme/issuance_private.h"
 #include "hq/crypto.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 
@@ -58,9 +59,17 @@ static int look(struct np_renewer *renewer, const struct np_renewal *renewal, in
     struct np_renewal_action action;
     struct np_device device;
     struct np_order last, order;
+    struct np_naming naming;
     int rc = np_store_device_get(renewer->store, renewal->device, &device);
+    /* By the time that what is served is to be renewed, a name without a certificate has had its chance. */
+    if (rc == 0 && now_ms >= renewal->point_ms)
+        rc = np_store_naming_give_up(renewer->store, &device, "no certificate came in time", now_ms);
+    if (rc == -EAGAIN)
+        rc = 0; /* its order is under way */
     if (rc == 0)
         rc = np_store_order_newest(renewer->store, renewal->device, &last);
+    if (rc == 0)
+        rc = np_store_naming_get(renewer->store, device.id, &naming);
     if (rc)
         return rc;
     struct np_renewal_facts facts = {
@@ -74,7 +83,9 @@ static int look(struct np_renewer *renewer, const struct np_renewal *renewal, in
         .window = {renewal->window_from_ms, renewal->window_until_ms},
         .now_ms = now_ms};
     np_renewal_decide(&facts, &action);
-    if (action.what == NP_RENEWAL_ORDER) {
+    if (action.what == NP_RENEWAL_ORDER && !np_naming_covers(&device, &naming, &last)) {
+        action.what = NP_RENEWAL_PARK; /* for a name that has ended: the device's next CSR is for those that it has */
+    } else if (action.what == NP_RENEWAL_ORDER) {
         rc = np_renewer_order(renewer->store, renewal, &last, &action, now_ms, &order);
         if (rc == 0)
             np_info("renewal: %s: order for certificate %lld (%lld s left)", device.name, (long long)renewal->n + 1,

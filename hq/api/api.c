@@ -35,6 +35,7 @@ static const struct route {
     {"/v1/devices/{}/addresses", "PUT", "PUT", np_api_addresses, NP_ROUTE_ADDRESSES},
     {"/v1/devices/{}/checkin", "POST", "POST", np_api_checkin, NP_ROUTE_CHECKIN},
     {"/v1/devices/{}/leave", "POST", "POST", np_api_leave, NP_ROUTE_LEAVE},
+    {"/v1/devices/{}/name", "POST", "POST", np_api_name, NP_ROUTE_NAME},
     {"/v1/session", "POST", "POST", np_api_session, NP_ROUTE_SESSION},
     {"/v1/time", "POST", "POST", np_api_time, NP_ROUTE_TIME},
 };

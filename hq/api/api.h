@@ -13,6 +13,7 @@
 #include "hq/acme/queue.h"
 #include "hq/api/stats.h"
 #include "hq/crypto.h"
+#include "hq/names/vanity.h"
 #include "hq/policy.h"
 #include "hq/proto/message.h"
 #include "hq/store/store.h"
@@ -30,6 +31,7 @@ struct np_api {
     size_t nameserver_count;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
     struct np_policy policy;
+    struct np_vanity vanity;          /* names that owners choose */
     uint8_t pepper[32];               /* of the auth tokens */
     uint8_t nonce_key[32];            /* of the Replay-Nonces */
     struct np_hq_key *grant_key;      /* borrowed */

@@ -5,6 +5,7 @@
 #include "hq/acme/renewal.h"
 #include "hq/api/internal.h"
 #include "hq/csr.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 #include "resolver/base/text.h"
 
@@ -99,15 +100,16 @@ static int check_order_quota(struct np_api_call *call, const struct np_device *d
 }
 
 static int order_new(struct np_api_call *call, const struct np_device *device, const struct np_csr_request *message,
-                     const uint8_t key[32], struct np_order *order)
+                     const struct np_csr_expect *names, const uint8_t key[32], struct np_order *order)
 {
-    *order = (struct np_order){.state = NP_ORDER_QUEUED, .authorization_count = 1};
+    *order = (struct np_order){.state = NP_ORDER_QUEUED, .authorization_count = names->name_count};
     np_hq_make_id(order->id);
     memcpy(order->device, device->id, sizeof order->device);
     memcpy(order->key, key, sizeof order->key);
     memcpy(order->csr, message->csr, message->csr_len);
     order->csr_len = message->csr_len;
-    memcpy(order->authorizations[0].name, device->name, sizeof device->name);
+    for (size_t i = 0; i < names->name_count; i++)
+        memcpy(order->authorizations[i].name, names->names[i], sizeof names->names[i]);
     order->priority = device->credential == NP_CREDENTIAL_OPEN ? NP_PRIORITY_OPEN
                       : device->auth_n > 0                     ? NP_PRIORITY_ROUTINE
                                                                : NP_PRIORITY_NEW;
@@ -146,11 +148,47 @@ static int order_again(struct np_api_call *call, const struct np_device *device,
     return answer_order(call, order);
 }
 
+/* The CSR must carry all that the device is called; one for its name alone is taken too, of a device that has not heard
+ * yet of the rest, or of its end. *out_expect: the names that it has. */
+static int check_csr(struct np_api_call *call, const struct np_device *device, const struct np_csr_request *message,
+                     struct np_csr_expect *out_expect, struct np_public_key *out_key)
+{
+    struct np_csr_expect expect = {.identity = device->identity};
+    struct np_names names;
+    int rc = np_api_names(call, device, &names, NULL);
+    if (rc)
+        return rc;
+    memcpy(expect.names, names.san, sizeof expect.names);
+    expect.name_count = names.san_count;
+    rc = np_csr_check(message->csr, message->csr_len, &expect, out_key, &call->refusal);
+    if (rc && names.san_count > 1 && strcmp(call->refusal.problem.type, "bad-csr") == 0) {
+        struct np_refusal again;
+        struct np_csr_expect alone = {.name_count = 1, .identity = device->identity};
+        memcpy(alone.names[0], device->name, sizeof alone.names[0]);
+        rc = np_csr_check(message->csr, message->csr_len, &alone, out_key, &again);
+        expect = alone;
+    }
+    if (rc == 0)
+        *out_expect = expect;
+    return rc;
+}
+
+/* Is the order for these names? */
+static bool same_names(const struct np_order *order, const struct np_csr_expect *expect)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < order->authorization_count; i++) {
+        for (size_t k = 0; k < expect->name_count; k++)
+            found += strcmp(order->authorizations[i].name, expect->names[k]) == 0;
+    }
+    return found == expect->name_count && order->authorization_count == expect->name_count;
+}
+
 static int take_csr(struct np_api_call *call, const struct np_jws *jws, struct np_device *device)
 {
     struct np_csr_request message;
     struct np_message_error error;
-    struct np_csr_expect expect = {.name_count = 1, .identity = device->identity};
+    struct np_csr_expect expect;
     struct np_public_key public_key;
     struct np_order order;
     uint8_t key[32];
@@ -159,12 +197,12 @@ static int take_csr(struct np_api_call *call, const struct np_jws *jws, struct n
                             &error);
     if (rc)
         return rc;
-    memcpy(expect.names[0], device->name, sizeof expect.names[0]);
-    rc = np_csr_check(message.csr, message.csr_len, &expect, &public_key, &call->refusal);
+    rc = check_csr(call, device, &message, &expect, &public_key);
     if (rc)
         return rc;
     np_jwk_thumbprint(&call->crypto, &public_key, key);
     rc = find_same(call, device, key, &known, &found, &order);
+    found = rc == 0 && found && same_names(&order, &expect);
     if (rc == 0 && !found)
         rc = known ? check_order_quota(call, device) : check_key_quota(call, device);
     if (rc)
@@ -172,7 +210,7 @@ static int take_csr(struct np_api_call *call, const struct np_jws *jws, struct n
     rc = np_store_device_update(call->api->store, device); /* the nonce is spent */
     if (rc)
         return np_api_store_failed(call, rc);
-    return found ? order_again(call, device, &order) : order_new(call, device, &message, key, &order);
+    return found ? order_again(call, device, &order) : order_new(call, device, &message, &expect, key, &order);
 }
 
 int np_api_csr(struct np_api_call *call)

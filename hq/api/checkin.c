@@ -6,6 +6,7 @@
 #include "hq/acme/renewer.h"
 #include "hq/api/internal.h"
 #include "hq/api/judge.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 
 int np_api_renew(struct np_api_call *call, const struct np_device *device, struct np_order *order)
@@ -19,6 +20,11 @@ int np_api_renew(struct np_api_call *call, const struct np_device *device, struc
     int rc = np_store_renewal_get(store, device->id, &renewal);
     if (rc == NP_E_NOT_FOUND || (rc == 0 && np_api_now_ms(call) < renewal.point_ms))
         return 0;
+    struct np_naming naming;
+    if (rc == 0)
+        rc = np_store_naming_get(store, device->id, &naming);
+    if (rc == 0 && !np_naming_covers(device, &naming, order))
+        return 0; /* for a name that has ended: the device's next CSR is for those that it has */
     if (rc == 0) {
         struct np_renewal_facts facts = {.device = device->state,
                                          .credential = device->credential,
@@ -114,9 +120,14 @@ int np_api_checkin(struct np_api_call *call)
                                        .checkin_s = api->checkin_s,
                                        .boot_jitter_s = api->boot_jitter_s,
                                        .time_s = np_api_now_s(call)};
-    rc = judge(call, &device, &message, &answer.certificate);
+    struct np_names names;
+    rc = np_api_names(call, &device, &names, NULL);
+    if (rc == 0)
+        rc = judge(call, &device, &message, &answer.certificate);
     if (rc)
         return rc;
+    memcpy(answer.san, names.san, sizeof answer.san);
+    answer.san_count = names.san_count;
     rc = np_checkin_answer_encode(&answer, &json);
     return np_api_answer(call, 200, rc, json);
 }

@@ -7,6 +7,7 @@
 #include "hq/names/names.h"
 #include "hq/store/ledger.h"
 #include "hq/store/claims.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
@@ -36,16 +37,16 @@ static int answer(struct np_api_call *call, int status, const struct np_device *
 {
     const struct np_api *api = call->api;
     struct np_enrol_answer *message = calloc(1, sizeof *message);
-    struct np_grant grant = {.issued_s = device->created_s};
-    struct np_crypto crypto;
     char *json = NULL;
     int rc = -ENOMEM;
     if (!message)
         goto out;
+    rc = np_api_names(call, device, &message->names, message->grant);
+    if (rc) {
+        free(message);
+        return rc;
+    }
     memcpy(message->device, device->id, sizeof message->device);
-    memcpy(message->name, device->name, sizeof message->name);
-    memcpy(message->san[0], device->name, sizeof message->san[0]);
-    message->san_count = 1;
     message->ttl_s = api->ttl_s;
     message->seq = device->seq;
     np_random_bytes(message->seed, sizeof message->seed);
@@ -55,12 +56,7 @@ static int answer(struct np_api_call *call, int status, const struct np_device *
     message->checkin_s = api->checkin_s;
     message->boot_jitter_s = api->boot_jitter_s;
     message->time_s = np_api_now_s(call);
-    memcpy(grant.name, device->name, sizeof grant.name);
-    memcpy(grant.thumbprint, device->thumbprint, sizeof grant.thumbprint);
-    np_hq_key_crypto(api->grant_key, &crypto);
-    rc = np_grant_sign(&crypto, &grant, message->grant);
-    if (rc == 0)
-        rc = np_enrol_answer_encode(message, &json);
+    rc = np_enrol_answer_encode(message, &json);
     np_wipe(message, sizeof *message);
 out:
     free(message);
@@ -113,6 +109,8 @@ static int repeat(struct np_api_call *call, const struct np_enrol_request *messa
     int rc = np_api_device_admit(call, device, nonce_us);
     if (rc == 0 && claim)
         rc = repeat_claim(call, claim, device);
+    if (rc == 0)
+        rc = np_api_take_grant(call, message->grant, device);
     if (rc)
         return rc;
     take_statement(call, message, device);
@@ -120,31 +118,33 @@ static int repeat(struct np_api_call *call, const struct np_enrol_request *messa
     return rc ? np_api_store_failed(call, rc) : answer(call, 200, device);
 }
 
-/* The name that an earlier grant of this HQ promised to this key: it comes back where nobody holds it, after HQ's
- * database was lost. */
-static bool granted_name(struct np_api_call *call, const struct np_enrol_request *message, const uint8_t thumbprint[32],
-                         char out_name[NP_NAME_MAX + 1])
-{
-    struct np_public_key public_key;
-    struct np_grant grant;
-    if (message->grant[0] == 0)
-        return false;
-    np_hq_key_public(call->api->grant_key, &public_key);
-    if (np_grant_verify(&call->crypto, message->grant, &public_key, &grant) ||
-        memcmp(grant.thumbprint, thumbprint, 32) != 0)
-        return false;
-    const char *dot = strchr(grant.name, '.');
-    if (!dot || strcmp(dot + 1, call->api->zone) != 0)
-        return false; /* of another zone than today's */
-    memcpy(out_name, grant.name, sizeof grant.name);
-    return true;
-}
-
 /* Stores the device, together with its claim code where it enrols by one. */
 static int add_device(struct np_api_call *call, const struct np_device *device, const struct np_claim *claim)
 {
     return claim ? np_store_device_add_claimed(call->api->store, device, claim->hash)
                  : np_store_device_add(call->api->store, device);
+}
+
+/* The name that an earlier grant of this HQ promised to this key comes back where nobody holds it, after HQ's database
+ * was lost; with the one before it, where that was still served. Returns NP_E_CONFLICT where there is none. */
+static int add_granted(struct np_api_call *call, const struct np_enrol_request *message, const struct np_claim *claim,
+                       struct np_device *device)
+{
+    struct np_store *store = call->api->store;
+    struct np_grant grant;
+    char old[NP_NAME_MAX + 1];
+    if (!np_api_read_grant(call, message->grant, device->thumbprint, &grant))
+        return NP_E_CONFLICT;
+    memcpy(device->name, grant.name, sizeof grant.name);
+    int rc = np_store_name_regain(store, device->name);
+    if (rc == 0)
+        rc = add_device(call, device, claim);
+    if (rc == 0)
+        rc = np_store_naming_regain(store, device);
+    if (rc == 0 && grant.old[0] && grant.old_until_s > np_api_now_s(call) &&
+        snprintf(old, sizeof old, "%s.%s", grant.old, call->api->zone) < (int)sizeof old)
+        rc = np_store_naming_restore_old(store, device, old, grant.old_until_s);
+    return rc;
 }
 
 /* Stores the device under its granted name, or the first proposal that nobody holds. */
@@ -155,14 +155,8 @@ static int add_named(struct np_api_call *call, const struct np_enrol_request *me
     int rc = np_store_recovery_get(call->api->store, &recovery_until_s);
     if (rc)
         return rc;
-    rc = NP_E_CONFLICT;
-    *out_granted = false;
-    if (granted_name(call, message, device->thumbprint, device->name)) {
-        rc = np_store_name_regain(call->api->store, device->name);
-        if (rc == 0)
-            rc = add_device(call, device, claim);
-        *out_granted = rc == 0;
-    }
+    rc = add_granted(call, message, claim, device);
+    *out_granted = rc == 0;
     /* After the loss of a database somebody may hold a name that it does not know: none of those has such a suffix. */
     unsigned first = recovery_until_s > np_api_now_s(call) ? NP_NAMES_SUFFIX : 0;
     for (unsigned attempt = first; rc == NP_E_CONFLICT && attempt < NP_NAMES_TRIES; attempt++) {

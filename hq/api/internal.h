@@ -84,6 +84,18 @@ void np_api_publish(const struct np_api_call *call, struct np_device *device, bo
  * not made to wait for the renewer's next look. order is the device's newest; it becomes the new one. */
 int np_api_renew(struct np_api_call *call, const struct np_device *device, struct np_order *order);
 
+/* What the device is called, all of it, and the grant that says so (NP_GRANT_MAX + 1 bytes; NULL: not wanted). An old
+ * name whose time is over is ended first. Returns 0, or NP_E_REFUSED. */
+int np_api_names(struct np_api_call *call, const struct np_device *device, struct np_names *out_names, char *out_grant);
+
+/* A known device shows the grant of another name than it has here, and it is its own: the name comes back, where HQ
+ * had lost it (with its newest backup, or a day of its database). Returns 0 whether it did or not, or NP_E_REFUSED. */
+int np_api_take_grant(struct np_api_call *call, const char *text, struct np_device *device);
+
+/* Reads a grant of this HQ for this key and zone: false where it is none. */
+bool np_api_read_grant(struct np_api_call *call, const char *text, const uint8_t thumbprint[32],
+                       struct np_grant *out_grant);
+
 /* POST /v1/devices. */
 int np_api_enrol(struct np_api_call *call);
 /* POST /v1/devices/{id}/csr. */
@@ -96,6 +108,8 @@ int np_api_addresses(struct np_api_call *call);
 int np_api_checkin(struct np_api_call *call);
 /* POST /v1/devices/{id}/leave. */
 int np_api_leave(struct np_api_call *call);
+/* POST /v1/devices/{id}/name. */
+int np_api_name(struct np_api_call *call);
 /* POST /v1/time. */
 int np_api_time(struct np_api_call *call);
 /* POST /v1/session. */

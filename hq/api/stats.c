@@ -1,7 +1,7 @@
 #include "hq/api/stats.h"
 
-static const int statuses[NP_API_STATUSES] = {0,   200, 201, 202, 204, 304, 400, 401, 403, 404,
-                                              405, 409, 410, 413, 415, 421, 429, 500, 502, 503};
+static const int statuses[NP_API_STATUSES] = {0,   200, 201, 202, 204, 304, 400, 401, 403, 404, 405,
+                                              409, 410, 413, 415, 421, 422, 429, 500, 502, 503};
 
 const char *np_api_route_name(enum np_api_route route)
 {

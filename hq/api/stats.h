@@ -19,7 +19,8 @@
     X(CHECKIN, "checkin")                                                                                              \
     X(LEAVE, "leave")                                                                                                  \
     X(SESSION, "session")                                                                                              \
-    X(TIME, "time")
+    X(TIME, "time")                                                                                                    \
+    X(NAME, "name")
 
 enum np_api_route {
 #define NP_API_ROUTE_ENUM(name, text) NP_ROUTE_##name,
@@ -27,8 +28,8 @@ enum np_api_route {
 #undef NP_API_ROUTE_ENUM
 };
 
-#define NP_API_ROUTES   (NP_ROUTE_TIME + 1)
-#define NP_API_STATUSES 20 /* different ones that are counted; protocol v1 has 18 */
+#define NP_API_ROUTES   (NP_ROUTE_NAME + 1)
+#define NP_API_STATUSES 21 /* different ones that are counted; protocol v1 has 19 */
 
 /* The route's word, as in the map above. Static storage. */
 const char *np_api_route_name(enum np_api_route route);

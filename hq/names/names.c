@@ -34,10 +34,14 @@ static bool is_listed(const char *label, const char *const *list, size_t count)
     return false;
 }
 
+bool np_names_reserved(const char *label)
+{
+    return is_listed(label, reserved, sizeof reserved / sizeof *reserved);
+}
+
 bool np_names_banned(const char *label)
 {
-    return is_listed(label, reserved, sizeof reserved / sizeof *reserved) ||
-           is_listed(label, bad_pairs, sizeof bad_pairs / sizeof *bad_pairs);
+    return np_names_reserved(label) || is_listed(label, bad_pairs, sizeof bad_pairs / sizeof *bad_pairs);
 }
 
 void np_names_propose(unsigned attempt, np_random_below_fn *below, void *ctx, char out[NP_LABEL_MAX + 1])

@@ -21,6 +21,9 @@ void np_names_propose(unsigned attempt, np_random_below_fn *below, void *ctx, ch
 /* Is the label one that no device may get: reserved for the zone's own use, or on the list of bad pairs? */
 bool np_names_banned(const char *label);
 
+/* Is it one that the zone uses itself, or that somebody would take for the operator's? */
+bool np_names_reserved(const char *label);
+
 /* The lists, for tests. Static storage. */
 const char *const *np_names_adjectives(size_t *out_count);
 /* See np_names_adjectives. */

@@ -72,11 +72,17 @@ int np_checkin_request_parse(const char *json, size_t len, struct np_checkin_req
 
 int np_checkin_answer_encode(const struct np_checkin_answer *m, char **out_json)
 {
-    return np_json_dump_take(json_pack("{s:s,s:I,s:I,s:{s:I,s:I,s:I},s:I}", "certificate", verdicts[m->certificate],
-                                       "seq", (json_int_t)m->seq, "next", (json_int_t)m->next_s, "intervals", "poll",
-                                       (json_int_t)m->poll_s, "checkin", (json_int_t)m->checkin_s, "boot_jitter",
-                                       (json_int_t)m->boot_jitter_s, "time", (json_int_t)m->time_s),
-                             out_json);
+    struct np_checkin_answer copy = *m; /* the packers take writable rows */
+    json_t *object = json_pack("{s:s,s:I,s:I,s:{s:I,s:I,s:I},s:I}", "certificate", verdicts[m->certificate], "seq",
+                               (json_int_t)m->seq, "next", (json_int_t)m->next_s, "intervals", "poll",
+                               (json_int_t)m->poll_s, "checkin", (json_int_t)m->checkin_s, "boot_jitter",
+                               (json_int_t)m->boot_jitter_s, "time", (json_int_t)m->time_s);
+    if (object && m->san_count > 0 &&
+        json_object_set_new(object, "san", np_message_pack_names(copy.san, m->san_count))) {
+        json_decref(object);
+        object = NULL;
+    }
+    return np_json_dump_take(object, out_json);
 }
 
 static void checkin_answer_members(struct np_json_in *in, void *out)
@@ -88,6 +94,8 @@ static void checkin_answer_members(struct np_json_in *in, void *out)
     np_json_int(in, "next", 1, 30 * 86400, &m->next_s);
     np_json_int(in, "time", 0, NP_MESSAGE_SECONDS_MAX, &m->time_s);
     np_message_intervals(in, &m->poll_s, &m->checkin_s, &m->boot_jitter_s);
+    if (in->rc == 0 && json_object_get(in->object, "san"))
+        np_message_names(in, "san", m->san, NP_SAN_MAX, &m->san_count);
     int index = word_index(verdict, verdicts, sizeof verdicts / sizeof *verdicts);
     m->certificate = index < 0 ? NP_CHECKIN_KEEP : (enum np_checkin_verdict)index;
 }

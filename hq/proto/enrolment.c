@@ -52,24 +52,24 @@ int np_enrol_request_parse(const char *json, size_t len, struct np_enrol_request
 int np_enrol_answer_encode(const struct np_enrol_answer *m, char **out_json)
 {
     struct np_enrol_answer copy = *m; /* the packers take writable rows */
-    return np_json_dump_take(json_pack("{s:s,s:s,s:o,s:I,s:I,s:o,s:o,s:s,s:{s:I,s:I,s:I},s:I}", "device", m->device,
-                                       "name", m->name, "san", np_message_pack_names(copy.san, m->san_count), "ttl",
-                                       (json_int_t)m->ttl_s, "seq", (json_int_t)m->seq, "seed",
-                                       np_json_base64url(m->seed, sizeof m->seed), "nameservers",
-                                       np_message_pack_names(copy.nameservers, m->nameserver_count), "grant", m->grant,
-                                       "intervals", "poll", (json_int_t)m->poll_s, "checkin", (json_int_t)m->checkin_s,
-                                       "boot_jitter", (json_int_t)m->boot_jitter_s, "time", (json_int_t)m->time_s),
-                             out_json);
+    json_t *object =
+        json_pack("{s:s,s:I,s:I,s:o,s:o,s:s,s:{s:I,s:I,s:I},s:I}", "device", m->device, "ttl", (json_int_t)m->ttl_s,
+                  "seq", (json_int_t)m->seq, "seed", np_json_base64url(m->seed, sizeof m->seed), "nameservers",
+                  np_message_pack_names(copy.nameservers, m->nameserver_count), "grant", m->grant, "intervals", "poll",
+                  (json_int_t)m->poll_s, "checkin", (json_int_t)m->checkin_s, "boot_jitter",
+                  (json_int_t)m->boot_jitter_s, "time", (json_int_t)m->time_s);
+    if (object && np_message_pack_name_members(object, &m->names)) {
+        json_decref(object);
+        object = NULL;
+    }
+    return np_json_dump_take(object, out_json);
 }
 
 static void enrol_answer_members(struct np_json_in *in, void *out)
 {
     struct np_enrol_answer *m = out;
     np_message_id(in, "device", m->device);
-    np_message_hostname(in, "name", m->name);
-    np_message_names(in, "san", m->san, NP_SAN_MAX, &m->san_count);
-    if (in->rc == 0 && m->san_count == 0)
-        np_json_fail(in, "san", NP_E_MALFORMED);
+    np_message_name_members(in, &m->names);
     np_json_int(in, "ttl", 1, 86400, &m->ttl_s);
     np_json_int(in, "seq", 0, NP_MESSAGE_SEQ_MAX, &m->seq);
     np_json_bytes(in, "seed", m->seed, sizeof m->seed);

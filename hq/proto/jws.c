@@ -250,11 +250,13 @@ static int compact_sign(const struct np_crypto *crypto, const char *typ, const c
 
 int np_grant_sign(const struct np_crypto *crypto, const struct np_grant *grant, char out_text[NP_GRANT_MAX + 1])
 {
-    char thumbprint[NP_BASE64URL_LEN(32)], claims[NP_NAME_MAX + 128];
+    char thumbprint[NP_BASE64URL_LEN(32)], claims[NP_NAME_MAX + 256], old[128] = "";
     np_base64url_encode(grant->thumbprint, 32, thumbprint);
-    /* The name is a checked host name and the rest is ours: nothing here needs escaping. */
-    int n = snprintf(claims, sizeof claims, "{\"name\":\"%s\",\"jkt\":\"%s\",\"iat\":%lld}", grant->name, thumbprint,
-                     (long long)grant->issued_s);
+    /* The names are checked host names and the rest is ours: nothing here needs escaping. */
+    if (grant->old[0])
+        snprintf(old, sizeof old, ",\"old\":\"%s\",\"until\":%lld", grant->old, (long long)grant->old_until_s);
+    int n = snprintf(claims, sizeof claims, "{\"name\":\"%s\",\"jkt\":\"%s\",\"iat\":%lld%s}", grant->name, thumbprint,
+                     (long long)grant->issued_s, old);
     return compact_sign(crypto, GRANT_TYP, claims, (size_t)n, out_text, NP_GRANT_MAX + 1);
 }
 
@@ -286,7 +288,11 @@ static int parse_grant_claims(const uint8_t *json, size_t len, struct np_grant *
     np_json_text(&in, "name", grant.name, sizeof grant.name);
     np_json_bytes(&in, "jkt", grant.thumbprint, 32);
     np_json_int(&in, "iat", 0, INT64_MAX / 2, &grant.issued_s);
-    if (in.rc == 0 && !np_is_hostname(grant.name))
+    if (in.rc == 0 && json_object_get(object, "old")) {
+        np_json_text(&in, "old", grant.old, sizeof grant.old);
+        np_json_int(&in, "until", 0, INT64_MAX / 2, &grant.old_until_s);
+    }
+    if (in.rc == 0 && (!np_is_hostname(grant.name) || strchr(grant.old, '.')))
         in.rc = NP_E_MALFORMED;
     json_decref(object);
     if (in.rc)

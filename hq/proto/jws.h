@@ -76,6 +76,8 @@ struct np_grant {
     char name[254];         /* lower case, no final dot */
     uint8_t thumbprint[32]; /* of the device's identity key */
     int64_t issued_s;       /* Unix time */
+    char old[64]; /* label of the name before, in the same zone, that is served until old_until_s; empty: none */
+    int64_t old_until_s;
 };
 
 /* Signs a grant. Returns 0, or what crypto->sign returned. out_text is NUL-terminated. */

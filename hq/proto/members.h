@@ -47,6 +47,12 @@ json_t *np_message_pack_names(char names[][NP_NAME_MAX + 1], size_t count);
 void np_message_names(struct np_json_in *in, const char *member, char names[][NP_NAME_MAX + 1], size_t max,
                       size_t *out_count);
 
+/* The members name, san, wanted and old, as struct np_names has them. */
+void np_message_name_members(struct np_json_in *in, struct np_names *out);
+
+/* Adds them to object. 0 or -1 (out of memory). */
+int np_message_pack_name_members(json_t *object, const struct np_names *names);
+
 /* A member that is a host name. */
 void np_message_hostname(struct np_json_in *in, const char *member, char out[NP_NAME_MAX + 1]);
 

@@ -30,9 +30,11 @@
 #define NP_CREDENTIAL_CERT_MAX  2048 /* bytes of DER of one certificate in a credential: RSA ones have 1 to 1.5 KiB */
 #define NP_CREDENTIAL_CERTS_MAX 3    /* a leaf and two intermediates */
 #define NP_CREDENTIAL_CHAIN_MAX                                                                                        \
-    3072              /* bytes of DER of all of them; twice in base64url that is two thirds of a body                  \
-                       */
-#define NP_WHY_MAX 96 /* characters of one reason */
+    3072                  /* bytes of DER of all of them; twice in base64url that is two thirds of a body              \
+                           */
+#define NP_WHY_MAX    96  /* characters of one reason */
+#define NP_PUBLIC_MAX 6   /* sentences about what becomes public with a name */
+#define NP_PUBLIC_LEN 240 /* characters of one */
 
 /* Where a parser stopped. */
 struct np_message_error {
@@ -98,12 +100,21 @@ struct np_enrol_request {
     enum np_publish publish;
 };
 
-/* Its answer, 201 or 200. Times in seconds. */
-struct np_enrol_answer {
-    char device[NP_DEVICE_ID_MAX + 1];
+/* What a device is called. san is what its certificate must carry. A name that its owner has chosen is `wanted` until
+ * HQ has a certificate with it; then it is the name, and the one before is `old` until old_until_s. */
+struct np_names {
     char name[NP_NAME_MAX + 1];
     char san[NP_SAN_MAX][NP_NAME_MAX + 1];
     size_t san_count;
+    char wanted[NP_NAME_MAX + 1]; /* empty: none */
+    char old[NP_NAME_MAX + 1];    /* likewise */
+    int64_t old_until_s;
+};
+
+/* Its answer, 201 or 200. Times in seconds. */
+struct np_enrol_answer {
+    char device[NP_DEVICE_ID_MAX + 1];
+    struct np_names names;
     int64_t ttl_s;
     int64_t seq; /* the highest address sequence that HQ has */
     uint8_t seed[32];
@@ -214,6 +225,31 @@ struct np_checkin_answer {
     int64_t seq; /* the highest that HQ has */
     int64_t next_s;
     int64_t poll_s, checkin_s, boot_jitter_s; /* intervals, as at enrolment */
+    char san[NP_SAN_MAX][NP_NAME_MAX + 1];    /* as in struct np_names; none: an older HQ, which does not tell */
+    size_t san_count;
+    int64_t time_s;
+};
+
+/* POST /v1/devices/{id}/name (signed with kid). Without a name it only asks what the device is called. */
+struct np_name_request {
+    char name[NP_NAME_MAX + 1];   /* a label, not looked into; empty: none */
+    bool check;                   /* would it be given? Nothing is changed */
+    char grant[NP_GRANT_MAX + 1]; /* the one that the device has; empty: none */
+};
+
+/* What a name would mean: the answer to a check. */
+struct np_name_offer {
+    char name[NP_NAME_MAX + 1]; /* the whole of it; empty: there is no offer */
+    int64_t until_s;            /* the present name leads here at least until then */
+    char becomes_public[NP_PUBLIC_MAX][NP_PUBLIC_LEN + 1];
+    size_t public_count;
+};
+
+/* Its answer, 200. */
+struct np_name_answer {
+    struct np_names names;
+    char grant[NP_GRANT_MAX + 1];
+    struct np_name_offer offer;
     int64_t time_s;
 };
 
@@ -314,6 +350,14 @@ int np_checkin_answer_parse(const char *json, size_t len, struct np_checkin_answ
 int np_leave_request_encode(const struct np_leave_request *message, char **out_json);
 /* See the head of this file. */
 int np_leave_request_parse(const char *json, size_t len, struct np_leave_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_name_request_encode(const struct np_name_request *message, char **out_json);
+/* See the head of this file. */
+int np_name_request_parse(const char *json, size_t len, struct np_name_request *out, struct np_message_error *error);
+/* See the head of this file. */
+int np_name_answer_encode(const struct np_name_answer *message, char **out_json);
+/* See the head of this file. */
+int np_name_answer_parse(const char *json, size_t len, struct np_name_answer *out, struct np_message_error *error);
 /* See the head of this file. */
 int np_problem_encode(const struct np_problem *message, char **out_json);
 /* See the head of this file. A type outside our URN space gives the word "other". */

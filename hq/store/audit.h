@@ -25,6 +25,10 @@
 #define NP_AUDIT_TRUST         "trust" /* the operator says that it is no clone */
 #define NP_AUDIT_CLAIM_MAKE    "claim-make"
 #define NP_AUDIT_CLAIM_RELEASE "claim-release"
+#define NP_AUDIT_NAME_ASK      "name-ask"     /* its owner has chosen a name; detail: which, from where */
+#define NP_AUDIT_NAME_CHANGE   "name-change"  /* the first certificate with it is there */
+#define NP_AUDIT_NAME_END      "name-end"     /* the name before is not served any more */
+#define NP_AUDIT_NAME_REFUSED  "name-refused" /* it got no certificate; detail: why */
 #define NP_AUDIT_IMPORT        "import"
 #define NP_AUDIT_ORDER_RETRY   "order-retry"
 #define NP_AUDIT_ZONE_REPAIR   "zone-repair"

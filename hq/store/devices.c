@@ -57,12 +57,14 @@ static int read_one(struct np_sql *q, struct np_device *out_device)
     return 0;
 }
 
-/* 0 when the name was never taken out of use, NP_E_CONFLICT when it was. */
-static int check_tombstone(struct np_store *store, const char *name)
+/* 0 when the name was never taken out of use, nor chosen by another, NP_E_CONFLICT when it was. */
+static int check_taken(struct np_store *store, const struct np_device *device)
 {
-    static const char text[] = "SELECT 1 FROM tombstone WHERE name = ?";
+    static const char text[] = "SELECT 1 FROM tombstone WHERE name = ?1 UNION ALL SELECT 1 FROM naming"
+                               " WHERE name = ?1 AND NOT (role = 5 AND thumbprint = ?2) LIMIT 1";
     struct np_sql q = np_sql_start(store, text);
-    np_sql_name(&q, name);
+    np_sql_name(&q, device->name);
+    np_sql_blob(&q, device->thumbprint, sizeof device->thumbprint);
     bool found = np_sql_next(&q);
     int rc = np_sql_finish(&q);
     return rc ? rc : found ? NP_E_CONFLICT : 0;
@@ -112,7 +114,7 @@ int np_store_device_add(struct np_store *store, const struct np_device *device)
     if (rc == 0)
         rc = -EEXIST;
     if (rc == NP_E_NOT_FOUND)
-        rc = check_tombstone(store, device->name);
+        rc = check_taken(store, device);
     if (rc == 0) {
         rc = insert_device(store, device);
         if (rc == -EEXIST)
@@ -159,8 +161,11 @@ int np_store_device_update(struct np_store *store, const struct np_device *devic
     if (rc == 0)
         rc = update_device(store, device);
     if (rc == 0 && (old.state != device->state || old.silent_s != device->silent_s ||
-                    !np_addresses_equal(&old.published, &device->published)))
+                    !np_addresses_equal(&old.published, &device->published))) {
         rc = np_sql_mark_dirty(store, old.name);
+        if (rc == 0)
+            rc = np_sql_naming_mark(store, device->id);
+    }
     bool blocked = device->state == NP_DEVICE_BLOCKED, was_blocked = old.state == NP_DEVICE_BLOCKED;
     if (rc == 0 && blocked != was_blocked && device->state != NP_DEVICE_RETIRED)
         rc = np_sql_note_block(store, &old, blocked);
@@ -311,7 +316,9 @@ int np_store_devices_find(struct np_store *store, const char *text, size_t limit
                                     " AND serial < ?2 ORDER BY serial, created_s LIMIT ?3";
     static const char by_id_prefix[] =
         "SELECT " DEVICE_COLUMNS " FROM device WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
-    static const char *const ways[] = {by_id, by_name, by_serial, by_id_prefix};
+    static const char by_other_name[] = "SELECT " DEVICE_COLUMNS " FROM device WHERE id IN (SELECT device FROM naming"
+                                        " WHERE name >= ?1 AND name < ?2 AND device <> '') ORDER BY name LIMIT ?3";
+    static const char *const ways[] = {by_id, by_name, by_other_name, by_serial, by_id_prefix};
     char lower[NP_NAME_MAX + 1], end[NP_NAME_MAX + 3];
     struct finding finding = {.each = each, .ctx = ctx, .limit = limit};
     size_t len = strlen(text);
@@ -324,7 +331,7 @@ int np_store_devices_find(struct np_store *store, const char *text, size_t limit
         lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof ways / sizeof *ways; i++) {
-        const char *begin = ways[i] == by_name ? lower : text;
+        const char *begin = ways[i] == by_name || ways[i] == by_other_name ? lower : text;
         snprintf(end, sizeof end, "%s~%s", begin, ways[i] == by_serial ? "~" : "");
         struct np_sql q = np_sql_start(store, ways[i]);
         np_sql_text(&q, begin);

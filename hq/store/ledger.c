@@ -155,6 +155,19 @@ int np_store_unbar(struct np_store *store, const char *who, int64_t now_s)
 
 /* ---- Taking back ---- */
 
+static int take_name(struct np_store *store, const struct np_ledger_entry *entry)
+{
+    char name[NP_NAME_MAX + 1];
+    uint8_t thumbprint[32];
+    size_t len = strcspn(entry->value, " ");
+    if (len == 0 || len > NP_NAME_MAX || !entry->value[len] ||
+        np_base64url_decode_exact(entry->value + len + 1, thumbprint, sizeof thumbprint))
+        return NP_E_MALFORMED;
+    memcpy(name, entry->value, len);
+    name[len] = 0;
+    return np_is_hostname(name) ? np_sql_naming_keep(store, name, thumbprint) : NP_E_MALFORMED;
+}
+
 static int carry_out(struct np_store *store, const struct np_ledger_entry *entry)
 {
     bool changed;
@@ -168,6 +181,8 @@ static int carry_out(struct np_store *store, const struct np_ledger_entry *entry
         return take_block(store, entry);
     case NP_LEDGER_DAY:
         return 0;
+    case NP_LEDGER_NAME:
+        return take_name(store, entry);
     }
     return NP_E_MALFORMED;
 }

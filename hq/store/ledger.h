@@ -20,7 +20,8 @@
     X(2, SILENT, "silent")   /* a name that shows nothing: for its own device alone, by its grant */                   \
     X(3, BLOCK, "block")     /* "<thumbprint in hex> <serial number, or ->" */                                         \
     X(4, UNBLOCK, "unblock") /* likewise */                                                                            \
-    X(5, DAY, "day")         /* nothing: a mark, by which the loss of a day is noticed */
+    X(5, DAY, "day")         /* nothing: a mark, by which the loss of a day is noticed */                              \
+    X(6, NAME, "name")       /* "<name> <thumbprint in base64url>": a chosen name, for this key alone */
 
 enum np_ledger_kind {
 #define NP_LEDGER_ENUM(number, name, word) NP_LEDGER_##name = number,

@@ -5,6 +5,16 @@
 #include "hq/store/sql.h"
 #include "resolver/base/error.h"
 
+/* Whose a name is: a device's own (d), or one that it has beside it (e, by n). */
+#define OWNERS(row)                                                                                                    \
+    "LEFT JOIN device d ON d.name = " row ".name LEFT JOIN naming n ON n.name = " row ".name AND n.role IN (1, 2)"     \
+    " LEFT JOIN device e ON e.id = n.device"
+
+/* Is it shown, and what? */
+#define SHOWN                                                                                                          \
+    "CASE WHEN (d.state = 0 AND d.silent_s = 0) OR (e.state = 0 AND e.silent_s = 0) THEN 1 ELSE 0 END,"                \
+    " coalesce(d.published, e.published, '')"
+
 int np_sql_mark_dirty(struct np_store *store, const char *name)
 {
     /* One number is the zone's serial and the mark's version: both only have to grow. */
@@ -43,9 +53,14 @@ static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
 
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx)
 {
-    static const char text[] = "SELECT d.name, 1, d.published, coalesce(m.version, 0) FROM device d"
-                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND d.state = 0 AND d.silent_s "
-                               "= 0 ORDER BY d.name LIMIT ?";
+    /* Two walks by their indexes, merged: the devices' own names, and those that some have beside it. */
+    static const char text[] =
+        "SELECT w.name, 1, w.published, coalesce(m.version, 0) FROM ("
+        "SELECT a.name, a.published FROM (SELECT name, published FROM device WHERE name > ?1 AND state = 0"
+        " AND silent_s = 0 ORDER BY name LIMIT ?2) a UNION ALL"
+        " SELECT b.name, b.published FROM (SELECT n.name, d.published FROM naming n JOIN device d ON d.id = n.device"
+        " WHERE n.name > ?1 AND n.role IN (1, 2) AND d.state = 0 AND d.silent_s = 0 ORDER BY n.name LIMIT ?2) b) w"
+        " LEFT JOIN dirty m ON m.name = w.name ORDER BY w.name LIMIT ?2";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, after);
     np_sql_int(&q, (int64_t)limit);
@@ -55,9 +70,14 @@ int np_store_names_after(struct np_store *store, const char *after, size_t limit
 int np_store_names_gone_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each,
                               void *ctx)
 {
-    static const char text[] = "SELECT d.name, 0, '', coalesce(m.version, 0) FROM device d"
-                               " LEFT JOIN dirty m ON m.name = d.name WHERE d.name > ? AND"
-                               " (d.state <> 0 OR d.silent_s <> 0) ORDER BY d.name LIMIT ?";
+    static const char text[] =
+        "SELECT w.name, 0, '', coalesce(m.version, 0) FROM ("
+        "SELECT a.name FROM (SELECT name FROM device WHERE name > ?1 AND (state <> 0 OR silent_s <> 0)"
+        " ORDER BY name LIMIT ?2) a UNION ALL"
+        " SELECT b.name FROM (SELECT n.name FROM naming n LEFT JOIN device d ON d.id = n.device WHERE n.name > ?1"
+        " AND (n.role = 4 OR (n.role IN (1, 2) AND (d.state <> 0 OR d.silent_s <> 0)))"
+        " AND NOT EXISTS (SELECT 1 FROM device o WHERE o.name = n.name) ORDER BY n.name LIMIT ?2) b) w"
+        " LEFT JOIN dirty m ON m.name = w.name ORDER BY w.name LIMIT ?2";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, after);
     np_sql_int(&q, (int64_t)limit);
@@ -77,13 +97,15 @@ static int exists(struct np_store *store, const char *text, const char *name)
 int np_store_name_known(struct np_store *store, const char *name)
 {
     static const char text[] = "SELECT 1 FROM (SELECT ? AS name) w WHERE EXISTS (SELECT 1 FROM device d WHERE"
-                               " d.name = w.name) OR EXISTS (SELECT 1 FROM tombstone t WHERE t.name = w.name)";
+                               " d.name = w.name) OR EXISTS (SELECT 1 FROM tombstone t WHERE t.name = w.name)"
+                               " OR EXISTS (SELECT 1 FROM naming n WHERE n.name = w.name)";
     return exists(store, text, name);
 }
 
 int np_store_name_ordered(struct np_store *store, const char *name)
 {
-    static const char text[] = "SELECT 1 FROM device d JOIN orders o ON o.device = d.id WHERE d.name = ?"
+    static const char text[] = "SELECT 1 FROM orders o WHERE o.device IN (SELECT id FROM device WHERE name = ?1"
+                               " UNION ALL SELECT device FROM naming WHERE name = ?1 AND role IN (1, 2))"
                                " AND o.state NOT IN (8, 10) LIMIT 1";
     _Static_assert(NP_ORDER_DONE == 8 && NP_ORDER_DEAD == 10, "the statement's numbers");
     return exists(store, text, name);
@@ -92,9 +114,8 @@ int np_store_name_ordered(struct np_store *store, const char *name)
 int np_store_dirty_after(struct np_store *store, int64_t after, size_t limit, np_store_name_fn *each, void *ctx)
 {
     static const char text[] =
-        "SELECT m.name, CASE WHEN d.state = 0 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
-        "m.version"
-        " FROM dirty m LEFT JOIN device d ON d.name = m.name WHERE m.version > ? ORDER BY m.version LIMIT ?";
+        "SELECT m.name, " SHOWN
+        ", m.version FROM dirty m " OWNERS("m") " WHERE m.version > ? ORDER BY m.version LIMIT ?";
     struct np_sql q = np_sql_start(store, text);
     np_sql_int(&q, after);
     np_sql_int(&q, (int64_t)limit);
@@ -110,9 +131,8 @@ static int copy_name(void *ctx, const struct np_zone_name *name)
 int np_store_name_get(struct np_store *store, const char *name, struct np_zone_name *out_name)
 {
     static const char text[] =
-        "SELECT w.name, CASE WHEN d.state = 0 AND d.silent_s = 0 THEN 1 ELSE 0 END, coalesce(d.published, ''), "
-        "coalesce(m.version, 0)"
-        " FROM (SELECT ? AS name) w LEFT JOIN device d ON d.name = w.name LEFT JOIN dirty m ON m.name = w.name";
+        "SELECT w.name, " SHOWN
+        ", coalesce(m.version, 0) FROM (SELECT ? AS name) w " OWNERS("w") " LEFT JOIN dirty m ON m.name = w.name";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, name);
     return each_name(&q, copy_name, out_name);

@@ -196,6 +196,8 @@ static int update_order(struct np_store *store, const struct np_order *o)
         rc = write_authorizations(store, o);
     if (rc == 0 && o->state == NP_ORDER_QUEUED && !o->begun)
         store->pending |= NP_STORE_ORDERS_CHANGED;
+    if (rc == 0 && o->state == NP_ORDER_DEAD)
+        rc = np_sql_naming_refused(store, o);
     return rc;
 }
 
@@ -291,6 +293,8 @@ int np_store_package_add(struct np_store *store, struct np_order *order, const s
         rc = insert_package(store, order, package, n);
     if (rc == 0)
         rc = np_sql_package_follow(store, order, n, package);
+    if (rc == 0)
+        rc = np_sql_naming_confirm(store, order, n, package->created_ms);
     rc = np_sql_end(store, rc);
     if (rc == 0) {
         note_stored(order, issued.state);

@@ -299,6 +299,8 @@ int np_store_device_retire(struct np_store *store, const char *id, enum np_revoc
     if (rc == 0)
         rc = np_store_tombstone_add(store, device.name, now_ms / 1000);
     if (rc == 0)
+        rc = np_sql_naming_retire(store, id, now_ms / 1000);
+    if (rc == 0)
         rc = forget_renewal(store, id);
     if (rc == 0)
         rc = end_orders(store, id, "the device has left", now_ms);

@@ -136,8 +136,18 @@ static const char schema_11[] =
     " STRICT, WITHOUT ROWID;"
     "CREATE INDEX life_suspected ON life(suspected_s) WHERE suspected_s > 0;";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,  schema_5, schema_6,
-                                                     schema_7, schema_8, schema_9, schema_10, schema_11};
+/* Names that owners have chosen, and those that they had before (hq/store/naming.h). */
+static const char schema_12[] =
+    "CREATE TABLE naming("
+    " name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, device TEXT NOT NULL, thumbprint BLOB NOT NULL,"
+    " role INTEGER NOT NULL, network TEXT NOT NULL, asked_s INTEGER NOT NULL, until_s INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX naming_device ON naming(device, role);"
+    "CREATE INDEX naming_network ON naming(network, asked_s) WHERE network <> '';"
+    "CREATE INDEX naming_end ON naming(until_s) WHERE role = 2;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,  schema_5,  schema_6,
+                                                     schema_7, schema_8, schema_9, schema_10, schema_11, schema_12};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

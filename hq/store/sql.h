@@ -20,7 +20,7 @@
 
 #include "hq/store/store.h"
 
-#define NP_SQL_CACHE_MAX  128 /* different statements in hq/store: about 80 */
+#define NP_SQL_CACHE_MAX  160 /* different statements in hq/store: about 110 */
 #define NP_SQL_VALUES_MAX 32  /* values of one statement: a device has 23 */
 
 struct np_sql_driver;
@@ -165,6 +165,22 @@ int np_sql_order_names(struct np_store *store, struct np_order *order);
  * has left. Inside np_sql_begin and np_sql_end. */
 int np_sql_package_follow(struct np_store *store, const struct np_order *order, int64_t n,
                           const struct np_package *package);
+
+/* Marks the names dirty that a device has beside its own (this and those below: hq/store/naming.c, inside np_sql_begin
+ * and np_sql_end). */
+int np_sql_naming_mark(struct np_store *store, const char *device);
+
+/* A device leaves: those names go too, for ever. */
+int np_sql_naming_retire(struct np_store *store, const char *device, int64_t now_s);
+
+/* The order has become package n: where it carries the name that the device wants, that is its name now. */
+int np_sql_naming_confirm(struct np_store *store, const struct np_order *order, int64_t n, int64_t now_ms);
+
+/* The order is dead: where it was for the name that the device wants, that is given up. */
+int np_sql_naming_refused(struct np_store *store, const struct np_order *order);
+
+/* The ledger says that a name belongs to a key that this database does not know. */
+int np_sql_naming_keep(struct np_store *store, const char *name, const uint8_t thumbprint[32]);
 
 /* A renewal's columns, in the order of np_sql_get_renewal. */
 #define NP_SQL_RENEWAL_COLUMNS                                                                                         \

@@ -27,7 +27,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      11   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      12   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from, two IPv6 prefixes */
@@ -155,8 +155,8 @@ enum np_device_state {
     NP_DEVICE_RETIRED  /* left, or replaced */
 };
 
-/* A device: an identity key in an epoch. id, identity, thumbprint, epoch, name, serial, credential and created_s never
- * change. */
+/* A device: an identity key in an epoch. id, identity, thumbprint, epoch, serial, credential and created_s never
+ * change, and name only as hq/store/naming.h says. */
 struct np_device {
     char id[NP_DEVICE_ID_MAX + 1];
     struct np_public_key identity;

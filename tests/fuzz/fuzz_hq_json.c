@@ -68,6 +68,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 'c':
         AGAIN(leave_request);
         break;
+    case 'n':
+        AGAIN(name_request);
+        break;
+    case 'o':
+        AGAIN(name_answer);
+        break;
     case 't':
         AGAIN(time_request);
         break;

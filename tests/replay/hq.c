@@ -255,14 +255,14 @@ static int enrolled(struct box *box, char **out_json)
     struct step *step = box->step;
     struct hq *hq = &box->hq;
     const char *device = step_option(step, "device"), *name = step_option(step, "name");
-    struct np_enrol_answer m = {.san_count = 1, .nameserver_count = 1, .ttl_s = 60};
+    struct np_enrol_answer m = {.names = {.san_count = 1}, .nameserver_count = 1, .ttl_s = 60};
     if (device || !hq->device[0])
         snprintf(hq->device, sizeof hq->device, "%s", device ? device : "box1");
     if (name || !hq->name[0])
         snprintf(hq->name, sizeof hq->name, "%s", name ? name : NAME);
     memcpy(m.device, hq->device, sizeof m.device);
-    memcpy(m.name, hq->name, sizeof m.name);
-    memcpy(m.san[0], hq->name, sizeof m.san[0]);
+    memcpy(m.names.name, hq->name, sizeof m.names.name);
+    memcpy(m.names.san[0], hq->name, sizeof m.names.san[0]);
     memset(m.seed, 7, sizeof m.seed);
     snprintf(m.nameservers[0], sizeof m.nameservers[0], "ns1.devices.example");
     snprintf(m.grant, sizeof m.grant, "grant.of.%.60s", hq->device);

@@ -177,10 +177,10 @@ static inline void answer_enrol(const char *id, const char *name, int status)
 {
     clear();
     snprintf(response.enrol.device, sizeof response.enrol.device, "%s", id);
-    snprintf(response.enrol.name, sizeof response.enrol.name, "%s", name);
-    snprintf(response.enrol.san[0], sizeof response.enrol.san[0], "%s", name);
+    snprintf(response.enrol.names.name, sizeof response.enrol.names.name, "%s", name);
+    snprintf(response.enrol.names.san[0], sizeof response.enrol.names.san[0], "%s", name);
     snprintf(response.enrol.grant, sizeof response.enrol.grant, "grant");
-    response.enrol.san_count = 1;
+    response.enrol.names.san_count = 1;
     response.enrol.poll_s = 1;
     response.enrol.checkin_s = DAY;
     response.enrol.boot_jitter_s = 600;

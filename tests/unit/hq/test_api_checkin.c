@@ -174,7 +174,7 @@ static void test_renewal_of_one_who_comes_back(void **state)
     assert_int_equal(order.priority, NP_PRIORITY_ROUTINE);
     assert_memory_equal(order.csr, first.csr, first.csr_len);
     assert_memory_equal(order.key, first.key, 32);
-    assert_string_equal(order.authorizations[0].name, box->told.name);
+    assert_string_equal(order.authorizations[0].name, box->told.names.name);
     assert_int_equal(np_store_renewal_get(f->store, box->told.device, &renewal), 0);
     assert_int_equal(renewal.attempts, 1);
     assert_true(renewal.due_ms > f->now_us / 1000);
@@ -314,11 +314,11 @@ static void test_leave(void **state)
 
     /* After its reset the box is a new device; its grant does not bring the old name back. */
     char name[NP_NAME_MAX + 1];
-    memcpy(name, box->told.name, sizeof name);
+    memcpy(name, box->told.names.name, sizeof name);
     memcpy(box->request.grant, box->told.grant, sizeof box->request.grant);
     box->request.epoch[0] ^= 1;
     enrol(f, box, 201);
-    assert_string_not_equal(box->told.name, name);
+    assert_string_not_equal(box->told.names.name, name);
     box_free(box);
     box_free(stranger);
 }

@@ -50,9 +50,9 @@ static void test_claim_and_repeat(void **state)
     struct box *box = claim_box(code), *late = claim_box(code);
     enrol(f, box, 201);
     char name[NP_NAME_MAX + 1];
-    memcpy(name, box->told.name, sizeof name);
+    memcpy(name, box->told.names.name, sizeof name);
     enrol(f, box, 200); /* its answer may have been lost */
-    assert_string_equal(box->told.name, name);
+    assert_string_equal(box->told.names.name, name);
     assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
     assert_string_equal(device.serial, "NP-0001"); /* the label proves it */
     assert_int_equal(device.credential, NP_CREDENTIAL_CLAIM_CODE);
@@ -68,7 +68,7 @@ static void test_claim_and_repeat(void **state)
     /* Who leaves frees it. */
     leave(f, box);
     enrol(f, late, 201);
-    assert_string_not_equal(late->told.name, name);
+    assert_string_not_equal(late->told.names.name, name);
     box_free(box);
     box_free(late);
 }

@@ -168,7 +168,7 @@ static void test_bad_csrs(void **state)
     char path[96];
     enrol(f, box, 201);
     enrol(f, other, 201);
-    expect_problem(send_csr(f, box, NULL, other->told.name), "bad-csr");
+    expect_problem(send_csr(f, box, NULL, other->told.names.name), "bad-csr");
     expect_problem(send_csr(f, box, np_hq_key_handle(box->identity), NULL), "key-reused");
     expect_problem(send_csr(f, box, np_hq_key_handle(other->identity), NULL), "key-reused");
     expect_status(send_csr(f, box, NULL, NULL), 202);

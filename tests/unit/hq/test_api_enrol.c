@@ -12,14 +12,14 @@ static void test_enrol_and_repeat(void **state)
     struct np_grant grant;
     enrol(f, box, 201);
     assert_int_equal(strlen(box->told.device), 22);
-    assert_string_equal(strchr(box->told.name, '.'), ".devices.example");
-    assert_int_equal(box->told.san_count, 1);
-    assert_string_equal(box->told.san[0], box->told.name);
+    assert_string_equal(strchr(box->told.names.name, '.'), ".devices.example");
+    assert_int_equal(box->told.names.san_count, 1);
+    assert_string_equal(box->told.names.san[0], box->told.names.name);
     assert_int_equal(box->told.ttl_s, 60);
     assert_int_equal(box->told.time_s, f->now_us / 1000000);
     np_hq_key_public(f->grant_key, &grant_public);
     assert_int_equal(np_grant_verify(&box->crypto, box->told.grant, &grant_public, &grant), 0);
-    assert_string_equal(grant.name, box->told.name);
+    assert_string_equal(grant.name, box->told.names.name);
     assert_memory_equal(grant.thumbprint, box->thumbprint, 32);
     assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
     assert_int_equal(device.published.v4_count, 1);
@@ -30,7 +30,7 @@ static void test_enrol_and_repeat(void **state)
     np_random_bytes(box->request.token, sizeof box->request.token);
     enrol(f, box, 200);
     assert_string_equal(box->told.device, first.device);
-    assert_string_equal(box->told.name, first.name);
+    assert_string_equal(box->told.names.name, first.names.name);
     assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
     assert_true(np_addr_equal(&device.published.v4[0], &box->request.addresses.v4[0]));
     expect_status(get_package(f, box, box->request.token, NULL), 202);
@@ -44,7 +44,7 @@ static void test_new_epoch_is_a_new_device(void **state)
     char names[4][NP_NAME_MAX + 1];
     for (int i = 0; i < 3; i++) {
         enrol(f, box, 201);
-        memcpy(names[i], box->told.name, sizeof names[i]);
+        memcpy(names[i], box->told.names.name, sizeof names[i]);
         for (int k = 0; k < i; k++)
             assert_string_not_equal(names[k], names[i]);
         np_random_bytes(box->request.epoch, sizeof box->request.epoch);
@@ -136,14 +136,14 @@ static void test_grant_brings_the_name_back(void **state)
     /* Somebody else's grant is worth nothing. */
     memcpy(thief->request.grant, before.grant, sizeof before.grant);
     enrol(lost, thief, 201);
-    assert_string_not_equal(thief->told.name, before.name);
+    assert_string_not_equal(thief->told.names.name, before.names.name);
     memcpy(box->request.grant, before.grant, sizeof before.grant);
     enrol(lost, box, 201);
-    assert_string_equal(box->told.name, before.name);
+    assert_string_equal(box->told.names.name, before.names.name);
     /* Nor does it take a name from its holder: the same identity in another epoch. */
     np_random_bytes(box->request.epoch, sizeof box->request.epoch);
     enrol(lost, box, 201);
-    assert_string_not_equal(box->told.name, before.name);
+    assert_string_not_equal(box->told.names.name, before.names.name);
     teardown((void **)&lost);
     box_free(box);
     box_free(thief);
@@ -295,7 +295,7 @@ static void test_session(void **state)
     struct np_api_response response = post(f, box, "/v1/session", "{}", (struct twist){0});
     assert_int_equal(response.status, 200);
     assert_int_equal(np_session_answer_parse(response.body, response.body_len, &answer, &error), 0);
-    assert_string_equal(answer.name, box->told.name);
+    assert_string_equal(answer.name, box->told.names.name);
     assert_int_equal(answer.n, 0);
     np_api_response_free(&response);
     /* Before the first package there is a token too, and it works beside the poll token. */

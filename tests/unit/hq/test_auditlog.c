@@ -186,11 +186,11 @@ static void test_block_and_unblock(void **state)
     char *id = box->told.device;
     enrol(f, box, 201);
     expect_status(send_csr(f, box, NULL, NULL), 202);
-    assert_true(shown(f, box->told.name));
+    assert_true(shown(f, box->told.names.name));
     assert_int_equal(np_store_device_unblock(f->store, id), NP_E_REFUSED);
     assert_int_equal(np_store_device_block(f->store, id, 1000), 0);
     assert_int_equal(np_store_device_block(f->store, id, 1000), 0);
-    assert_false(shown(f, box->told.name));
+    assert_false(shown(f, box->told.names.name));
     assert_int_equal(np_store_order_newest(f->store, id, &order), 0);
     assert_int_equal(order.state, NP_ORDER_DEAD);
     assert_string_equal(order.error, "the operator has blocked the device");
@@ -198,7 +198,7 @@ static void test_block_and_unblock(void **state)
     expect_problem(post(f, box, "/v1/session", "{}", (struct twist){0}), "blocked");
     expect_problem(enrol_twisted(f, other, (struct twist){0}), "blocked"); /* the same serial number */
     assert_int_equal(np_store_device_unblock(f->store, id), 0);
-    assert_true(shown(f, box->told.name));
+    assert_true(shown(f, box->told.names.name));
     expect_status(get_package(f, box, box->request.token, NULL), 202);
     enrol(f, other, 201);
     assert_int_equal(np_store_device_retire(f->store, id, NP_REVOKE_CESSATION, 1000), 0);

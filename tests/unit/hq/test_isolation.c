@@ -7,6 +7,7 @@
 #include "tests/unit/hq/box.h"
 
 #include "hq/store/claims.h"
+#include "hq/store/naming.h"
 
 #define OWN       4 /* devices of the attacker */
 #define OTHERS    6 /* of everybody else */
@@ -30,6 +31,8 @@ struct picture {
     enum np_order_state order_state;
     uint8_t order_key[32];
     int64_t package;
+    struct np_naming_row names[NP_NAMING_PAST_MAX];
+    size_t name_count;
 };
 
 struct world {
@@ -70,6 +73,7 @@ static struct picture picture_of(struct world *w, const struct box *box)
         if (np_store_package_newest(w->f->store, box->told.device, order.key, &package) == 0)
             p.package = package.n;
     }
+    assert_int_equal(np_store_naming_rows(w->f->store, box->told.device, p.names, &p.name_count), 0);
     return p;
 }
 
@@ -96,6 +100,13 @@ static void assert_same(const struct picture *a, const struct picture *b)
     assert_int_equal(a->order_state, b->order_state);
     assert_memory_equal(a->order_key, b->order_key, sizeof a->order_key);
     assert_int_equal(a->package, b->package);
+    assert_int_equal(a->name_count, b->name_count);
+    for (size_t i = 0; i < a->name_count; i++) {
+        assert_string_equal(a->names[i].name, b->names[i].name);
+        assert_int_equal(a->names[i].role, b->names[i].role);
+        assert_int_equal(a->names[i].asked_s, b->names[i].asked_s);
+        assert_int_equal(a->names[i].until_s, b->names[i].until_s);
+    }
 }
 
 static void keep(struct world *w, int owner, const char *path, char *body_take, const char *nonce)
@@ -139,7 +150,7 @@ static void act(struct world *w, int owner, const char *path, const char *payloa
 
 static char *csr_payload(const struct box *box, const char *name)
 {
-    char san[NP_NAME_MAX + 8], *payload = NULL;
+    char san[3 * NP_NAME_MAX], *payload = NULL;
     struct np_csr_request csr;
     snprintf(san, sizeof san, "DNS:%s", name);
     const struct csr_recipe recipe = {.san = san};
@@ -166,7 +177,7 @@ static void live(struct world *w, int owner)
     expect_status(put_addresses(w->f, box, box->request.token, "{\"seq\":3,\"v4\":[\"192.168.7.7\"],\"v6\":[]}"), 200);
     if (owner == 0)
         return;
-    char *payload = csr_payload(box, box->told.name);
+    char *payload = csr_payload(box, box->told.names.name);
     snprintf(path, sizeof path, "/v1/devices/%s/csr", box->told.device);
     act(w, owner, path, payload);
     free(payload);
@@ -178,6 +189,28 @@ static void live(struct world *w, int owner)
         return;
     expect_status(get_package(w->f, box, token, NULL), 200); /* from now on the auth token counts */
     act(w, owner, "/v1/session", "{}");
+    if (owner == 3)
+        return;
+    /* A chosen name: wanted, or the device's own by now. */
+    struct np_order order;
+    assert_int_equal(np_store_order_newest(w->f->store, box->told.device, &order), 0);
+    order.state = NP_ORDER_DONE;
+    assert_int_equal(np_store_order_update(w->f->store, &order), 0);
+    snprintf(path, sizeof path, "/v1/devices/%s/name", box->told.device);
+    act(w, owner, path, owner == 4 ? "{\"name\":\"chosen-four\"}" : "{\"name\":\"chosen-five\"}");
+    if (owner == 4)
+        return;
+    char sans[2 * NP_NAME_MAX];
+    snprintf(sans, sizeof sans, "chosen-five.devices.example,DNS:%s", box->told.names.name);
+    EVP_PKEY *first = box->tls;
+    box->tls = EVP_EC_gen("P-256");
+    EVP_PKEY_free(first);
+    payload = csr_payload(box, sans);
+    snprintf(path, sizeof path, "/v1/devices/%s/csr", box->told.device);
+    act(w, owner, path, payload);
+    free(payload);
+    issue(w->f, box, chain);
+    act(w, owner, "/v1/session", "{}");
 }
 
 static struct world *world_new(struct fixture *f, uint64_t seed)
@@ -188,6 +221,8 @@ static struct world *world_new(struct fixture *f, uint64_t seed)
     w->random = seed;
     f->api.policy.open = f->api.policy.claim_code = true;
     f->api.policy.network_recent = 1000000;
+    f->api.vanity = (struct np_vanity){
+        .allowed = true, .least = 3, .greatest = 63, .days = 0, .per_device = 1000, .per_network = 1000000};
     for (int i = 0; i < OTHERS; i++) {
         snprintf(serial, sizeof serial, "NP-000%d", i);
         w->others[i] = box_new(serial);
@@ -198,6 +233,13 @@ static struct world *world_new(struct fixture *f, uint64_t seed)
         w->own[i] = box_new(serial);
         enrol(f, w->own[i], 201);
     }
+    /* One of his own may choose a name, too. */
+    struct np_order order;
+    expect_status(send_csr(f, w->own[0], NULL, NULL), 202);
+    issue(f, w->own[0], "-----BEGIN CERTIFICATE-----\nHIS\n-----END CERTIFICATE-----\n");
+    assert_int_equal(np_store_order_newest(f->store, w->own[0]->told.device, &order), 0);
+    order.state = NP_ORDER_DONE;
+    assert_int_equal(np_store_order_update(f->store, &order), 0);
     for (int i = 0; i < OTHERS; i++)
         w->pictures[i] = picture_of(w, w->others[i]);
     f->group_commit = true; /* nothing here is about the disk */
@@ -217,12 +259,12 @@ static void world_free(struct world *w)
 
 /* ---- One try ---- */
 
-enum kind { ENROL, SESSION, CSR, LEAVE, PACKAGE, ADDRESSES, CHECKIN, KINDS };
+enum kind { ENROL, SESSION, CSR, LEAVE, NAME, PACKAGE, ADDRESSES, CHECKIN, KINDS };
 
 static void write_path(enum kind kind, const char *id, char out[160])
 {
-    static const char *const parts[KINDS] = {
-        [CSR] = "csr", [LEAVE] = "leave", [PACKAGE] = "package", [ADDRESSES] = "addresses", [CHECKIN] = "checkin"};
+    static const char *const parts[KINDS] = {[CSR] = "csr",         [LEAVE] = "leave",         [NAME] = "name",
+                                             [PACKAGE] = "package", [ADDRESSES] = "addresses", [CHECKIN] = "checkin"};
     if (parts[kind])
         snprintf(out, 160, "/v1/devices/%s/%s", id, parts[kind]);
     else
@@ -282,6 +324,23 @@ static char *enrol_payload(struct world *w, const struct attempt *a, const char 
     return payload;
 }
 
+/* A name that somebody has, or nobody; with another's grant. */
+static char *name_payload(struct world *w, const struct attempt *a)
+{
+    static const char *const labels[] = {"chosen-four", "CHOSEN-FIVE", "attic", "cellar", "admin", "x.devices.example"};
+    struct np_name_request m = {.check = chance(w, 30)};
+    char *payload = NULL;
+    if (chance(w, 70))
+        snprintf(m.name, sizeof m.name, "%s", labels[below(w, sizeof labels / sizeof *labels)]);
+    else if (chance(w, 50))
+        snprintf(m.name, sizeof m.name, "%.*s", (int)strcspn(a->target->told.names.name, "."),
+                 a->target->told.names.name);
+    if (chance(w, 50))
+        memcpy(m.grant, a->target->told.grant, sizeof m.grant);
+    assert_int_equal(np_name_request_encode(&m, &payload), 0);
+    return payload;
+}
+
 static char *payload_of(struct world *w, const struct attempt *a, const char *nonce, const char *url)
 {
     switch (a->kind) {
@@ -289,9 +348,11 @@ static char *payload_of(struct world *w, const struct attempt *a, const char *no
         return enrol_payload(w, a, nonce, url);
     case CSR:
         return csr_payload(chance(w, 50) ? a->own : a->target,
-                           chance(w, 50) ? a->target->told.name : a->own->told.name);
+                           chance(w, 50) ? a->target->told.names.name : a->own->told.names.name);
     case LEAVE:
         return strdup("{\"reason\":\"compromise\"}");
+    case NAME:
+        return name_payload(w, a);
     default:
         return strdup("{\"life\":\"AAAAAAAAAAA\"}");
     }
@@ -420,15 +481,16 @@ static void assert_nothing_told(struct world *w, const struct np_api_response *r
         for (int k = 0; k < 4; k++)
             assert_null(strstr(response->body, w->secrets[i][k]));
         if (response->status < 400) {
-            assert_null(strstr(response->body, w->others[i]->told.name));
+            assert_null(strstr(response->body, w->others[i]->told.names.name));
             assert_null(strstr(response->body, w->others[i]->told.device));
+            assert_null(strstr(response->body, "chosen-"));
         }
     }
 }
 
 static void try_one(struct world *w)
 {
-    static const char *const methods[KINDS] = {"POST", "POST", "POST", "POST", "GET", "PUT", "POST"};
+    static const char *const methods[KINDS] = {"POST", "POST", "POST", "POST", "POST", "GET", "PUT", "POST"};
     struct attempt a;
     make(w, &a);
     struct np_api_response response = ask(
@@ -468,12 +530,14 @@ static void test_nobody_reaches_another(void **state)
         assert_int_equal(np_store_commit(w->f->store), 0);
     }
     /* Both sorts were tried: what is his own does go, by every kind of request but leave. */
-    print_message("%llu refused; accepted: %llu enrolments, %llu sessions, %llu CSRs, %llu leaves, %llu packages, %llu "
+    print_message("%llu refused; accepted: %llu enrolments, %llu sessions, %llu CSRs, %llu leaves, %llu names, %llu "
+                  "packages, %llu "
                   "addresses, %llu check-ins\n",
                   (unsigned long long)w->refused, (unsigned long long)w->accepted[ENROL],
                   (unsigned long long)w->accepted[SESSION], (unsigned long long)w->accepted[CSR],
-                  (unsigned long long)w->accepted[LEAVE], (unsigned long long)w->accepted[PACKAGE],
-                  (unsigned long long)w->accepted[ADDRESSES], (unsigned long long)w->accepted[CHECKIN]);
+                  (unsigned long long)w->accepted[LEAVE], (unsigned long long)w->accepted[NAME],
+                  (unsigned long long)w->accepted[PACKAGE], (unsigned long long)w->accepted[ADDRESSES],
+                  (unsigned long long)w->accepted[CHECKIN]);
     assert_true(w->refused > tries / 2);
     for (int kind = 0; kind < KINDS; kind++)
         assert_int_equal(w->accepted[kind] > 0, kind != LEAVE);

@@ -78,7 +78,7 @@ static struct box *silent_box(struct fixture *f)
     assert_int_equal(quiet(f, f->now_us), 0);
     struct np_zone_name name = take_dirty(f);
     int present = 0;
-    assert_string_equal(name.name, box->told.name);
+    assert_string_equal(name.name, box->told.names.name);
     assert_false(name.present);
     assert_int_equal(np_store_names_after(f->store, "", 100, count_name, &present), 0);
     assert_int_equal(present, 0);
@@ -89,7 +89,7 @@ static void expect_back(struct fixture *f, const struct box *box)
 {
     struct np_zone_name name = take_dirty(f);
     struct np_device device;
-    assert_string_equal(name.name, box->told.name);
+    assert_string_equal(name.name, box->told.names.name);
     assert_true(name.present);
     assert_int_equal(name.published.v4_count, 1);
     assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);

@@ -28,6 +28,8 @@ typedef int parse_fn(const char *json, size_t len, void *out, struct np_message_
     }
 ADAPT(enrol_request)
 ADAPT(enrol_answer)
+ADAPT(name_request)
+ADAPT(name_answer)
 ADAPT(csr_request)
 ADAPT(csr_answer)
 ADAPT(pending_answer)
@@ -59,9 +61,9 @@ static struct np_enrol_request make_enrol_request(void)
 static struct np_enrol_answer make_enrol_answer(void)
 {
     struct np_enrol_answer m = {.device = "AAAAAAAAAAAAAAAAAAAAA-",
-                                .name = "nifty-babbage.devices.example",
-                                .san = {"nifty-babbage.devices.example", "*.nifty-babbage.devices.example"},
-                                .san_count = 2,
+                                .names = {.name = "nifty-babbage.devices.example",
+                                          .san = {"nifty-babbage.devices.example", "*.nifty-babbage.devices.example"},
+                                          .san_count = 2},
                                 .ttl_s = 60,
                                 .seq = 7,
                                 .nameservers = {"ns1.devices.example", "ns2.devices.example"},
@@ -116,6 +118,12 @@ static const struct sample {
      sizeof(struct np_checkin_answer)},
     {parse_leave_request, "{\"reason\":\"resale\"}", sizeof(struct np_leave_request)},
     {parse_session_request, "{\"life\":\"AAAAAAAAAAA\"}", sizeof(struct np_session_request)},
+    {parse_name_request, "{\"check\":true,\"name\":\"kitchen\",\"grant\":\"g\"}", sizeof(struct np_name_request)},
+    {parse_name_answer,
+     "{\"name\":\"a.example\",\"san\":[\"b.example\",\"a.example\"],\"wanted\":\"b.example\","
+     "\"old\":{\"name\":\"c.example\",\"until\":7},\"grant\":\"g\","
+     "\"offer\":{\"name\":\"d.example\",\"until\":8,\"public\":[\"A sentence.\"]},\"time\":1}",
+     sizeof(struct np_name_answer)},
 };
 
 static void test_samples_and_their_prefixes(void **state)
@@ -214,6 +222,23 @@ static void test_each_member_is_needed(void **state)
         {13, "\"AAAAAAAAAAA\"", "\"AAAAAAAAAA\"", "life", NP_E_MALFORMED},
         {13, "\"AAAAAAAAAAA\"", "7", "life", NP_E_TYPE},
         {10, "\"ok\"", "\"ok\",\"life\":null", "life", NP_E_TYPE},
+        {1, "\"ttl\":1", "\"ttl\":1,\"wanted\":\"*.example\"", "wanted", NP_E_MALFORMED},
+        {1, "\"ttl\":1", "\"ttl\":1,\"old\":\"a.example\"", "old", NP_E_TYPE},
+        {11, "\"seq\":7", "\"seq\":7,\"san\":[7]", "san", NP_E_TYPE},
+        {11, "\"seq\":7", "\"seq\":7,\"san\":[\"a.b\",\"a.b\",\"a.b\",\"a.b\",\"a.b\"]", "san", NP_E_LIMIT},
+        {14, "true", "1", "check", NP_E_TYPE},
+        {14, "\"kitchen\"", "7", "name", NP_E_TYPE},
+        {14, "\"kitchen\"",
+         "\"k\xc3\xbc"
+         "che\"",
+         "name", NP_E_MALFORMED},
+        {15, "[\"b.example\",\"a.example\"]", "[]", "san", NP_E_MALFORMED},
+        {15, "\"until\":7", "\"until\":-1", "until", NP_E_LIMIT},
+        {15, "\"c.example\"", "\"c..example\"", "name", NP_E_MALFORMED},
+        {15, "\"d.example\"", "\"\"", "name", NP_E_MALFORMED},
+        {15, "\"A sentence.\"", "7", "public", NP_E_TYPE},
+        {15, "\"A sentence.\"", "\"\",\"\",\"\",\"\",\"\",\"\",\"\"", "public", NP_E_LIMIT},
+        {15, "\"grant\":\"g\"", "\"g\":1", "grant", NP_E_MISSING},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct sample *sample = &samples[rows[i].sample];
@@ -229,6 +254,39 @@ static void test_each_member_is_needed(void **state)
             fail_msg("row %zu: %s at '%s'", i, np_err_name(rc), error.member);
         free(out);
     }
+}
+
+/* What is written is read, and the members that are absent stay empty. */
+static void test_names(void **state)
+{
+    (void)state;
+    struct np_name_answer a = {.names = {.name = "a.example", .san = {"b.example", "a.example"}, .san_count = 2},
+                               .grant = "g",
+                               .time_s = 5},
+                          read;
+    struct np_message_error error;
+    char *json = NULL;
+    for (int more = 0; more < 2; more++) {
+        assert_int_equal(np_name_answer_encode(&a, &json), 0);
+        assert_int_equal(strstr(json, "wanted") != NULL || strstr(json, "old") != NULL || strstr(json, "offer") != NULL,
+                         more);
+        assert_int_equal(np_name_answer_parse(json, strlen(json), &read, &error), 0);
+        assert_memory_equal(&read, &a, sizeof a);
+        free(json);
+        snprintf(a.names.wanted, sizeof a.names.wanted, "b.example");
+        snprintf(a.names.old, sizeof a.names.old, "c.example");
+        a.names.old_until_s = 9;
+        snprintf(a.offer.name, sizeof a.offer.name, "d.example");
+        a.offer.public_count = 1;
+        memset(a.offer.becomes_public[0], 'x', NP_PUBLIC_LEN);
+    }
+    struct np_name_request r = {.check = true, .name = "kitchen", .grant = "g"}, again;
+    assert_int_equal(np_name_request_encode(&r, &json), 0);
+    assert_int_equal(np_name_request_parse(json, strlen(json), &again, &error), 0);
+    assert_memory_equal(&again, &r, sizeof r);
+    free(json);
+    assert_int_equal(np_name_request_parse("{}", 2, &again, &error), 0);
+    assert_false(again.check || again.name[0] || again.grant[0]);
 }
 
 static void test_enrolment(void **state)
@@ -256,9 +314,9 @@ static void test_enrolment(void **state)
     assert_int_equal(np_enrol_answer_parse(json, strlen(json), &answer, &error), 0);
     free(json);
     assert_string_equal(answer.device, a.device);
-    assert_string_equal(answer.name, a.name);
-    assert_int_equal(answer.san_count, 2);
-    assert_string_equal(answer.san[1], a.san[1]);
+    assert_string_equal(answer.names.name, a.names.name);
+    assert_int_equal(answer.names.san_count, 2);
+    assert_string_equal(answer.names.san[1], a.names.san[1]);
     assert_int_equal(answer.ttl_s, a.ttl_s);
     assert_int_equal(answer.seq, a.seq);
     assert_memory_equal(answer.seed, a.seed, 32);
@@ -508,6 +566,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples_and_their_prefixes),
         cmocka_unit_test(test_each_member_is_needed),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_enrolment),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_limits),
