@@ -19,6 +19,8 @@ struct np_ledger {
     char *path;
     int fd;
     int64_t seq; /* of the file's last line */
+    off_t len;   /* where its last whole line ends */
+    bool torn;   /* behind that stands the beginning of another one */
     bool failing, days;
     uv_timer_t timer;
     void (*closed)(void *ctx);
@@ -154,6 +156,7 @@ static int open_file(struct np_ledger *ledger, size_t *taken, char error[NP_LEDG
     }
     int rc = read_lines(ledger, file, &whole, taken, error);
     fclose(file);
+    ledger->len = whole;
     if (rc == 0 && ftruncate(ledger->fd, whole))
         rc = complain(error, -errno, ledger->path, np_strerror(-errno));
     return rc;
@@ -214,6 +217,38 @@ static int add_line(void *ctx, const struct np_ledger_entry *entry)
     return 0;
 }
 
+/* What was not written to its end (the disk was full) goes, before anything else is written: the next line must not be
+ * glued to it. */
+static int cut(struct np_ledger *ledger)
+{
+    if (!ledger->torn)
+        return 0;
+    if (ftruncate(ledger->fd, ledger->len))
+        return -errno;
+    ledger->torn = false;
+    return 0;
+}
+
+static int write_lines(struct np_ledger *ledger, const struct lines *lines)
+{
+    int rc = cut(ledger);
+    if (rc)
+        return rc;
+    ssize_t n = write(ledger->fd, lines->text, lines->len);
+    if (n != (ssize_t)lines->len) {
+        rc = n < 0 ? -errno : -ENOSPC;
+        ledger->torn = n > 0;
+        if (cut(ledger))
+            np_debug("ledger: %s", np_strerror(-errno)); /* the next attempt begins with it */
+        return rc;
+    }
+    ledger->len += n;
+    if (fdatasync(ledger->fd))
+        return -errno; /* once more: a line may be there twice */
+    ledger->seq = lines->seq;
+    return 0;
+}
+
 /* Appends what the database has committed beyond the file, at most a batch; *out_full: there may be more. */
 static int append(struct np_ledger *ledger, bool *out_full)
 {
@@ -222,19 +257,8 @@ static int append(struct np_ledger *ledger, bool *out_full)
         return -ENOMEM;
     lines->len = lines->count = 0;
     int rc = np_store_ledger_after(ledger->store, ledger->seq, BATCH, add_line, lines);
-    if (rc == 0 && lines->len > 0) {
-        off_t before = lseek(ledger->fd, 0, SEEK_END);
-        ssize_t n = write(ledger->fd, lines->text, lines->len);
-        if (n != (ssize_t)lines->len) {
-            rc = n < 0 ? -errno : -ENOSPC;
-            if (before >= 0 && ftruncate(ledger->fd, before))
-                np_debug("ledger: %s", np_strerror(-errno)); /* half a line; the next start removes it */
-        } else if (fdatasync(ledger->fd)) {
-            rc = -errno;
-        }
-        if (rc == 0)
-            ledger->seq = lines->seq;
-    }
+    if (rc == 0 && lines->len > 0)
+        rc = write_lines(ledger, lines);
     *out_full = rc == 0 && lines->count == BATCH;
     free(lines);
     return rc;

@@ -6,9 +6,13 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hq/ledger.h"
 #include "hq/store/backup.h"
@@ -293,12 +297,85 @@ static void test_backup_and_restore(void **state)
     unlink(copy);
 }
 
+static ino_t never_cut; /* the file that cannot be made shorter; 0: all can */
+
+/* In the place of libc's. */
+int ftruncate(int fd, off_t len)
+{
+    struct stat status;
+    if (never_cut && fstat(fd, &status) == 0 && status.st_ino == never_cut) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_ftruncate, fd, len);
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_size;
+}
+
+/* No file of this process grows beyond so many bytes; RLIM_INFINITY: any may. */
+static void limit_files(rlim_t bytes)
+{
+    const struct rlimit limit = {bytes, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk is full in the middle of a line, which cannot be taken away at once either: nothing is glued to it. */
+static void test_disk_is_full(void **state)
+{
+    struct fixture *f = *state;
+    char error[NP_LEDGER_ERROR_MAX];
+    struct np_ledger *ledger;
+    struct stat status;
+    size_t taken;
+    struct np_device first = make_device(1, "first-one.devices.example"),
+                     second = make_device(2, "second-one.devices.example");
+    add(f, &first);
+    add(f, &second);
+    assert_int_equal(np_store_device_retire(f->store, first.id, NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+    assert_int_equal(np_ledger_new(&f->loop, f->store, f->path, &ledger, &taken, error), 0);
+    np_ledger_start(ledger);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    off_t whole = size_of(f->path);
+    assert_true(whole > 0);
+    assert_int_equal(np_store_device_retire(f->store, second.id, NP_REVOKE_CESSATION, NOW_S * 1000), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
+
+    assert_int_equal(stat(f->path, &status), 0);
+    never_cut = status.st_ino;
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files((rlim_t)whole + 10);
+    np_ledger_start(ledger);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(size_of(f->path), whole + 10);
+    np_ledger_start(ledger); /* there is room again, but half a line in the way */
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_int_equal(size_of(f->path), whole + 10);
+    never_cut = 0;
+    np_ledger_close(ledger, NULL, NULL);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+
+    char wanted[2 * NP_LEDGER_LINE_MAX];
+    const char *lines = read_all(f->path);
+    snprintf(wanted, sizeof wanted, "1 %lld left %s\n2 %lld left %s\n", (long long)NOW_S, first.name, (long long)NOW_S,
+             second.name);
+    assert_string_equal(lines, wanted);
+    assert_int_equal(live(f), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test_setup_teardown(test_database_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backup_and_restore, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
