@@ -40,9 +40,18 @@ void np_pg_disconnect(struct np_pg_conn *conn)
     conn->pg = NULL;
 }
 
+/* No attempt to connect for as long as the last one, or an answer, was waited for in vain: HQ stands still meanwhile,
+ * and has other things to do. */
+static void pause_after(struct np_pg_conn *conn, int64_t asked_ms)
+{
+    int64_t now_ms = np_monotonic_ms(), waited_ms = now_ms - asked_ms;
+    int64_t pause_ms = waited_ms > conn->retry_ms ? waited_ms : conn->retry_ms;
+    conn->retry_at_ms = now_ms + (pause_ms < NP_PG_RETRY_MAX_MS ? pause_ms : NP_PG_RETRY_MAX_MS);
+}
+
 PGresult *np_pg_wait(struct np_pg_conn *conn, int timeout_ms, char *error, size_t size)
 {
-    int64_t deadline_ms = np_monotonic_ms() + timeout_ms;
+    int64_t asked_ms = np_monotonic_ms(), deadline_ms = asked_ms + timeout_ms;
     PGresult *last = NULL;
     int flushing;
     while ((flushing = PQflush(conn->pg)) > 0) {
@@ -78,6 +87,7 @@ late:
     snprintf(error, size, "the database did not answer within %d s", timeout_ms / 1000);
     PQclear(last);
     np_pg_disconnect(conn);
+    pause_after(conn, asked_ms);
     return NULL;
 gone:
     keep_message(PQerrorMessage(conn->pg), error, size);
@@ -150,6 +160,7 @@ int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size)
         snprintf(error, size, "the database is away; it is tried again");
         return -EAGAIN;
     }
+    int64_t asked_ms = np_monotonic_ms();
     int rc = establish(conn, error, size);
     if (rc == 0)
         rc = prepare_session(conn, error, size);
@@ -158,7 +169,7 @@ int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size)
         conn->retry_ms = conn->retry_ms == 0                       ? NP_PG_RETRY_MIN_MS
                          : conn->retry_ms * 2 > NP_PG_RETRY_MAX_MS ? NP_PG_RETRY_MAX_MS
                                                                    : conn->retry_ms * 2;
-        conn->retry_at_ms = np_monotonic_ms() + conn->retry_ms;
+        pause_after(conn, asked_ms);
         return rc;
     }
     PQsetnonblocking(conn->pg, 1);

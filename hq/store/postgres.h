@@ -16,7 +16,8 @@
 #define NP_PG_LOCK_MS      4000    /* how long a write waits for another HQ's */
 #define NP_PG_IDLE_MS      2000    /* an HQ that halts in a transaction loses it: less than NP_PG_LOCK_MS */
 #define NP_PG_SCHEMA_MS    3600000 /* for a schema step over millions of rows */
-#define NP_PG_RETRY_MIN_MS 200     /* between attempts to connect, doubled up to NP_PG_RETRY_MAX_MS */
+#define NP_PG_RETRY_MIN_MS 200 /* between attempts to connect, doubled up to NP_PG_RETRY_MAX_MS; as long as one took   \
+                                */
 #define NP_PG_RETRY_MAX_MS 3000
 #define NP_PG_CHANNEL      "nameplate_hq" /* of NOTIFY: what was committed */
 #define NP_PG_LOCK_KEY     0x6e704851     /* "npHQ": the advisory lock of who writes */

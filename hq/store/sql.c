@@ -6,6 +6,7 @@
 
 #include "hq/store/driver.h"
 #include "resolver/base/error.h"
+#include "resolver/base/monotonic.h"
 
 static int corrupt(struct np_store *store, const char *what)
 {
@@ -135,6 +136,20 @@ int64_t np_sql_get_int(struct np_sql *q)
     return q->rc ? 0 : q->store->driver->get_int(q, q->column++);
 }
 
+static int begin(struct np_store *store)
+{
+    int64_t asked_ms = np_monotonic_ms();
+    if (asked_ms < store->pause_until_ms) {
+        snprintf(store->error, sizeof store->error, "it could not be written to a moment ago; it is tried again");
+        return -EAGAIN;
+    }
+    int rc = store->driver->begin(store);
+    int64_t now_ms = np_monotonic_ms(), waited_ms = now_ms - asked_ms;
+    if (rc)
+        store->pause_until_ms = now_ms + (waited_ms < NP_SQL_PAUSE_MAX_MS ? waited_ms : NP_SQL_PAUSE_MAX_MS);
+    return rc;
+}
+
 int np_sql_lock(struct np_store *store)
 {
     if (store->lost) {
@@ -143,7 +158,7 @@ int np_sql_lock(struct np_store *store)
     }
     if (store->in_transaction)
         return 0;
-    int rc = store->driver->begin(store);
+    int rc = begin(store);
     if (rc)
         return rc;
     store->in_transaction = true;

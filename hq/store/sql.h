@@ -23,6 +23,10 @@
 #define NP_SQL_CACHE_MAX  160 /* different statements in hq/store: about 110 */
 #define NP_SQL_VALUES_MAX 32  /* values of one statement: a device has 23 */
 
+/* A transaction that could not be begun is not tried again for as long as it was waited for, at most so long: a loop
+ * full of requests does not stand still for each of them, and half of its time is its own. */
+#define NP_SQL_PAUSE_MAX_MS 3000
+
 struct np_sql_driver;
 
 /* A cached statement. */
@@ -40,6 +44,7 @@ struct np_store {
     int64_t fence;          /* of the lease that fence_name names: what every transaction begins by checking; 0: none */
     const char *fence_name; /* borrowed */
     bool fenced;            /* another one has the lease */
+    int64_t pause_until_ms; /* monotonic: no transaction is begun before */
     unsigned pending;       /* np_store_event bits of the running transaction */
     unsigned savepoint;     /* the same before the running savepoint */
     unsigned depth;         /* savepoints of np_sql_begin that are open */
@@ -112,7 +117,7 @@ int64_t np_sql_get_int(struct np_sql *q);
 int np_sql_finish(struct np_sql *q);
 
 /* Opens the turn's transaction where none is open, in which this program alone writes. 0, or an error (nothing was
- * opened then). */
+ * opened then); after one that has taken long -EAGAIN at once, for a while (NP_SQL_PAUSE_MAX_MS). */
 int np_sql_lock(struct np_store *store);
 
 /* Is the lease that np_store_fence named still ours? Inside a new transaction. 0, NP_E_STALE, or a database error. */

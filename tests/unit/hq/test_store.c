@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "hq/acme/queue.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
+#include "resolver/base/monotonic.h"
 #include "tests/unit/hq/database.h"
 
 #define NOW_S INT64_C(1790000000)
@@ -171,6 +173,35 @@ static void test_names_are_unique(void **state)
     b = make_device(4, "gone-lovelace.devices.example");
     assert_int_equal(np_store_tombstone_add(f->store, b.name, NOW_S), 0);
     assert_int_equal(np_store_device_add(f->store, &b), NP_E_CONFLICT);
+}
+
+static void wait_for_lock(struct np_store *store)
+{
+    int64_t end_ms = np_monotonic_ms() + 20000;
+    while (np_store_lock(store) && np_monotonic_ms() < end_ms)
+        poll(NULL, 0, 10);
+}
+
+/* While another program keeps its lock, who wants to write waits for it once: the rest of his requests is told at once
+ * that it cannot be. */
+static void test_a_lock_is_waited_for_once(void **state)
+{
+    struct fixture *f = *state;
+    struct np_store *other = database_open(&f->database);
+    struct np_device d = make_device(1, "nifty-babbage.devices.example");
+    np_store_set_patience(f->store, 300);
+    assert_int_equal(np_store_lock(other), 0);
+    assert_int_equal(np_store_lock(f->store), -EAGAIN);
+    assert_null(strstr(np_store_error(f->store), "a moment ago"));
+    assert_int_equal(np_store_lock(f->store), -EAGAIN);
+    assert_non_null(strstr(np_store_error(f->store), "a moment ago"));
+    assert_int_equal(np_store_device_add(f->store, &d), -EAGAIN);
+    assert_int_equal(np_store_device_get(f->store, d.id, &d), NP_E_NOT_FOUND); /* who reads is served */
+    assert_int_equal(np_store_commit(f->store), 0);
+    np_store_close(other);
+    wait_for_lock(f->store);
+    assert_int_equal(np_store_device_add(f->store, &d), 0);
+    assert_int_equal(np_store_commit(f->store), 0);
 }
 
 static void test_newer_schema_is_refused(void **state)
@@ -643,6 +674,7 @@ static void test_busy_database(void **state)
     assert_int_equal(np_store_commit(f->store), 0); /* nothing was written, nothing lost */
     np_store_close(other);
     assert_int_equal(np_store_device_get(f->store, second.id, &got), NP_E_NOT_FOUND);
+    wait_for_lock(f->store);
     assert_int_equal(np_store_device_add(f->store, &second), 0);
     assert_int_equal(np_store_commit(f->store), 0);
     assert_int_equal(np_store_take_events(f->store), NP_STORE_NAMES_CHANGED);
@@ -653,6 +685,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_device_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_are_unique, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_lock_is_waited_for_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_schema_is_refused, setup, teardown),
         cmocka_unit_test(test_no_database_at_all),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
