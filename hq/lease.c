@@ -1,6 +1,7 @@
 #include "hq/lease.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
+
+#define SOMEBODY_MS 5000 /* two beats, and one that is late */
 
 static const char work[] = "work"; /* the lease's name */
 
@@ -189,6 +192,22 @@ void np_lease_release(struct np_lease *lease)
                    NP_LEASE_TAKE_MS / 1000);
     lease->lost = true;
     np_store_fence(lease->store, work, 0);
+}
+
+int np_lease_somebody_works(struct np_store *store, char out_holder[NP_STORE_HOLDER_MAX + 1])
+{
+    struct np_store_lease first, now;
+    int64_t end_ms = boot_ms() + SOMEBODY_MS;
+    int rc = np_store_lease_get(store, work, &first);
+    now = first;
+    while (rc == 0 && now.holder[0] && now.fence == first.fence && now.beat == first.beat && boot_ms() < end_ms) {
+        poll(NULL, 0, NP_LEASE_LOOK_MS);
+        rc = np_store_lease_get(store, work, &now);
+    }
+    if (rc)
+        return rc;
+    memcpy(out_holder, now.holder, sizeof now.holder);
+    return now.holder[0] && (now.fence != first.fence || now.beat != first.beat);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -69,6 +69,10 @@ bool np_lease_ask(struct np_lease *lease);
 /* Gives it back, where it is held, so that another one takes it at once. */
 void np_lease_release(struct np_lease *lease);
 
+/* For a program beside them: does one of the HQs on the database work? Waits for its next beat, 5 s at most. Returns 1
+ * (out_holder says which), 0, or a database error. */
+int np_lease_somebody_works(struct np_store *store, char out_holder[NP_STORE_HOLDER_MAX + 1]);
+
 /* Frees; done(ctx) is called from the loop when the memory has gone. */
 void np_lease_close(struct np_lease *lease, void (*done)(void *ctx), void *ctx);
 

@@ -43,6 +43,34 @@ int np_account_open(struct np_account *account, const char *secrets, const char 
     return rc == -ENOENT ? 0 : rc;
 }
 
+static bool same_key(const struct np_acme_key *a, const struct np_acme_key *b)
+{
+    return a && b ? strcmp(np_acme_key_thumbprint(a), np_acme_key_thumbprint(b)) == 0 : a == b;
+}
+
+/* Puts read in the place of *key, where it is another one; takes read. */
+static void replace_take(struct np_account *account, struct np_acme_key **key, struct np_acme_key *read)
+{
+    if (same_key(*key, read) || (*key && account->former_count == NP_ACCOUNT_FORMER_MAX)) {
+        np_acme_key_free(read);
+        return;
+    }
+    if (*key)
+        account->former[account->former_count++] = *key;
+    *key = read;
+}
+
+void np_account_refresh(struct np_account *account)
+{
+    struct np_acme_key *read = NULL;
+    if (np_acme_key_read(account->path, &read) == 0)
+        replace_take(account, &account->key, read);
+    read = NULL;
+    int rc = np_acme_key_read(account->next_path, &read);
+    if (rc == 0 || rc == -ENOENT)
+        replace_take(account, &account->next, read);
+}
+
 int np_account_make_next(struct np_account *account)
 {
     struct stat now;
@@ -69,6 +97,8 @@ void np_account_close(struct np_account *account)
 {
     np_acme_key_free(account->key);
     np_acme_key_free(account->next);
+    while (account->former_count > 0)
+        np_acme_key_free(account->former[--account->former_count]);
     account->key = account->next = NULL;
     if (account->lock_fd >= 0)
         close(account->lock_fd);

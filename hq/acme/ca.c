@@ -75,6 +75,66 @@ static void check_offers(const struct np_ca *ca)
              ca->config->directory, ca->config->profile, ca->config->prefix, used ? offered : "none");
 }
 
+/* ---- Which account, of several HQs ---- */
+
+static bool is_key(const struct np_acme_key *key, const char *thumbprint)
+{
+    return key && strcmp(np_acme_key_thumbprint(key), thumbprint) == 0;
+}
+
+/* May an account be made where the CA knows none for our key? Not where HQ has one already, of another key: then ours
+ * is from before a rollover, which another HQ's folder has seen. */
+static bool may_make(const struct np_ca *ca, const struct np_store_account *known)
+{
+    if (!known->key[0])
+        return true;
+    return is_key(ca->account.key, known->key) && (!known->next[0] || is_key(ca->account.next, known->next));
+}
+
+static void on_identify(void *ctx, struct np_acme_identity *identity)
+{
+    struct np_ca *ca = ctx;
+    struct np_store_account known;
+    np_account_refresh(&ca->account);
+    identity->key = ca->account.key;
+    identity->next = ca->account.next;
+    int rc = np_store_account_get(ca->issuance->store, ca->config->directory, &known);
+    identity->found_only = rc != 0 || !may_make(ca, &known);
+    if (rc == 0 && identity->found_only && !ca->foreign)
+        np_error(
+            "acme: %s is not the key of HQ's account %s: copy the file from the HQ whose 'ca rollover' has changed "
+            "it (its file is read again by itself); where that is lost, 'nameplate-hq ca forget' lets a new "
+            "account be made",
+            ca->account.path, known.url);
+    ca->foreign = identity->found_only;
+}
+
+static bool on_replaced(void *ctx)
+{
+    struct np_ca *ca = ctx;
+    const struct np_acme_key *used = np_acme_key(ca->acme);
+    np_account_refresh(&ca->account);
+    return used != ca->account.key && used != ca->account.next;
+}
+
+/* The account is there: what all HQs are to know of it. */
+static void note_account(struct np_ca *ca, const char *url)
+{
+    struct np_store *store = ca->issuance->store;
+    struct np_store_account known, now = {.next = ""};
+    snprintf(now.url, sizeof now.url, "%s", url);
+    snprintf(now.key, sizeof now.key, "%s", np_acme_key_thumbprint(np_acme_key(ca->acme)));
+    int rc = np_store_account_get(store, ca->config->directory, &known);
+    if (rc == 0 && strcmp(known.url, now.url) == 0 && strcmp(known.key, now.key) == 0 && !known.next[0])
+        return;
+    if (rc == 0 && known.url[0] && strcmp(known.url, now.url) != 0)
+        np_warning("acme: HQ's account is %s now, and not %s any more", now.url, known.url);
+    if (rc == 0)
+        rc = np_store_account_put(store, ca->config->directory, &now);
+    if (rc)
+        np_error("acme: account %s cannot be noted: %s", now.url, np_strerror(rc));
+}
+
 static void on_adopted(void *ctx)
 {
     struct np_ca *ca = ctx;
@@ -86,6 +146,7 @@ static void on_account(void *ctx, const char *url)
 {
     struct np_ca *ca = ctx;
     np_ca_note(&ca->health, NP_CA_ACCOUNT, true, 0);
+    note_account(ca, url);
     bind_caa(ca, url);
     check_offers(ca);
     np_revoker_wake(&ca->issuance->revoker);
@@ -125,6 +186,8 @@ int np_ca_load(struct np_ca *ca)
     struct np_issuance *issuance = ca->issuance;
     struct np_acme_events events = {.ready = on_account,
                                     .trouble = on_trouble,
+                                    .identify = on_identify,
+                                    .replaced = on_replaced,
                                     .allowed = issuance->allowed,
                                     .allowed_ctx = issuance->allowed_ctx,
                                     .ctx = ca};

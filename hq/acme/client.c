@@ -179,6 +179,22 @@ static const char *post_url(const struct np_acme_request *request)
     return request->url ? request->url : request->acme->directory.new_order;
 }
 
+/* Has the account another key meanwhile, so that it is the signature which is refused? CAs call that unauthorized or
+ * malformed, as they do other things: our own file has to be another one by now. */
+static bool is_rekeyed(const struct np_acme *acme, const struct np_acme_reply *reply)
+{
+    const char *type = reply->problem.type;
+    return (strcmp(type, "unauthorized") == 0 || strcmp(type, "malformed") == 0) && acme->events.replaced &&
+           acme->events.replaced(acme->events.ctx);
+}
+
+static void ask_again(struct np_acme *acme)
+{
+    np_warning("acme: the CA does not know account %s with our key any more: asking for it again", acme->account_url);
+    acme->stage = NP_ACME_STAGE_PAUSED;
+    uv_timer_start(&acme->timer, np_acme_begin, 0, 0);
+}
+
 static void on_answer(void *ctx, const struct np_http_response *response)
 {
     struct np_acme_request *request = ctx;
@@ -193,11 +209,16 @@ static void on_answer(void *ctx, const struct np_http_response *response)
         np_acme_pump(acme);
         return;
     }
-    if (reply.rc == NP_E_ACME && strcmp(reply.problem.type, "accountDoesNotExist") == 0 && !request->with_jwk &&
-        acme->stage == NP_ACME_STAGE_READY) {
-        np_warning("acme: the CA does not know account %s any more: making it again", acme->account_url);
-        acme->stage = NP_ACME_STAGE_PAUSED;
-        uv_timer_start(&acme->timer, np_acme_begin, 0, 0);
+    if (reply.rc == NP_E_ACME && !request->with_jwk && acme->stage == NP_ACME_STAGE_READY) {
+        bool unknown = strcmp(reply.problem.type, "accountDoesNotExist") == 0;
+        bool rekeyed = !unknown && request->key_failures == 0 && is_rekeyed(acme, &reply);
+        if (unknown || rekeyed)
+            ask_again(acme);
+        if (rekeyed) { /* it will be signed with the account's new key */
+            request->key_failures++;
+            np_acme_request_first(request);
+            return;
+        }
     }
     post_finish(request, &reply);
     np_acme_pump(acme);

@@ -50,10 +50,20 @@ struct np_acme_reply {
 /* Called once for each np_acme_post, unless the client is closed before. */
 typedef void np_acme_reply_fn(void *ctx, const struct np_acme_reply *reply);
 
-/* What the client tells of itself, from the loop. */
+/* With what the account is asked for. */
+struct np_acme_identity {
+    const struct np_acme_key *key, *next; /* as in np_acme_new */
+    bool found_only; /* where the CA does not know the key, no account is made of it: it is an old one */
+};
+
+/* What the client tells of itself, and asks, from the loop. */
 struct np_acme_events {
     void (*ready)(void *ctx, const char *account_url); /* the account or the directory has become known (again) */
     void (*trouble)(void *ctx); /* directory, nonce or account could not be had; it is tried again */
+    /* The account is about to be asked for; identity is filled in as it was last. NULL: it does not change. */
+    void (*identify)(void *ctx, struct np_acme_identity *identity);
+    /* The CA refuses a request of ours: has the account another key meanwhile? NULL: it has not. */
+    bool (*replaced)(void *ctx);
     bool (*allowed)(void *ctx); /* may the CA be asked now (np_http_guard)? NULL: always */
     void *allowed_ctx;
     void *ctx;

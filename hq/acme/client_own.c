@@ -13,7 +13,8 @@
 #include "resolver/base/log.h"
 #include "resolver/base/text.h"
 
-#define EAB_KEY_FILE_MAX 1024
+#define EAB_KEY_FILE_MAX     1024
+#define ONLY_RETURN_EXISTING "{\"onlyReturnExisting\":true}"
 
 static void on_account(void *ctx, const struct np_acme_reply *reply)
 {
@@ -78,6 +79,17 @@ static void post_account(struct np_acme *acme, const struct np_acme_key *key, co
 
 static void make_account(struct np_acme *acme);
 
+static void identify(struct np_acme *acme)
+{
+    struct np_acme_identity identity = {.key = acme->key, .next = acme->next};
+    if (!acme->events.identify)
+        return;
+    acme->events.identify(acme->events.ctx, &identity);
+    acme->key = identity.key;
+    acme->next = identity.next;
+    acme->found_only = identity.found_only;
+}
+
 /* Is the account's key the next one already? A rollover may have been interrupted before or after the CA did it. */
 static void on_next_account(void *ctx, const struct np_acme_reply *reply)
 {
@@ -94,11 +106,26 @@ static void on_next_account(void *ctx, const struct np_acme_reply *reply)
     }
 }
 
+/* Our key is not the account's any more, or not yet: a new account would be another one (RFC 8555 section 7.3.1). */
+static void on_found_account(void *ctx, const struct np_acme_reply *reply)
+{
+    struct np_acme *acme = ctx;
+    if (reply->rc == NP_E_ACME && strcmp(reply->problem.type, "accountDoesNotExist") == 0)
+        np_acme_pause(acme, "newAccount",
+                      &(struct np_acme_reply){.rc = NP_E_KEY, .why = "HQ's account has another key than this file"});
+    else
+        on_account(acme, reply);
+}
+
 static void make_account(struct np_acme *acme)
 {
     char *payload = NULL;
     if (acme->next) {
-        post_account(acme, acme->next, "{\"onlyReturnExisting\":true}", on_next_account);
+        post_account(acme, acme->next, ONLY_RETURN_EXISTING, on_next_account);
+        return;
+    }
+    if (acme->found_only) {
+        post_account(acme, NULL, ONLY_RETURN_EXISTING, on_found_account);
         return;
     }
     int rc = account_payload(acme, &payload);
@@ -120,10 +147,12 @@ static void on_directory(void *ctx, const struct np_http_response *response)
         reply.rc = NP_E_CONFIG;
         reply.why = "the CA wants an external account binding: set acme-eab-kid and acme-eab-key-file";
     }
-    if (reply.rc)
+    if (reply.rc) {
         np_acme_pause(acme, "directory", &reply);
-    else
+    } else {
+        identify(acme);
         make_account(acme);
+    }
 }
 
 static void on_refreshed(void *ctx, const struct np_http_response *response)

@@ -26,7 +26,7 @@ struct np_acme_request {
     char *accept, *payload;
     bool with_jwk;                 /* newAccount */
     const struct np_acme_key *key; /* that signs; NULL: the account's */
-    unsigned nonce_failures, requests;
+    unsigned nonce_failures, key_failures, requests;
     int64_t network_ms;
     np_acme_reply_fn *done;
     void *ctx;
@@ -42,6 +42,7 @@ struct np_acme {
     uv_loop_t *loop;
     struct np_ca_config config;
     const struct np_acme_key *key, *next; /* next: perhaps the account's, not asked for yet */
+    bool found_only;                      /* no account is made */
     uint8_t eab_key[NP_ACME_EAB_KEY_MAX];
     size_t eab_key_len;
     struct np_acme_events events;

@@ -15,6 +15,7 @@
 #include "hq/acme/order.h"
 #include "hq/acme/queue.h"
 #include "hq/acme/revoker.h"
+#include "hq/store/account.h"
 #include "hq/store/store.h"
 #include "hq/zone/check.h"
 #include "hq/zone/zone.h"
@@ -43,6 +44,7 @@ struct np_ca {
     struct np_ari_poller windows;
     struct np_ca_health health;
     bool down;                      /* as it was last told to the log */
+    bool foreign;                   /* likewise: our key is not the account's */
     uint64_t issued, backoff, dead; /* orders since the start: that led to a certificate, failed for now, for good */
     size_t job_count;
 };

@@ -40,8 +40,9 @@ void np_renewer_beat(struct np_renewer *renewer, int64_t now_ms);
 void np_renewer_close(struct np_renewer *renewer, void (*done)(void *ctx), void *ctx);
 
 /* Makes the renewal order that action says, from the CSR of last, and writes the row's next look; out_order is the new
- * order. Also for hq/api, where a device that came back is served at once. renewal and last are as they were read: where
- * one of them is not so any more, nothing is written. Returns 0, NP_E_CONFLICT (so it is), or a database error. */
+ * order. Also for hq/api, where a device that came back is served at once. renewal and last are as they were read:
+ * where one of them is not so any more, nothing is written. Returns 0, NP_E_CONFLICT (so it is), or a database error.
+ */
 int np_renewer_order(struct np_store *store, const struct np_renewal *renewal, const struct np_order *last,
                      const struct np_renewal_action *action, int64_t now_ms, struct np_order *out_order);
 

@@ -9,12 +9,15 @@
 #include "hq/acme/account.h"
 #include "hq/acme/client.h"
 #include "hq/acme/jws.h"
+#include "hq/store/account.h"
 #include "resolver/base/error.h"
+#include "resolver/base/log.h"
 
 /* One conversation with the CA. */
 struct rollover {
     uv_loop_t loop;
     uv_timer_t deadline;
+    struct np_store *store;
     const struct np_ca_config *config;
     struct np_account account;
     struct np_acme *acme;
@@ -47,6 +50,18 @@ static void end(struct rollover *r)
     np_acme_close(r->acme, NULL, NULL);
 }
 
+/* What the other HQs are to know, before the CA does: which keys the account may have. next NULL: it has that key. */
+static int note(struct rollover *r, const struct np_acme_key *key, const struct np_acme_key *next)
+{
+    struct np_store_account account = {.next = ""};
+    snprintf(account.url, sizeof account.url, "%s", r->result.account);
+    snprintf(account.key, sizeof account.key, "%s", np_acme_key_thumbprint(key));
+    if (next)
+        snprintf(account.next, sizeof account.next, "%s", np_acme_key_thumbprint(next));
+    int rc = np_store_account_put(r->store, r->config->directory, &account);
+    return rc ? rc : np_store_commit(r->store);
+}
+
 /* The CA knows the new key: so does the disk. */
 static void promote(struct rollover *r)
 {
@@ -54,6 +69,9 @@ static void promote(struct rollover *r)
     if (rc)
         fail(r, rc, "the account has the key in %s now, which cannot take the place of %s: %s; run this again",
              r->account.next_path, r->account.path, np_strerror(rc));
+    else if ((rc = note(r, r->account.next, NULL)))
+        np_warning("the database does not know of the new key yet (%s): the next 'serve' with it says so",
+                   np_store_error(r->store));
     end(r);
 }
 
@@ -94,6 +112,11 @@ static void on_ready(void *ctx, const char *account_url)
         return;
     }
     int rc = url[0] ? np_account_make_next(&r->account) : NP_E_MISSING;
+    if (rc == 0 && (rc = note(r, r->account.key, r->account.next))) {
+        fail(r, rc, "the database cannot be told of the new key (%s); nothing was changed", np_store_error(r->store));
+        end(r);
+        return;
+    }
     if (rc == 0)
         rc = np_acme_key_change_sign(r->account.key, r->account.next, account_url, url, &payload);
     if (rc == 0)
@@ -157,14 +180,15 @@ static void change(struct rollover *r)
                  r->known ? "; the account has its old key" : "; which key it has now is not known: run this again");
 }
 
-int np_rollover_run(const struct np_issuance_config *config, size_t ca, struct np_rollover *out_rollover,
-                    char error[NP_ROLLOVER_ERROR_MAX])
+int np_rollover_run(const struct np_issuance_config *config, size_t ca, struct np_store *store,
+                    struct np_rollover *out_rollover, char error[NP_ROLLOVER_ERROR_MAX])
 {
     struct rollover *r = calloc(1, sizeof *r);
     if (!r) {
         snprintf(error, NP_ROLLOVER_ERROR_MAX, "out of memory");
         return -ENOMEM;
     }
+    r->store = store;
     r->config = &config->cas[ca];
     r->error = error;
     r->rc = np_account_open(&r->account, config->secrets, r->config->prefix, true);

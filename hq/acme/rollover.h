@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "hq/acme/config.h"
+#include "hq/store/store.h"
 
 #define NP_ROLLOVER_ERROR_MAX  1024
 #define NP_ROLLOVER_TIMEOUT_MS 120000 /* for the whole conversation with the CA */
@@ -18,9 +19,10 @@ struct np_rollover {
     bool finished;                        /* one that had been interrupted, after the CA had done its part */
 };
 
-/* Runs it for the CA of config, with a loop of its own. Returns 0, or an error of np_err with a sentence for a person
- * in error. */
-int np_rollover_run(const struct np_issuance_config *config, size_t ca, struct np_rollover *out_rollover,
-                    char error[NP_ROLLOVER_ERROR_MAX]);
+/* Runs it for the CA of config, with a loop of its own. store is told of the keys, before and after the CA, so that
+ * other HQs know which of their files are old. Returns 0, or an error of np_err with a sentence for a person in error.
+ */
+int np_rollover_run(const struct np_issuance_config *config, size_t ca, struct np_store *store,
+                    struct np_rollover *out_rollover, char error[NP_ROLLOVER_ERROR_MAX]);
 
 #endif

@@ -1,4 +1,4 @@
-/* `nameplate-hq ca status`, `ca rollover`. */
+/* `nameplate-hq ca status`, `ca rollover`, `ca forget`. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +12,33 @@
 #include "hq/acme/survey.h"
 #include "hq/cli/table.h"
 #include "hq/cli/verb.h"
+#include "hq/lease.h"
+#include "hq/store/account.h"
+#include "hq/store/audit.h"
+#include "resolver/base/error.h"
 #include "resolver/base/log.h"
 
 static const char help[] =
     "nameplate-hq ca status [--json] [--config FILE]\n"
     "nameplate-hq ca rollover [acme2] [--config FILE]\n"
+    "nameplate-hq ca forget [acme2] [--config FILE]\n"
     "\n"
     "'status' asks the CAs of the configuration what they offer, without an account, and says what of the "
     "configuration\n"
     "they do not, and how much of their limits is left.\n"
     "\n"
     "'rollover' gives HQ's account at the CA (acme2: at the second CA) a new key. 'nameplate-hq serve' must not run "
-    "meanwhile;\n"
-    "it uses the new key from its next start on. The old key is kept until the CA has agreed: a rollover that was\n"
-    "interrupted is finished by running it again, and until then 'serve' works with whichever key the CA knows.\n"
-    "Several HQs that share an account need the new file (acme-account.pem in the secrets folder) each.\n"
+    "meanwhile,\n"
+    "on any of the HQs; it uses the new key from its next start on. The old key is kept until the CA has agreed: a "
+    "rollover\n"
+    "that was interrupted is finished by running it again, and until then 'serve' works with whichever key the CA "
+    "knows.\n"
+    "Several HQs need the new file (acme-account.pem in the secrets folder) each: one that has the old one still "
+    "makes\n"
+    "no account of it, but says so and waits for the file.\n"
+    "\n"
+    "'forget' is for an account whose key is lost: HQ's database forgets it, and 'serve' makes a new one with the key "
+    "it has.\n"
     "\n"
     "  --json          JSON, of the shape docs/schema/ca-status\n" NP_VERB_CONFIG_OPTION "\n"
     "Exit code of 'status': 0 all is well, 3 a CA does not offer what the configuration wants, 1 a CA does not answer, "
@@ -47,44 +59,111 @@ static int load(const char *path, struct np_issuance_config *out_issuance)
 }
 
 /* The CA that argv[optind] names, the first one where it names none. Returns 0 or the exit code after a message. */
-static int choose(int argc, char **argv, const struct np_issuance_config *config, size_t *out_index)
+static int choose(int argc, char **argv, const char *verb, const struct np_issuance_config *config, size_t *out_index)
 {
     const char *wanted = optind < argc ? argv[optind] : config->cas[0].prefix;
     if (argc - optind > 1)
-        return np_verb_usage_error("ca rollover: '%s' is not expected", argv[optind + 1]);
+        return np_verb_usage_error("ca %s: '%s' is not expected", verb, argv[optind + 1]);
     for (size_t i = 0; i < config->ca_count; i++) {
         if (strcmp(config->cas[i].prefix, wanted) == 0) {
             *out_index = i;
             return 0;
         }
     }
-    return np_verb_usage_error("ca rollover: '%s' is no CA of the configuration: acme, or acme2 where acme2-directory "
-                               "is set",
-                               wanted);
+    return np_verb_usage_error("ca %s: '%s' is no CA of the configuration: acme, or acme2 where acme2-directory is set",
+                               verb, wanted);
+}
+
+/* What changes an account: its CA, and the database. */
+struct account_verb {
+    struct np_issuance_config *issuance;
+    size_t index;
+    struct np_store *store;
+};
+
+/* Reads the options and the configuration, and opens the database. Returns 0 or the exit code after a message;
+ * end_account_verb is to be called whatever came of it. */
+static int begin_account_verb(int argc, char **argv, const char *verb, struct account_verb *out)
+{
+    const char *config_path;
+    bool json;
+    *out = (struct account_verb){.issuance = calloc(1, sizeof *out->issuance)};
+    int status =
+        out->issuance ? np_verb_read_options(argc, argv, &config_path, &json) : np_verb_failed("out of memory");
+    np_log_init("nameplate-hq", NP_LOG_WARNING);
+    if (status == 0 && json)
+        status = np_verb_usage_error("ca %s: '--json' is not expected", verb);
+    if (status == 0)
+        status = load(config_path, out->issuance);
+    if (status == 0)
+        status = choose(argc, argv, verb, out->issuance, &out->index);
+    return status ? status : np_verb_open_store(config_path, false, &out->store);
+}
+
+static void end_account_verb(struct account_verb *verb)
+{
+    np_store_close(verb->store);
+    free(verb->issuance);
+}
+
+/* The account's lock keeps off an HQ on this machine; those on others are known by the database. */
+static int check_nobody_works(struct np_store *store)
+{
+    char holder[NP_STORE_HOLDER_MAX + 1], text[NP_STORE_HOLDER_MAX + 160];
+    int works = np_lease_somebody_works(store, holder);
+    if (works < 0)
+        return np_verb_store_failed(store, works);
+    if (!works)
+        return 0;
+    snprintf(text, sizeof text,
+             "the account is in use by %s: stop nameplate-hq serve there too, and start it again "
+             "afterwards with the new key",
+             holder);
+    return np_verb_failed(text);
 }
 
 static int run_rollover(int argc, char **argv)
 {
-    struct np_issuance_config *issuance = calloc(1, sizeof *issuance);
+    struct account_verb verb;
     struct np_rollover done;
-    const char *config_path;
     char error[NP_ROLLOVER_ERROR_MAX];
-    bool json;
-    size_t index = 0;
-    int status = issuance ? np_verb_read_options(argc, argv, &config_path, &json) : np_verb_failed("out of memory");
-    np_log_init("nameplate-hq", NP_LOG_WARNING);
-    if (status == 0 && json)
-        status = np_verb_usage_error("ca rollover: '--json' is not expected");
+    int status = begin_account_verb(argc, argv, "rollover", &verb);
     if (status == 0)
-        status = load(config_path, issuance);
-    if (status == 0)
-        status = choose(argc, argv, issuance, &index);
-    if (status == 0 && np_rollover_run(issuance, index, &done, error))
+        status = check_nobody_works(verb.store);
+    if (status == 0 && np_rollover_run(verb.issuance, verb.index, verb.store, &done, error))
         status = np_verb_failed(error);
     else if (status == 0)
         printf("%s has a new key, %s%s\n", done.account, done.path,
                done.finished ? " (the CA had it already: an interrupted rollover is finished)" : "");
-    free(issuance);
+    end_account_verb(&verb);
+    return status;
+}
+
+static int run_forget(int argc, char **argv)
+{
+    struct account_verb verb;
+    struct np_store_account account;
+    int status = begin_account_verb(argc, argv, "forget", &verb);
+    if (status)
+        goto out;
+    const char *directory = verb.issuance->cas[verb.index].directory;
+    int rc = np_store_account_get(verb.store, directory, &account);
+    if (rc == 0)
+        rc = np_store_account_forget(verb.store, directory);
+    if (rc == 0)
+        rc = np_verb_audit(verb.store, NP_AUDIT_FORGET, NULL, account.url);
+    if (rc == 0)
+        rc = np_store_commit(verb.store);
+    if (rc == NP_E_NOT_FOUND)
+        status = np_verb_failed("HQ knows of no account there: 'serve' makes one");
+    else if (rc)
+        status = np_verb_store_failed(verb.store, rc);
+    else
+        printf("%s is forgotten: 'serve' takes the account that its key has, or makes a new one, at its next start or "
+               "next try\n",
+               account.url);
+out:
+    end_account_verb(&verb);
     return status;
 }
 
@@ -246,7 +325,8 @@ static int run_status(int argc, char **argv)
     return status;
 }
 
-static const struct np_verb_action actions[] = {{"status", run_status}, {"rollover", run_rollover}};
+static const struct np_verb_action actions[] = {
+    {"status", run_status}, {"rollover", run_rollover}, {"forget", run_forget}};
 
 static int run_ca(int argc, char **argv)
 {
@@ -258,6 +338,7 @@ const struct np_verb np_ca_verb = {
     .run = run_ca,
     .synopsis =
         "  nameplate-hq ca status [--json] [--config FILE]               what the CAs offer, and the limits left\n"
-        "  nameplate-hq ca rollover [acme2] [--config FILE]              a new key for HQ's account at the CA\n",
+        "  nameplate-hq ca rollover [acme2] [--config FILE]              a new key for HQ's account at the CA\n"
+        "  nameplate-hq ca forget [acme2] [--config FILE]                the account's key is lost: a new account\n",
     .help = help,
 };

@@ -32,6 +32,7 @@
 #define NP_AUDIT_IMPORT        "import"
 #define NP_AUDIT_ORDER_RETRY   "order-retry"
 #define NP_AUDIT_ZONE_REPAIR   "zone-repair"
+#define NP_AUDIT_FORGET        "account-forget" /* the key of HQ's account at a CA was lost; detail: its URL */
 
 #define NP_AUDIT_DEVICE "device" /* actors: a device by its request; HQ by itself; "operator:NAME" */
 #define NP_AUDIT_HQ     "hq"

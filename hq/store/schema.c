@@ -146,8 +146,13 @@ static const char schema_12[] =
     "CREATE INDEX naming_network ON naming(network, asked_s) WHERE network <> '';"
     "CREATE INDEX naming_end ON naming(until_s) WHERE role = 2;";
 
-static const char *const schemas[NP_STORE_SCHEMA] = {schema_1, schema_2, schema_3, schema_4,  schema_5,  schema_6,
-                                                     schema_7, schema_8, schema_9, schema_10, schema_11, schema_12};
+/* hq/store/account.h. */
+static const char schema_13[] = "CREATE TABLE acme_account(ca TEXT NOT NULL PRIMARY KEY, url TEXT NOT NULL,"
+                                " key TEXT NOT NULL, next TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+
+static const char *const schemas[NP_STORE_SCHEMA] = {schema_1,  schema_2,  schema_3, schema_4, schema_5,
+                                                     schema_6,  schema_7,  schema_8, schema_9, schema_10,
+                                                     schema_11, schema_12, schema_13};
 
 /* In one transaction: two programs that start together do it once. */
 static int bring_up_to_date(struct np_store *store)

@@ -27,7 +27,7 @@
 
 #include "hq/proto/message.h"
 
-#define NP_STORE_SCHEMA      12   /* a database with a higher number is refused */
+#define NP_STORE_SCHEMA      13   /* a database with a higher number is refused */
 #define NP_STORE_V4_MAX      2    /* IPv4 addresses published for a name */
 #define NP_STORE_V6_MAX      4    /* IPv6 addresses published for a name */
 #define NP_STORE_NETWORK_MAX 48   /* characters of the network that an enrolment came from, two IPv6 prefixes */

@@ -11,6 +11,7 @@ import signal
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -293,6 +294,43 @@ def test_database_away(pair, postgres, wait_until):
     late = Box(pair.second).enrol().send_csr()
     wait_until(late.has_package, 60, 'a certificate')
     assert pair.first.works() and not pair.second.works()
+
+
+def test_rollover(pair, wait_until):
+    """The account's key is changed on one machine: not while another one works. Where the file has not come along, no
+    other account is made of the old key, and no restart is needed once it has."""
+    first, second, ca = pair.first, pair.second, pair.ca
+    accounts = ca.stats()['accounts']
+    assert second.stop() == 0
+    refused = second.run('ca', 'rollover', check=False)
+    assert refused.returncode == 1 and f':{first.process.pid}: stop nameplate-hq serve there too' in refused.stderr
+    assert first.stop() == 0
+    second.run('ca', 'rollover')
+    first.start()
+    box = Box(first).enrol().send_csr()
+    first.wait_for_log("is not the key of HQ's account")
+    asked = ca.requests('newAccount')
+    wait_until(lambda: ca.requests('newAccount') > asked, 30, 'one more try')
+    assert ca.stats()['accounts'] == accounts and not box.has_package()
+    key = Path('secrets', 'acme-account.pem')
+    shutil.copy(second.folder / key, first.folder / key)
+    wait_until(box.has_package, 60, 'a certificate')
+    # Behind the back of an HQ that works (it stands still): what it signs with the old key is signed again.
+    first.process.send_signal(signal.SIGSTOP)
+    second.run('ca', 'rollover')
+    shutil.copy(second.folder / key, first.folder / key)
+    first.process.send_signal(signal.SIGCONT)
+    box = Box(first).enrol().send_csr()
+    wait_until(box.has_package, 60, 'a certificate')
+    assert ca.stats()['accounts'] == accounts and ordered(ca) == 2
+    # A lost key is no lost HQ.
+    assert first.stop() == 0
+    (first.folder / key).unlink()
+    first.start().wait_for_log("is not the key of HQ's account")
+    first.run('ca', 'forget')
+    box = Box(first).enrol().send_csr()
+    wait_until(box.has_package, 60, 'a certificate of another account')
+    assert len(ca.stats()['accounts']) == len(accounts) + 1
 
 
 @pytest.mark.long

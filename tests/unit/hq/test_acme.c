@@ -500,6 +500,21 @@ static void test_account_files(void **state)
     assert_int_equal(np_account_open(&server, folder, "acme", false), 0);
     assert_memory_equal(np_acme_key_public(server.key), &new, sizeof new);
     assert_null(server.next);
+    /* Another HQ's rollover: its file comes while the server runs. What is no key changes nothing. */
+    struct np_acme_key *first = server.key, *other;
+    snprintf(path, sizeof path, "%s/other.pem", folder);
+    assert_int_equal(np_acme_key_load(path, &other), 0);
+    assert_int_equal(rename(path, server.path), 0);
+    np_account_refresh(&server);
+    assert_string_equal(np_acme_key_thumbprint(server.key), np_acme_key_thumbprint(other));
+    assert_memory_equal(np_acme_key_public(first), &new, sizeof new); /* still there, for who uses it */
+    first = server.key;
+    np_account_refresh(&server);
+    assert_ptr_equal(server.key, first);
+    assert_int_equal(truncate(server.path, 10), 0);
+    np_account_refresh(&server);
+    assert_ptr_equal(server.key, first);
+    np_acme_key_free(other);
     np_account_close(&server);
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/acme-account.%s", folder, i ? "lock" : "pem");

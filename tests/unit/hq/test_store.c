@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hq/acme/queue.h"
+#include "hq/store/account.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
 #include "resolver/base/monotonic.h"
@@ -558,6 +559,29 @@ static void test_names_one_by_one(void **state)
     assert_int_equal(np_store_names_after(f->store, "", 5, remember_name, &name), 0);
 }
 
+static void test_account(void **state)
+{
+    struct fixture *f = *state;
+    static const char ca[] = "https://ca.example/dir";
+    struct np_store_account account = {.url = "https://ca.example/acct/1", .key = "old", .next = "new"}, got;
+    assert_int_equal(np_store_account_get(f->store, ca, &got), 0);
+    assert_string_equal(got.key, "");
+    assert_int_equal(np_store_account_forget(f->store, ca), NP_E_NOT_FOUND);
+    assert_int_equal(np_store_account_put(f->store, ca, &account), 0);
+    assert_int_equal(np_store_account_get(f->store, ca, &got), 0);
+    assert_memory_equal(&got, &account, sizeof got);
+    account = (struct np_store_account){.url = "https://ca.example/acct/1", .key = "new"};
+    assert_int_equal(np_store_account_put(f->store, ca, &account), 0);
+    assert_int_equal(np_store_account_get(f->store, ca, &got), 0);
+    assert_string_equal(got.key, "new");
+    assert_string_equal(got.next, "");
+    assert_int_equal(np_store_account_get(f->store, "https://other.example/dir", &got), 0);
+    assert_string_equal(got.url, "");
+    assert_int_equal(np_store_account_forget(f->store, ca), 0);
+    assert_int_equal(np_store_account_get(f->store, ca, &got), 0);
+    assert_string_equal(got.url, "");
+}
+
 /* No number is given twice, also after a crash that loses those in reserve. */
 static void test_serials(void **state)
 {
@@ -695,6 +719,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_dirty_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_in_slices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_one_by_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_account, setup, teardown),
         cmocka_unit_test_setup_teardown(test_serials, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
