@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hq/store/ledger.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
 
@@ -22,6 +23,7 @@ struct np_lease {
     uv_timer_t timer;
     struct np_lease_watch watch;
     int64_t fence;    /* 0: not ours */
+    int64_t beat;     /* the last one that was committed */
     int64_t good_ms;  /* when the last beat that succeeded was sent */
     int64_t asked_ms; /* when it was tried last, by np_lease_ask */
     bool lost, late;
@@ -87,6 +89,7 @@ static int try_to_take(struct np_lease *lease)
     if (rc)
         return rc;
     lease->fence = fence;
+    lease->beat = 0;
     lease->good_ms = asked_ms;
     np_store_fence(lease->store, work, fence);
     if (now.holder[0])
@@ -97,15 +100,32 @@ static int try_to_take(struct np_lease *lease)
     return 0;
 }
 
-static void beat(struct np_lease *lease)
+/* A beat that was committed is not there any more: nor is what else was committed since. Another server has become the
+ * database, from a copy that was behind, or it was put back under us. */
+static void note_loss(struct np_lease *lease, int64_t now)
 {
-    int64_t asked_ms = boot_ms();
-    int rc = np_store_lease_beat(lease->store, work, lease->fence);
+    np_error("the database has gone back: what was committed in about the last %lld s is lost; recovery begins "
+             "('nameplate-hq recovery')",
+             (long long)(lease->beat - now + 1) * NP_LEASE_BEAT_MS / 1000);
+    int rc = np_store_recovery_set(lease->store, (int64_t)time(NULL) + NP_RECOVERY_S);
     if (rc == 0)
         rc = np_store_commit(lease->store);
+    if (rc)
+        np_error("recovery cannot be begun (%s): do it by 'nameplate-hq recovery begin'", np_store_error(lease->store));
+}
+
+static void beat(struct np_lease *lease)
+{
+    int64_t asked_ms = boot_ms(), now = 0;
+    int rc = np_store_lease_beat(lease->store, work, lease->fence, &now);
     if (rc == 0)
+        rc = np_store_commit(lease->store);
+    if (rc == 0) {
         lease->good_ms = asked_ms;
-    else if (rc == NP_E_STALE || np_store_fenced(lease->store)) {
+        if (now <= lease->beat)
+            note_loss(lease, now);
+        lease->beat = now;
+    } else if (rc == NP_E_STALE || np_store_fenced(lease->store)) {
         lose(lease);
         return;
     }

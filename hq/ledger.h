@@ -4,6 +4,10 @@
  *     17 1790000000 left nifty-babbage.devices.example
  *     18 1790003600 block 5f2c...e1 NP-0042
  *
+ * The database and the file are compared at the start, and each second by their last entry: what the file has and the
+ * database lacks (it was lost, put back, or another server took over with a copy that was behind) is given to it again.
+ * Where it has meanwhile other entries under the same numbers, the file is set aside and written anew from it.
+ *
  * np_ledger_parse and np_ledger_format are pure. Lifecycle: np_ledger_new (opens the file and takes into the database
  * what that lacks), np_ledger_start, np_ledger_close. */
 #ifndef HQ_LEDGER_H

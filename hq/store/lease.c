@@ -21,19 +21,17 @@ int np_store_lease_get(struct np_store *store, const char *name, struct np_store
     return rc;
 }
 
-/* Runs a conditional write that answers with the new fence. */
-static int change(struct np_sql *q, int64_t *out_fence)
+/* Runs a conditional write that answers with a number of its row, which is never 0. */
+static int change(struct np_sql *q, int64_t *out_number)
 {
     struct np_store *store = q->store;
-    int64_t fence = np_sql_next(q) ? np_sql_get_int(q) : 0;
-    while (np_sql_next(q))
-        ;
-    int rc = np_sql_finish(q);
-    if (rc == 0 && fence == 0)
+    int64_t number = np_sql_next(q) ? np_sql_get_int(q) : 0;
+    int rc = number ? np_sql_run(q) : np_sql_finish(q);
+    if (rc == 0 && number == 0)
         rc = NP_E_STALE;
     rc = np_sql_end(store, rc);
     if (rc == 0)
-        *out_fence = fence;
+        *out_number = number;
     return rc;
 }
 
@@ -54,17 +52,16 @@ int np_store_lease_take(struct np_store *store, const char *name, const char *ho
     return change(&q, out_fence);
 }
 
-int np_store_lease_beat(struct np_store *store, const char *name, int64_t fence)
+int np_store_lease_beat(struct np_store *store, const char *name, int64_t fence, int64_t *out_beat)
 {
-    static const char text[] = "UPDATE lease SET beat = beat + 1 WHERE name = ? AND fence = ? RETURNING fence";
-    int64_t same;
+    static const char text[] = "UPDATE lease SET beat = beat + 1 WHERE name = ? AND fence = ? RETURNING beat";
     int rc = np_sql_begin(store);
     if (rc)
         return rc;
     struct np_sql q = np_sql_start(store, text);
     np_sql_text(&q, name);
     np_sql_int(&q, fence);
-    return change(&q, &same);
+    return change(&q, out_beat);
 }
 
 int np_store_lease_release(struct np_store *store, const char *name, int64_t fence)

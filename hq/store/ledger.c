@@ -187,18 +187,36 @@ static int carry_out(struct np_store *store, const struct np_ledger_entry *entry
     return NP_E_MALFORMED;
 }
 
+/* Is there one like it, behind its number? Another HQ may have taken it from its own file. */
+static int is_taken(struct np_store *store, const struct np_ledger_entry *entry)
+{
+    static const char text[] = "SELECT 1 FROM ledger WHERE seq >= ? AND at_s = ? AND kind = ? AND value = ? LIMIT 1";
+    struct np_sql q = np_sql_start(store, text);
+    np_sql_int(&q, entry->seq);
+    np_sql_int(&q, entry->at_s);
+    np_sql_int(&q, entry->kind);
+    np_sql_text(&q, entry->value);
+    bool found = np_sql_next(&q);
+    int rc = np_sql_finish(&q);
+    return rc ? rc : found;
+}
+
 int np_store_ledger_take(struct np_store *store, const struct np_ledger_entry *entry)
 {
-    int64_t last = 0, last_s;
+    struct np_ledger_entry noted = *entry;
+    int64_t last_s;
     int rc = np_sql_begin(store);
     if (rc)
         return rc;
-    rc = np_store_ledger_last(store, &last, &last_s);
-    if (rc == 0 && entry->seq > last) {
+    int taken = is_taken(store, entry);
+    if (taken)
+        return np_sql_end(store, taken < 0 ? taken : 0);
+    rc = np_store_ledger_last(store, &noted.seq, &last_s);
+    noted.seq++;
+    if (rc == 0)
         rc = carry_out(store, entry);
-        if (rc == 0)
-            rc = insert(store, entry);
-    }
+    if (rc == 0)
+        rc = insert(store, &noted);
     return np_sql_end(store, rc);
 }
 

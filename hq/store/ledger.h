@@ -48,8 +48,8 @@ int np_store_ledger_last(struct np_store *store, int64_t *out_seq, int64_t *out_
 /* Appends an entry. Returns 0 or a database error. */
 int np_store_ledger_note(struct np_store *store, enum np_ledger_kind kind, const char *value, int64_t at_s);
 
-/* An entry from the file: does what it says, unless there is one of its number already (then nothing). Returns 0 or a
- * database error. */
+/* An entry from the file which the database does not have under this number: does what it says, and notes it under the
+ * next one, unless that has been done. Returns 0 or a database error. */
 int np_store_ledger_take(struct np_store *store, const struct np_ledger_entry *entry);
 
 /* A grant was shown for this name: where nobody holds it, having been silent once is no hindrance any more. Returns 0

@@ -134,8 +134,9 @@ int np_store_lease_get(struct np_store *store, const char *name, struct np_store
 int np_store_lease_take(struct np_store *store, const char *name, const char *holder, const struct np_store_lease *seen,
                         int64_t *out_fence);
 
-/* Says that its holder lives. Returns 0, NP_E_STALE (somebody else has taken it), or a database error. */
-int np_store_lease_beat(struct np_store *store, const char *name, int64_t fence);
+/* Says that its holder lives: the lease's beat is one more, and told. Returns 0, NP_E_STALE (somebody else has taken
+ * it), or a database error. */
+int np_store_lease_beat(struct np_store *store, const char *name, int64_t fence, int64_t *out_beat);
 
 /* Gives it back. Returns as np_store_lease_beat. */
 int np_store_lease_release(struct np_store *store, const char *name, int64_t fence);

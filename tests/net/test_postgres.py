@@ -112,3 +112,36 @@ def test_server_hangs(hq, postgres):
     finally:
         postgres.signal_all(signal.SIGCONT)
     wait_until(lambda: device.session().status == 200, 30, 'HQ to find its database again')
+
+
+def test_server_goes_back(hq, postgres):
+    """Under a running HQ the database loses what it had committed: HQ finds out, gives it back what the ledger has, and
+    gives nobody a name that a box may have which the database does not know any more."""
+    one = hq(postgres.create(hq.name))
+    ledger = one.folder / 'ledger'
+    one.configure(ledger=str(ledger))
+    one.start()
+    early = one.device()
+    assert early.enrol().status == 201
+    wait_until(lambda: postgres.sql('SELECT count(*) FROM lease', hq.name) == '1', 20, 'HQ to work')
+    postgres.copy()
+    wait_until(lambda: early.session().status == 200, 30, 'HQ to find its database again')
+    beats = int(postgres.sql('SELECT beat FROM lease', hq.name))
+    late, gone = one.device(), one.device()
+    assert late.enrol().status == gone.enrol().status == 201
+    name = gone.name
+    assert gone.post(f'/v1/devices/{gone.id}/leave', {'reason': 'reset'}).status == 204
+    wait_until(lambda: name in ledger.read_text(), 20, 'the ledger')
+    wait_until(lambda: int(postgres.sql('SELECT beat FROM lease', hq.name)) > beats + 1, 20, 'two beats')
+    postgres.go_back()
+    one.wait_for_log('the database has gone back: what was committed', 60)
+    one.wait_for_log('the database has gone back: it lacked 1 entries', 60)
+    assert postgres.sql(f"SELECT count(*) FROM tombstone WHERE name = '{name}'", hq.name) == '1'
+    assert 'in recovery until' in one.run('recovery', 'show').stdout
+    wait_until(lambda: early.session().status == 200, 30, 'HQ to find its database again')
+    answer = late.session()
+    assert (answer.status, answer.problem) == (404, 'unknown-device')
+    fresh = one.device()
+    assert fresh.enrol().status == 201
+    assert re.match(r'^[a-z]+-[a-z]+-[2-9a-z]{7}\.', fresh.name), fresh.name
+    assert len(ledger.read_text().splitlines()) == int(postgres.sql('SELECT count(*) FROM ledger', hq.name))

@@ -98,10 +98,10 @@ static void test_take_beat_release(void **state)
 {
     struct fixture *f = *state;
     struct np_store_lease seen, later;
-    int64_t fence = 0, other = 0;
+    int64_t fence = 0, other = 0, beat = 0;
     assert_int_equal(np_store_lease_get(f->a, "work", &seen), 0);
     assert_int_equal(seen.fence, 0);
-    assert_int_equal(np_store_lease_beat(f->a, "work", 0), NP_E_STALE);
+    assert_int_equal(np_store_lease_beat(f->a, "work", 0, &beat), NP_E_STALE);
     assert_int_equal(np_store_lease_take(f->a, "work", "a", &seen, &fence), 0);
     assert_int_equal(fence, 1);
     assert_int_equal(np_store_commit(f->a), 0);
@@ -110,7 +110,8 @@ static void test_take_beat_release(void **state)
     assert_int_equal(np_store_commit(f->b), 0);
     assert_int_equal(np_store_lease_get(f->b, "work", &seen), 0);
     assert_string_equal(seen.holder, "a");
-    assert_int_equal(np_store_lease_beat(f->a, "work", fence), 0);
+    assert_int_equal(np_store_lease_beat(f->a, "work", fence, &beat), 0);
+    assert_int_equal(beat, 1);
     assert_int_equal(np_store_commit(f->a), 0);
     assert_int_equal(np_store_lease_take(f->b, "work", "b", &seen, &other), NP_E_STALE); /* it lives */
     assert_int_equal(np_store_commit(f->b), 0);
@@ -121,7 +122,7 @@ static void test_take_beat_release(void **state)
     assert_int_equal(np_store_lease_take(f->b, "work", "b", &later, &other), 0);
     assert_int_equal(other, 2);
     assert_int_equal(np_store_commit(f->b), 0);
-    assert_int_equal(np_store_lease_beat(f->a, "work", fence), NP_E_STALE);
+    assert_int_equal(np_store_lease_beat(f->a, "work", fence, &beat), NP_E_STALE);
     assert_int_equal(np_store_lease_release(f->a, "work", fence), NP_E_STALE);
 }
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -297,6 +298,92 @@ static void test_backup_and_restore(void **state)
     unlink(copy);
 }
 
+/* ---- The database goes back ---- */
+
+/* One look of a ledger that runs. */
+static void look(struct fixture *f, struct np_ledger *ledger)
+{
+    np_ledger_start(ledger);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+static bool is_taken(struct fixture *f, const char *name)
+{
+    struct np_device d = make_device(1, name);
+    int rc = np_store_device_add(f->store, &d);
+    assert_true(rc == 0 || rc == NP_E_CONFLICT);
+    np_store_close(f->store); /* takes it back */
+    f->store = database_open(&f->database);
+    return rc == NP_E_CONFLICT;
+}
+
+/* Loses what was committed behind the ledger's first entry: as another server that was behind, and took over. */
+static void go_back(struct fixture *f)
+{
+    static const char text[] =
+        "DELETE FROM ledger WHERE seq > 1; DELETE FROM tombstone WHERE name <> 'a-a.devices.example'";
+    database_run(&f->database, text, text);
+}
+
+static void expect_aside(const char *path, const char *wanted)
+{
+    char pattern[160];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s.*", path);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    assert_string_equal(read_all(found.gl_pathv[0]), wanted);
+    unlink(found.gl_pathv[0]);
+    globfree(&found);
+}
+
+static void test_database_goes_back(void **state)
+{
+    struct fixture *f = *state;
+    static const char both[] = "1 1790000000 left a-a.devices.example\n2 1790000000 left b-b.devices.example\n";
+    char error[NP_LEDGER_ERROR_MAX];
+    struct np_ledger *ledger;
+    int64_t until_s = 0;
+    size_t taken;
+    assert_int_equal(np_store_tombstone_add(f->store, "a-a.devices.example", NOW_S), 0);
+    assert_int_equal(np_store_tombstone_add(f->store, "b-b.devices.example", NOW_S), 0);
+    assert_int_equal(np_ledger_new(&f->loop, f->store, f->path, &ledger, &taken, error), 0);
+    look(f, ledger);
+    assert_string_equal(read_all(f->path), both);
+    go_back(f);
+    look(f, ledger);
+    assert_int_equal(np_store_recovery_get(f->store, &until_s), 0);
+    assert_true(until_s > time(NULL) + NP_RECOVERY_S - 100);
+    assert_string_equal(read_all(f->path), both);
+    /* Back, and other entries have come under the same numbers before anybody has looked. */
+    go_back(f);
+    assert_int_equal(np_store_tombstone_add(f->store, "c-c.devices.example", NOW_S), 0);
+    assert_int_equal(np_store_tombstone_add(f->store, "d-d.devices.example", NOW_S), 0);
+    look(f, ledger);
+    static const char all[] = "1 1790000000 left a-a.devices.example\n2 1790000000 left c-c.devices.example\n"
+                              "3 1790000000 left d-d.devices.example\n4 1790000000 left b-b.devices.example\n";
+    look(f, ledger);
+    assert_string_equal(read_all(f->path), all);
+    expect_aside(f->path, both);
+    np_ledger_close(ledger, NULL, NULL);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    for (char letter = 'a'; letter <= 'd'; letter++) {
+        char name[32];
+        snprintf(name, sizeof name, "%c-%c.devices.example", letter, letter);
+        assert_true(is_taken(f, name));
+    }
+    /* The same, found at the start: nothing of it is noted twice, whoever comes with an old file. */
+    assert_int_equal(live(f), 0);
+    FILE *file = fopen(f->path, "w");
+    assert_non_null(file);
+    fputs(both, file);
+    fclose(file);
+    assert_int_equal(live(f), 1);
+    assert_string_equal(read_all(f->path), all);
+    expect_aside(f->path, both);
+    assert_int_equal(live(f), 0);
+}
+
 static ino_t never_cut; /* the file that cannot be made shorter; 0: all can */
 
 /* In the place of libc's. */
@@ -375,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test_setup_teardown(test_database_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_database_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backup_and_restore, setup, teardown),
     };
