@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import contract  # noqa: E402
 from acmeca.client import AcmeCa  # noqa: E402
 from front_process import NAME, Ca, Front  # noqa: E402
-from hqdriver import free_port  # noqa: E402
 from lab import interrupts, tracks  # noqa: E402
 from lab.namespaces import Namespace  # noqa: E402
 from lab.paths import find_bin_dir  # noqa: E402
 from lab.waiting import wait_until  # noqa: E402
+from ports import free_port  # noqa: E402
 from resolver_process import VIEW, Resolver  # noqa: E402
 from upstream import Upstream, good  # noqa: E402
 

@@ -11,8 +11,9 @@ import dns.rdatatype
 import pytest
 
 from lab.waiting import wait_until
+from ports import free_port
 from resolver_child import ResolverChild
-from resolver_process import OFFLINE_S, VIEW, edes, free_port, texts
+from resolver_process import OFFLINE_S, VIEW, edes, texts
 
 CACHE = 1 << 20
 FLOOD = 200_000

@@ -18,8 +18,9 @@ import dns.rcode
 import pytest
 
 from lab.waiting import wait_until
+from ports import free_port
 from resolver_child import ResolverChild
-from resolver_process import OFFLINE_S, VIEW, edes, free_port, texts
+from resolver_process import OFFLINE_S, VIEW, edes, texts
 from upstream import SO_RCVBUFFORCE, FastUpstream, address_reply, good, question_end, reply
 
 

@@ -17,8 +17,9 @@ import pytest
 from fake_hq import NAME as BOX_NAME
 from lab.namespaces import Namespace
 from lab.waiting import wait_until
+from ports import free_port
 from real_agent import BOX, a_box
-from resolver_process import NAME, VIEW, Resolver, edes, free_port, texts
+from resolver_process import NAME, VIEW, Resolver, edes, texts
 from upstream import Upstream, reply
 
 TTL = 3  # the view's, instead of 10: how long a cache may lag behind

@@ -12,8 +12,9 @@ import dns.rcode
 import pytest
 from cryptography import x509
 
-from hqdriver import ZONE, Driver, Pebble, free_port
+from hqdriver import ZONE, Driver, Pebble
 from lab.waiting import Late
+from ports import free_port
 
 STATES = ['ordered', 'txt-queued', 'txt-visible', 'challenged', 'ready', 'finalizing', 'issued']
 

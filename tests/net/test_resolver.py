@@ -22,7 +22,8 @@ import pytest
 
 from lab.namespaces import attempt
 from lab.waiting import wait_until
-from resolver_process import NAME, OFFLINE_S, VIEW, Resolver, edes, frame, free_port, index_of, read_messages, texts
+from ports import free_port
+from resolver_process import NAME, OFFLINE_S, VIEW, Resolver, edes, frame, index_of, read_messages, texts
 from upstream import good, reply, silent
 
 

@@ -15,8 +15,9 @@ import dns.rcode
 import pytest
 
 from acmeca.client import AcmeCa
-from hqdriver import ZONE, Driver, Pebble, free_port
+from hqdriver import ZONE, Driver, Pebble
 from nameservers import ACME, Bind, Key, Knot, Pdns, Resolver
+from ports import free_port
 
 VALUES = ['a' * 43, 'b' * 43]
 FURNITURE = {(ZONE, 'MX'), (ZONE, 'TXT'), (ZONE, 'CAA'), (f'_nameplate.{ZONE}', 'TXT'), (f'ns1.{ZONE}', 'A'), (f'www.{ZONE}', 'A')}

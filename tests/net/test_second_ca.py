@@ -8,7 +8,8 @@ import dns.query
 import pytest
 
 from acmeca.client import AcmeCa
-from hqdriver import ZONE, Driver, free_port
+from hqdriver import ZONE, Driver
+from ports import free_port
 
 # Seconds that the first CA may fail before it is down: as few as the configuration allows would be a race on a slow machine.
 AFTER_S = 2

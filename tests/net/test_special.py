@@ -11,7 +11,8 @@ import dns.rrset
 import pytest
 
 from lab.waiting import wait_until
-from resolver_process import NAME, VIEW, free_port, texts
+from ports import free_port
+from resolver_process import NAME, VIEW, texts
 
 SPECIAL = ['a.localhost', 'x.invalid', 'x.test', 'x.onion', 'x.alt', 'printer.local', 'x.home.arpa', 'x.service.arpa',
            '_dns.resolver.arpa', '9.9.0.10.in-addr.arpa', '9.9.20.172.in-addr.arpa', '9.9.168.192.in-addr.arpa',

@@ -17,9 +17,9 @@ import pytest
 
 from acmeca.client import AcmeCa
 from hqclient import Client, Device
-from hqdriver import free_port
 from hqserver import Hq
 from nameservers import ACME, Bind, Key, Resolver
+from ports import free_port
 from postgres import Postgres
 
 ZONE = 'devices.example'

@@ -15,7 +15,8 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from hqdriver import ZONE, Driver, free_port
+from hqdriver import ZONE, Driver
+from ports import free_port
 
 VALUES = ['a' * 43, 'b' * 43, 'c' * 43, 'd' * 43]
 LONG = 'l' * 63

@@ -12,7 +12,7 @@ import dns.message
 import dns.query
 
 from hqclient import Client, Device
-from hqdriver import free_port
+from ports import free_port
 
 ZONE = 'devices.example'
 HOST = f'hq.{ZONE}'

@@ -16,8 +16,9 @@ import dns.tsigkeyring
 import dns.xfr
 import dns.zone
 
-from hqdriver import ZONE, free_port
+from hqdriver import ZONE
 from lab.waiting import wait_until
+from ports import free_port
 
 ACME = f'acme.{ZONE}'
 ALGORITHM = 'hmac-sha256'

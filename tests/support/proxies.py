@@ -4,8 +4,8 @@ import contextlib
 import socket
 import subprocess
 
-from hqdriver import free_port
 from lab.waiting import wait_until
+from ports import free_port
 
 NGINX = '''
 user www-data;

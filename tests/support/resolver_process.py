@@ -1,5 +1,4 @@
 """`nameplate resolver` as a process on loopback, and a view to give it."""
-import contextlib
 import json
 import socket
 import struct
@@ -10,6 +9,7 @@ import dns.message
 import dns.query
 
 from lab.waiting import wait_until
+from ports import free_port
 
 NAME = 'nifty-babbage.devices.example.'
 VIEW = {
@@ -19,16 +19,6 @@ VIEW = {
     'primary': {'v4': ['192.168.1.1'], 'v6': ['fd42::1']},
 }
 OFFLINE_S = 2.0  # DESIGN, "The resolver's rules" 8
-
-
-def free_port():
-    """A port that is free for UDP and TCP on 127.0.0.1 at this moment."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(('127.0.0.1', 0))
-            with contextlib.suppress(OSError):
-                tcp.bind(udp.getsockname())
-                return udp.getsockname()[1]
 
 
 class Resolver:

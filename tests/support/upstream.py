@@ -10,7 +10,7 @@ import time
 import dns.message
 import dns.rrset
 
-from resolver_process import free_port
+from ports import free_port
 
 SO_RCVBUFFORCE = 33  # socket(7): over the usual limit, which the tests may since they are root
 

@@ -8,8 +8,9 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from hqdriver import free_port, make_certificate
+from hqdriver import make_certificate
 from lab.waiting import wait_until
+from ports import free_port
 
 # One fault a line: what HQ meets, and how often.
 BAD_NONCE = {'status': 400, 'type': 'badNonce'}

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from fleet import Fleet, early, statuses
-from hqdriver import Pebble, free_port
+from hqdriver import Pebble
 from hqserver import HOST, ZONE, Hq
 from lab.bench import figures
 from lab.bench.clients import Clients
@@ -26,6 +26,7 @@ from lab.namespaces import Failed
 from lab.paths import BUILD
 from lab.waiting import pause, wait_until
 from nameservers import ACME, Key, Knot, Resolver
+from ports import free_port
 
 RESULT = BUILD / 'bench-hq.json'
 PROGRAMS = ('nameplate-hq', 'bench_fleet', 'bench_enrol', 'bench_hello')
