@@ -19,11 +19,22 @@ SOURCES = {'nameplate': 'agent', 'nameplate-hq': 'hq'}
 LEFT_OUT = ('tests/', '.ci/', '.git', '.clang')
 
 
-def build(folder=FOLDER, names=tuple(SOURCES), progress=None):
-    """Builds the packages; {name: the .deb}. Failed with the end of the log when one does not build."""
+def build(folder=FOLDER, names=tuple(SOURCES), progress=None, tree=None, parallel=None, **environment):
+    """Builds the packages; {name: the .deb}. Failed with the end of the log when one does not build. tree: a snapshot, instead
+    of the work tree; the environment is added to the little that is kept."""
     progress = progress or Progress()
     folder.mkdir(parents=True, exist_ok=True)
-    return {name: _build_one(name, folder, progress) for name in names}
+    return {name: _build_one(name, folder, progress, tree, parallel or jobs(), environment) for name in names}
+
+
+def snapshot(folder):
+    """The files that git knows, as they are in the work tree now; for builds that must begin with the same."""
+    listed = subprocess.run(['git', '-c', f'safe.directory={ROOT}', 'ls-files', '-z'], cwd=ROOT, capture_output=True, check=True).stdout
+    for entry in filter(None, listed.decode().split('\0')):
+        if not entry.startswith(LEFT_OUT) and (ROOT / entry).is_file():
+            (folder / entry).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / entry, folder / entry)
+    return folder
 
 
 def lint(deb):
@@ -33,15 +44,21 @@ def lint(deb):
     return done.stdout + done.stderr if done.returncode or done.stdout.strip() else ''
 
 
-def _build_one(name, folder, progress):
-    source = _export(name, folder)
+def _build_one(name, folder, progress, tree, parallel, environment):
+    source = folder / name
+    shutil.rmtree(source, ignore_errors=True)
+    if tree:
+        shutil.copytree(tree, source)
+    else:
+        snapshot(source)
+    shutil.copytree(source / SOURCES[name] / 'packaging' / 'debian', source / 'debian')
     log = folder / f'{name}.log'
     changelog = (source / 'debian' / 'changelog').read_text()
     version = re.match(rf'{name} \(([^)]+)\)', changelog).group(1)
     progress.begin(f'package {name}')
     with open(log, 'w') as out:
-        done = subprocess.run(['dpkg-buildpackage', '-b', '-us', '-uc', f'-j{jobs()}'], cwd=source, stdout=out, stderr=subprocess.STDOUT,
-                              check=False, env=_environment())
+        done = subprocess.run(['dpkg-buildpackage', '-b', '-us', '-uc', f'-j{parallel}'], cwd=source, stdout=out, stderr=subprocess.STDOUT,
+                              check=False, env={**_environment(), **environment})
     progress.end(f'package {name}')
     found = sorted(path for path in folder.glob(f'{name}_{version}_*.deb'))
     if done.returncode != 0 or not found:
@@ -53,19 +70,6 @@ def _environment():
     """Nothing of the caller's: a compiler's flags or launcher would end up in the package."""
     kept = {key: os.environ[key] for key in ('PATH', 'HOME', 'TMPDIR') if key in os.environ}
     return {**kept, 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC', 'DEB_BUILD_OPTIONS': 'nocheck'}
-
-
-def _export(name, folder):
-    """The files that git knows, as they are in the work tree, and debian/."""
-    source = folder / name
-    shutil.rmtree(source, ignore_errors=True)
-    listed = subprocess.run(['git', '-c', f'safe.directory={ROOT}', 'ls-files', '-z'], cwd=ROOT, capture_output=True, check=True).stdout
-    for entry in filter(None, listed.decode().split('\0')):
-        if not entry.startswith(LEFT_OUT) and (ROOT / entry).is_file():
-            (source / entry).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / entry, source / entry)
-    shutil.copytree(ROOT / SOURCES[name] / 'packaging' / 'debian', source / 'debian')
-    return source
 
 
 def files(deb):
