@@ -26,10 +26,11 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* Of two halves of an address; salt keeps the kinds of client apart. */
+/* Of two halves of an address; salt keeps the kinds of client apart. It is mixed with the secret before the second half
+ * comes in: added beside that, it could be made up for by an address. */
 static uint64_t hash(const struct np_limit *limit, uint64_t first, uint64_t second, uint64_t salt)
 {
-    return mix(mix(limit->key[0] ^ first) + (limit->key[1] ^ second) + salt);
+    return mix(mix((limit->key[0] ^ first) + salt) + (limit->key[1] ^ second));
 }
 
 static uint32_t refilled(uint32_t have, uint64_t more, uint32_t full)

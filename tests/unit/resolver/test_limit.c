@@ -88,6 +88,22 @@ static void network_of_ipv6(void **state)
     assert_string_equal(ask(&elsewhere, 20, 0), "20/0/0");
 }
 
+/* A host whose address makes up for what tells clients from networks; on a big-endian machine the first is that of ::1.
+ */
+static void no_host_has_its_network_s_place(void **state)
+{
+    static const char *const hosts[] = {"fd42::1", "fd42::100:0:0:0"};
+    static const uint64_t even[2] = {7, 0xfedcba9876543210}, odd[2] = {7, 0xfedcba9876543211};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        np_limit_init(&limit, i < 2 ? even : odd);
+        np_limit_set_rate(&limit, RATE);
+        struct np_addr host = address(hosts[i % 2]), neighbour = address("fd42::2");
+        assert_string_equal(ask(&host, 50, 0), "20/20/10");
+        assert_string_equal(ask(&neighbour, 20, 0), "20/0/0");
+    }
+}
+
 /* More clients than places: those that ask now are limited as before, whoever came and went. */
 static void table_is_full(void **state)
 {
@@ -121,9 +137,10 @@ static void rate_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(no_limit, setup),      cmocka_unit_test_setup(burst_and_rate, setup),
-        cmocka_unit_test_setup(clock_wraps, setup),   cmocka_unit_test_setup(network_of_ipv6, setup),
-        cmocka_unit_test_setup(table_is_full, setup), cmocka_unit_test_setup(rate_changes, setup),
+        cmocka_unit_test_setup(no_limit, setup),           cmocka_unit_test_setup(burst_and_rate, setup),
+        cmocka_unit_test_setup(clock_wraps, setup),        cmocka_unit_test_setup(network_of_ipv6, setup),
+        cmocka_unit_test(no_host_has_its_network_s_place), cmocka_unit_test_setup(table_is_full, setup),
+        cmocka_unit_test_setup(rate_changes, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
