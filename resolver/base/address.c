@@ -95,8 +95,8 @@ int np_addr_parse(const char *text, struct np_addr *out_addr)
     addr.family = AF_INET6;
     if (percent) {
         char *end = NULL;
-        bool digits = percent[1] >= '0' && percent[1] <= '9'; /* strtoul alone would take a space or a sign */
-        unsigned long index = digits ? strtoul(percent + 1, &end, 10) : 0;
+        bool digits = percent[1] >= '0' && percent[1] <= '9'; /* strtoull alone would take a space or a sign */
+        unsigned long long index = digits ? strtoull(percent + 1, &end, 10) : 0; /* not strtoul: 32 bits saturate */
         if (!digits || *end != 0)
             index = if_nametoindex(percent + 1);
         if (index == 0 || index > UINT32_MAX)

@@ -23,7 +23,8 @@ static struct box *claim_box(const char *code)
 {
     struct box *box = box_new("");
     box->request.credential.type = NP_CREDENTIAL_CLAIM_CODE;
-    snprintf(box->request.credential.code, sizeof box->request.credential.code, "%s", code);
+    snprintf(box->request.credential.code, sizeof box->request.credential.code, "%.*s",
+             (int)sizeof box->request.credential.code - 1, code);
     return box;
 }
 

@@ -200,7 +200,7 @@ static void test_outages(void **state)
 static int count_due(void *ctx, const struct np_order *order)
 {
     (void)order;
-    ++*(int *)ctx;
+    ++*(size_t *)ctx;
     return 0;
 }
 
@@ -211,7 +211,7 @@ static void test_retire(void **state)
     struct np_device device;
     struct np_revocation revocation;
     int64_t n, next;
-    int due = 0;
+    size_t due = 0;
     assert_int_equal(np_store_device_retire(f->store, "nobody", NP_REVOKE_CESSATION, NOW_S * 1000), NP_E_NOT_FOUND);
     /* A second order waits, and a third is in the CA's hands when the device leaves. */
     struct np_order waiting = order, working = order;
