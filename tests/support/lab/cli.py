@@ -35,6 +35,7 @@ def main(argv):
     commands.add_parser('install')
     commands.add_parser('manuals')
     commands.add_parser('package')
+    commands.add_parser('cross').add_argument('arch', nargs='*')
     commands.add_parser('build').add_argument('preset', nargs='?', default='release')
     bench = commands.add_parser('bench')
     bench.add_argument('what', choices=['resolver', 'zone', 'agent', 'hq'])
@@ -187,5 +188,10 @@ def _package(_arguments):
     return 0
 
 
-RUN = {'package': _package, 'manuals': _manuals, 'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
+def _cross(arguments):
+    from lab import cross
+    return cross.run(arguments.arch)
+
+
+RUN = {'package': _package, 'cross': _cross, 'manuals': _manuals, 'install': _install, 'demo': _demo, 'test': _test, 'up': _up, 'shell': _shell, 'nodes': _nodes, 'down': _down,
        'build': _build, 'bench': _bench}

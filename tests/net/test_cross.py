@@ -1,0 +1,32 @@
+"""The programs on other machines: 32 bits, and the other byte order. Under qemu, so it takes long: tests/lab cross."""
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from lab import cross
+from lab.build import Progress
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('arch', cross.ARCHES)
+def test_static_program_is_small(arch):
+    built = cross.static(arch, Progress())
+    assert built.said.startswith('nameplate ')
+    assert built.size < cross.STATIC_BYTES_MAX, f'{built.size:,} bytes'
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('arch', cross.ARCHES)
+def test_unit_tests_pass(arch):
+    """Unit tests, corpora and scenarios; tests/support/lab/cross.py says which cannot be tried so."""
+    cases = {case.get('name'): case for case in ElementTree.parse(cross.tests(arch, Progress())).iter('testcase')}
+    assert 'unit_base_sandbox_filter' in cases and 'corpus_dns_query' in cases and 'replay_first-boot' in cases
+    assert ('unit_hq_store' in cases) == cross.ARCHES[arch][2]
+    assert [name for name, case in cases.items() if case.get('status') != 'run'] == []
+
+
+def test_what_is_left_out_exists(bin_dir):
+    """A test that is renamed comes back to qemu."""
+    for names in cross.NOT_UNDER_QEMU.values():
+        for name in names:
+            assert (bin_dir / name.replace('unit_', 'test_', 1)).exists(), name

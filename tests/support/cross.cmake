@@ -1,0 +1,23 @@
+# The toolchain of the cross-* presets: Debian's cross compiler for NP_ARCH (a Debian architecture), the foreign libraries that
+# `tests/lab cross` has put into build/sysroot/NP_ARCH, and qemu for the tests.
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES NP_ARCH)
+set(np_cross_armhf  arm-linux-gnueabihf   arm     arm)
+set(np_cross_arm64  aarch64-linux-gnu     aarch64 aarch64)
+set(np_cross_mipsel mipsel-linux-gnu      mipsel  mipsel)
+set(np_cross_s390x  s390x-linux-gnu       s390x   s390x)
+if(NOT DEFINED np_cross_${NP_ARCH})
+    message(FATAL_ERROR "NP_ARCH is ${NP_ARCH}; it must be one of armhf, arm64, mipsel, s390x")
+endif()
+list(GET np_cross_${NP_ARCH} 0 np_triplet)
+list(GET np_cross_${NP_ARCH} 1 CMAKE_SYSTEM_PROCESSOR)
+list(GET np_cross_${NP_ARCH} 2 np_qemu)
+
+set(CMAKE_SYSTEM_NAME Linux)
+get_filename_component(CMAKE_SYSROOT ${CMAKE_CURRENT_LIST_DIR}/../../build/sysroot/${NP_ARCH} ABSOLUTE)
+set(CMAKE_LIBRARY_ARCHITECTURE ${np_triplet})
+set(CMAKE_C_COMPILER ${np_triplet}-gcc)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${np_qemu}-static -L ${CMAKE_SYSROOT})
