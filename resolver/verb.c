@@ -34,7 +34,8 @@ static const char usage[] =
     "  --log-level L    error, warning, notice, info or debug (info)\n"
     "  --help           this text\n"
     "\n"
-    "SIGUSR1 logs the counters, and writes them to FILE at once.\n";
+    "SIGUSR1 logs the counters, and writes them to FILE at once.\n"
+    "Exit status 0: ended by SIGTERM, 1: it cannot run; what is wrong is said.\n";
 
 struct options {
     const char *view_path, *metrics_path;

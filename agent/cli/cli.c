@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "agent/agent.h"
 #include "agent/cli/bundle.h"
@@ -19,6 +20,7 @@
 #include "agent/cli/status.h"
 #include "agent/config.h"
 #include "agent/front/front.h"
+#include "agent/identity/clock.h"
 #include "resolver/base/config.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
@@ -81,13 +83,40 @@ static int help_main(int argc, char **argv)
     return NP_EXIT_OK;
 }
 
+static void version_json(void)
+{
+    char built[32];
+    struct tm tm;
+    time_t seconds = (time_t)np_clock_build_s();
+    gmtime_r(&seconds, &tm);
+    strftime(built, sizeof built, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    printf("{\"program\": \"nameplate\", \"version\": \"%s\", \"built\": \"%s\"}\n", NP_VERSION, built);
+}
+
 static int version_main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "--help") != 0) {
-        fprintf(stderr, "nameplate version: unexpected '%s'\n", argv[1]);
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    bool json = false;
+    for (int option; (option = getopt_long(argc, argv, "jh", options, NULL)) != -1;) {
+        if (option == 'h') {
+            puts("usage: nameplate version [--json]\n\n"
+                 "  --json  with the moment of the build, as JSON (docs/schema/version.schema.json)\n\n"
+                 "Exit status 0: printed.");
+            return NP_EXIT_OK;
+        }
+        if (option != 'j')
+            return NP_EXIT_USAGE; /* getopt said why */
+        json = true;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "nameplate version: unexpected '%.40s'\n", argv[optind]);
         return NP_EXIT_USAGE;
     }
-    puts(argc > 1 ? "usage: nameplate version" : "nameplate " NP_VERSION);
+    if (json)
+        version_json();
+    else
+        puts("nameplate " NP_VERSION);
     return NP_EXIT_OK;
 }
 
@@ -131,7 +160,9 @@ static void agent_usage(FILE *out)
 {
     fputs("usage: nameplate agent [--config FILE] [--check]\n\n"
           "  --config FILE  configuration (default " NP_DEFAULT_CONFIG ")\n"
-          "  --check        read the configuration, say what is wrong with it, and end\n\nKeys of the file:\n",
+          "  --check        read the configuration, say what is wrong with it, and end\n\n"
+          "Exit status 0: ended by SIGTERM, or checked and right, 1: it cannot run; what is wrong is said.\n\n"
+          "Keys of the file:\n",
           out);
     np_config_describe(np_agent_config_keys, out);
 }

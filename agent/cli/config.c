@@ -33,7 +33,9 @@ static void usage(FILE *out)
           out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].help);
-    fputs("\n`nameplate config WHAT --help` tells more.\n", out);
+    fputs("\n`nameplate config WHAT --help` tells more.\n"
+          "Exit status: 0 done, 1 failed or wrong, 2 wrong usage, 3 the agent is not reachable.\n",
+          out);
 }
 
 int np_config_verb_main(int argc, char **argv)

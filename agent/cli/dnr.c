@@ -46,9 +46,10 @@ static void usage(FILE *out)
         "  --name NAME       the name that the certificate carries; else the running agent is asked for all of it\n"
         "  --address ADDR    an address where DNS over TLS is served, may be repeated\n"
         "  --port N          its port (853)\n"
-        "  --json            all of it as JSON\n"
+        "  --json            all of it as JSON (docs/schema/dnr.schema.json)\n"
         "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
-        "  --control SOCKET  the agent's control socket itself\n",
+        "  --control SOCKET  the agent's control socket itself\n\n"
+        "Exit status 0: printed, 1: there is nothing to print it from, 3: the agent is not running or not reachable.\n",
         out);
 }
 

@@ -149,16 +149,18 @@ static void usage(FILE *out)
           out);
     for (size_t i = 0; i < KIND_COUNT; i++)
         fprintf(out, " %s", kinds[i].kind);
-    fputs("; without it all are shown.\n\n"
-          "  --name NAME       for this name, may be repeated; else every own name that the running agent has\n"
-          "  --address ADDR    where the other resolver finds this box, with :PORT where it is not 53; else what the\n"
-          "                    running agent listens on: 127.0.0.1 where dns-port is not 53, or its first LAN address\n"
-          "  --json            the same as JSON: kind, names, server and lines of each resolver\n"
-          "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
-          "  --control SOCKET  the agent's control socket itself\n\n"
-          "Beside another resolver on the same machine: mode = own-name-only and a dns-port of its own, 5354 say. A "
-          "resolver\non another machine needs an address that stays: give this box a fixed lease.\n",
-          out);
+    fputs(
+        "; without it all are shown.\n\n"
+        "  --name NAME       for this name, may be repeated; else every own name that the running agent has\n"
+        "  --address ADDR    where the other resolver finds this box, with :PORT where it is not 53; else what the\n"
+        "                    running agent listens on: 127.0.0.1 where dns-port is not 53, or its first LAN address\n"
+        "  --json            the same as JSON (docs/schema/integrate.schema.json)\n"
+        "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
+        "  --control SOCKET  the agent's control socket itself\n\n"
+        "Beside another resolver on the same machine: mode = own-name-only and a dns-port of its own, 5354 say. A "
+        "resolver\non another machine needs an address that stays: give this box a fixed lease.\n\n"
+        "Exit status 0: printed, 1: there is nothing to print it from, 3: the agent is not running or not reachable.\n",
+        out);
 }
 
 /* What was typed. */

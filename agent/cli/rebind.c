@@ -21,12 +21,14 @@ static void usage(FILE *out)
           out);
     for (size_t i = 0; np_exception_kind(i); i++)
         fprintf(out, " %s", np_exception_kind(i));
-    fputs("; without it all are shown.\n\n"
-          "  --name NAME       for this name; else the running agent is asked\n"
-          "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
-          "  --control SOCKET  the agent's control socket itself\n\n"
-          "Google Wifi and some others have no list of exceptions: let the home's devices ask this box instead.\n",
-          out);
+    fputs(
+        "; without it all are shown.\n\n"
+        "  --name NAME       for this name; else the running agent is asked\n"
+        "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
+        "  --control SOCKET  the agent's control socket itself\n\n"
+        "Google Wifi and some others have no list of exceptions: let the home's devices ask this box instead.\n\n"
+        "Exit status 0: printed, 1: there is nothing to print it from, 3: the agent is not running or not reachable.\n",
+        out);
 }
 
 static void show(const char *kind, const char *name)

@@ -64,7 +64,8 @@ static void usage(FILE *out)
         "                    come back to port 53\n"
         "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
         "  --control SOCKET  the agent's control socket itself\n\n"
-        "DNS over HTTPS looks like any other page and is not redirected.\n",
+        "DNS over HTTPS looks like any other page and is not redirected.\n\n"
+        "Exit status 0: printed, 1: there is nothing to print it from, 3: the agent is not running or not reachable.\n",
         out);
 }
 

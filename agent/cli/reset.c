@@ -32,7 +32,10 @@ static void usage(void)
         "                    operator removes it\n"
         "  --yes             do not ask\n"
         "  --config FILE     configuration that names the run folder (default " NP_DEFAULT_CONFIG ")\n"
-        "  --control SOCKET  the agent's control socket itself");
+        "  --control SOCKET  the agent's control socket itself\n\n"
+        "Exit status 0: the box begins anew, or is left alone because you said so, 1: what came in between is said, "
+        "2:\n"
+        "wrong usage, or nobody to ask and no --yes, 3: the agent is not running or not reachable.");
 }
 
 static json_t *ask_json(const char *path, const char *request, int *out_code)

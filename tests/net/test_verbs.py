@@ -2,11 +2,13 @@
 import base64
 import json
 import re
+import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+import schemas
 from fake_hq import NAME
 from hqclient import b64
 from lab.namespaces import attempt
@@ -67,6 +69,55 @@ def test_config_check(box, tmp_path):
     status, out, err = attempt(box.program, 'config', 'check', '--config', wrong)
     assert status == 1 and out == '' and "did you mean 'role'?" in err
     assert attempt(box.program, 'config', 'check', '--json', '--config', wrong)[0] == 2
+
+
+VERBS = ['agent', 'resolver', 'status', 'doctor', 'events', 'deploy', 'cert', 'renew', 'reset', 'support-bundle', 'version', 'config',
+         *(f'config {what}' for what in ('check', 'show', 'rebind', 'redirect', 'integrate', 'dnr'))]
+ASKING = ['status', 'doctor', 'events', 'cert', 'renew', 'reset --yes', *(f'config {what}' for what in ('rebind', 'redirect', 'integrate', 'dnr'))]
+REPORTS = {'status': 'status', 'doctor': 'doctor', 'events': 'events', 'cert': 'cert', 'config show': 'config-show',
+           'config integrate': 'integrate', 'config dnr': 'dnr'}
+
+
+def test_every_verb_is_walked(bin_dir):
+    """What follows knows each verb that help shows."""
+    help_of = {words: attempt(bin_dir / 'nameplate', *words, 'help' if not words else '--help')[1] for words in ((), ('config',))}
+    shown = [line.split()[0] for text in help_of.values() for line in text.splitlines() if re.match(r'  [a-z-]+ ', line)]
+    assert sorted(shown) == sorted([*(verb.split()[-1] for verb in VERBS), 'help'])
+
+
+@pytest.mark.parametrize('verb', VERBS)
+def test_help_and_wrong_usage(bin_dir, verb):
+    words = verb.split()
+    status, out, err = attempt(bin_dir / 'nameplate', *words, '--help')
+    assert status == 0 and err == '' and out.startswith(f'usage: nameplate {verb}') and 'Exit status' in out
+    for schema in re.findall(r'docs/schema/([a-z-]+)', out):
+        schemas.load(schema)
+    assert '--json' not in out or 'docs/schema/' in out
+    for more in ('--nonsense', 'unexpected'):
+        status, out, err = attempt(bin_dir / 'nameplate', *words, more)
+        assert status == 2 and out == '' and err, f'{verb} {more}'
+
+
+@pytest.mark.parametrize('verb', ASKING)
+def test_no_agent(bin_dir, tmp_path, verb):
+    status, out, err = attempt(bin_dir / 'nameplate', *verb.split(), '--control', tmp_path / 'none')
+    assert status == 3 and out == '' and 'the agent is not running' in err
+
+
+@pytest.mark.parametrize('verb', REPORTS)
+def test_reports(box, verb):
+    status, out, _ = nameplate(box, *verb.split(), '--json')
+    assert status in ((0, 1, 3) if verb == 'doctor' else (0,))
+    schemas.check(REPORTS[verb], json.loads(out))
+
+
+def test_version(bin_dir):
+    status, out, _ = attempt(bin_dir / 'nameplate', 'version', '--json')
+    shown = schemas.check('version', json.loads(out))
+    assert status == 0 and attempt(bin_dir / 'nameplate', 'version')[1] == f'nameplate {shown["version"]}\n'
+    assert time.strptime(shown['built'], '%Y-%m-%dT%H:%M:%SZ') <= time.gmtime(time.time() + 86400)
+    one = attempt(bin_dir / 'nameplate', 'config', 'integrate', 'unbound', '--name', NAME, '--address', '192.168.1.1', '--json')
+    assert schemas.check('integrate', json.loads(one[1]))['kind'] == 'unbound'
 
 
 def secrets_in(text, box):
