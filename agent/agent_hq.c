@@ -80,6 +80,7 @@ int np_agent_hq_start(struct np_agent *agent)
     np_enrol_ask_zone_first(&agent->enrol);
     if (agent->has_hq_key)
         np_enrol_ask_time(&agent->enrol);
+    agent->begin_ms = np_agent_now_ms(agent);
     return 0;
 }
 

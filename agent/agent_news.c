@@ -6,9 +6,9 @@
 #include "agent/agent_private.h"
 #include "resolver/base/log.h"
 
-/* What the agent knows without asking anybody; the probe's word where all is well so far. */
-static enum np_verdict_kind verdict_kind(const struct np_agent *agent, bool online)
+enum np_verdict_kind np_agent_verdict(const struct np_agent *agent)
 {
+    bool online = agent->network.route_count > 0 && !agent->unanswered;
     if (!agent->state.name[0])
         return NP_VERDICT_NO_NAME;
     if (!agent->state.has_chain)
@@ -28,7 +28,10 @@ void np_agent_send_news(struct np_agent *agent)
     }
     *news = agent->news;
     news->online = agent->network.route_count > 0 && !agent->unanswered;
-    enum np_verdict_kind kind = verdict_kind(agent, news->online);
+    struct np_levels levels;
+    np_agent_levels(agent, &levels);
+    news->level = levels.whole;
+    enum np_verdict_kind kind = np_agent_verdict(agent);
     if (kind != news->verdict.kind) /* then nothing else of the probe's fits it */
         news->verdict = (struct np_verdict){.kind = kind};
     char *json = np_news_encode(news);

@@ -19,6 +19,7 @@
 #include "agent/identity/entropy.h"
 #include "agent/identity/state.h"
 #include "agent/identity/flash.h"
+#include "agent/level.h"
 #include "agent/listeners.h"
 #include "agent/network/addresses.h"
 #include "agent/network/netwatch.h"
@@ -156,6 +157,7 @@ struct np_agent {
     struct np_news news; /* for the pages of the front; the verdict in it is the probe's */
     char *news_json;     /* what was sent last */
     bool unanswered;     /* the last request to HQ got no answer */
+    int64_t begin_ms;    /* when the agent started */
 
     struct np_control *control;
     struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
@@ -246,6 +248,12 @@ void np_agent_trust(struct np_agent *agent);
 /* Tells the front what its pages say, where that has changed: after an event of the enrolment machine, a new view, a
  * new verdict. */
 void np_agent_send_news(struct np_agent *agent);
+
+/* What is in the way of the name: what the agent knows without asking anybody, else the probe's word. */
+enum np_verdict_kind np_agent_verdict(const struct np_agent *agent);
+
+/* How the box does, in colours. */
+void np_agent_levels(struct np_agent *agent, struct np_levels *out_levels);
 
 /* The probe's verdict on the own name, which is copied; shown while the agent itself knows nothing worse. */
 void np_agent_set_verdict(struct np_agent *agent, const struct np_verdict *verdict);

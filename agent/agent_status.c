@@ -234,6 +234,19 @@ static void doctor_problem(const struct np_agent *agent, json_t *problems)
     }
 }
 
+/* How it does, of the whole and of each part. */
+static void set_levels(struct np_agent *agent, json_t *object)
+{
+    struct np_levels levels;
+    json_t *parts = json_object();
+    np_agent_levels(agent, &levels);
+#define SET_PART(part) json_object_set_new(parts, #part, json_string(np_level_name(levels.part)));
+    NP_LEVEL_PART_MAP(SET_PART)
+#undef SET_PART
+    json_object_set_new(object, "level", json_string(np_level_name(levels.whole)));
+    json_object_set_new(object, "levels", parts);
+}
+
 char *np_agent_status(struct np_agent *agent)
 {
     const struct np_enrol *e = &agent->enrol;
@@ -266,6 +279,7 @@ char *np_agent_status(struct np_agent *agent)
         json_object_set_new(object, "resolver", resolver(agent, problems));
         json_object_set_new(object, "state_folder", state_folder(agent, problems));
         json_object_set_new(object, "problems", problems);
+        set_levels(agent, object);
     }
     char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
     json_decref(object);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/cli/ask.h"
 #include "agent/cli/cli.h"
@@ -17,6 +18,24 @@ static const char *text(const json_t *object, const char *member)
 {
     const char *value = json_string_value(json_object_get(object, member));
     return value ? value : "";
+}
+
+/* On a terminal: the level of a part as a word, coloured unless NO_COLOR is set (no-color.org) or the terminal knows no
+ * colours. Elsewhere nothing: whoever reads it by a program takes --json. */
+static const char *level(const json_t *status, const char *part)
+{
+    static const struct {
+        const char *word, *plain, *coloured;
+    } shown[] = {{"green", "green   ", "\x1b[32mgreen\x1b[0m   "},
+                 {"yellow", "yellow  ", "\x1b[33myellow\x1b[0m  "},
+                 {"red", "red     ", "\x1b[31mred\x1b[0m     "}};
+    const char *word = text(json_object_get(status, "levels"), part), *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    bool plain = (no && *no) || !term || strcmp(term, "dumb") == 0;
+    for (size_t i = 0; isatty(STDOUT_FILENO) && i < sizeof shown / sizeof *shown; i++) {
+        if (strcmp(shown[i].word, word) == 0)
+            return plain ? shown[i].plain : shown[i].coloured;
+    }
+    return "";
 }
 
 static void show_list(const json_t *array)
@@ -34,10 +53,10 @@ static void show_certificate(const json_t *status)
 {
     const json_t *certificate = json_object_get(status, "certificate");
     if (!json_is_object(certificate)) {
-        puts("certificate  none yet");
+        printf("certificate  %snone yet\n", level(status, "certificate"));
         return;
     }
-    printf("certificate  %s until %s (%lld days), issued by %s\n",
+    printf("certificate  %s%s until %s (%lld days), issued by %s\n", level(status, "certificate"),
            json_is_true(json_object_get(certificate, "valid")) ? "valid" : "NOT VALID", text(certificate, "not_after"),
            (long long)json_integer_value(json_object_get(certificate, "days_left")), text(certificate, "issuer"));
 }
@@ -48,7 +67,7 @@ static void show_addresses(const json_t *status)
     size_t i;
     json_array_foreach(json_object_get(addresses, "answered"), i, link)
     {
-        printf("%-12s %s: ", i ? "" : "answered", text(link, "interface"));
+        printf("%-12s %s%s: ", i ? "" : "answered", i ? "" : level(status, "addresses"), text(link, "interface"));
         show_list(json_object_get(link, "addresses"));
     }
     published = json_object_get(addresses, "published");
@@ -74,7 +93,7 @@ static void show_hq(const json_t *status)
 {
     const json_t *hq = json_object_get(status, "hq"), *last = json_object_get(hq, "last_contact_seconds");
     const json_t *next = json_object_get(hq, "next_action_seconds");
-    printf("HQ           %s, ", text(hq, "url"));
+    printf("HQ           %s%s, ", level(status, "hq"), text(hq, "url"));
     if (json_is_integer(last))
         printf("last answer %lld s ago", (long long)json_integer_value(last));
     else
@@ -87,16 +106,24 @@ static void show_hq(const json_t *status)
     printf("state        %s (%s)\n", text(status, "state"), text(status, "reason"));
 }
 
+static void show_clock(const json_t *status)
+{
+    const json_t *clock = json_object_get(status, "clock");
+    printf("clock        %s%s%s\n", level(status, "clock"),
+           json_is_true(json_object_get(clock, "believed")) ? "believed" : "not believed; certificates are judged at ",
+           json_is_true(json_object_get(clock, "believed")) ? "" : text(clock, "judged"));
+}
+
 static void show_processes(const json_t *status)
 {
     static const char *const names[] = {"agent", "resolver", "front"};
     const json_t *processes = json_object_get(status, "processes");
-    printf("processes   ");
+    printf("processes    %s", level(status, "processes"));
     for (size_t i = 0; i < 3; i++) {
         const json_t *process = json_object_get(processes, names[i]), *ready = json_object_get(process, "ready");
         if (!json_is_object(process))
             continue;
-        printf(" %s %lld%s", names[i], (long long)json_integer_value(json_object_get(process, "pid")),
+        printf("%s%s %lld%s", i ? " " : "", names[i], (long long)json_integer_value(json_object_get(process, "pid")),
                json_is_false(ready) ? " (not ready)" : "");
     }
     puts("");
@@ -110,7 +137,7 @@ static void show_listeners(const json_t *status)
     {
         open += json_is_null(json_object_get(listener, "error"));
     }
-    printf("listeners    %zu of %zu open\n", open, count);
+    printf("listeners    %s%zu of %zu open\n", level(status, "listeners"), open, count);
 }
 
 static long long number(const json_t *object, const char *member)
@@ -232,7 +259,8 @@ static void show_doctor(const json_t *status)
 {
     const json_t *doctor = json_object_get(status, "doctor");
     if (json_is_object(doctor))
-        printf("doctor       %s (%lld s ago)\n", text(doctor, "summary"), number(doctor, "seconds_ago"));
+        printf("doctor       %s%s (%lld s ago)\n", level(status, "doctor"), text(doctor, "summary"),
+               number(doctor, "seconds_ago"));
     else
         puts("doctor       not asked yet: nameplate doctor");
 }
@@ -241,12 +269,13 @@ static void show(const json_t *status)
 {
     const json_t *problems = json_object_get(status, "problems"), *item;
     size_t i;
-    printf("name         %s\n", text(status, "name")[0] ? text(status, "name") : "none yet");
+    printf("name         %s%s\n", level(status, "name"), text(status, "name")[0] ? text(status, "name") : "none yet");
     if (text(status, "url")[0])
         printf("open         %s\n", text(status, "url"));
     show_certificate(status);
     show_addresses(status);
     show_hq(status);
+    show_clock(status);
     show_processes(status);
     show_listeners(status);
     show_resolver(status);
@@ -372,6 +401,9 @@ int np_status_verb_main(int argc, char **argv)
             break;
         case 'h':
             puts("usage: nameplate status [--why | --json | --metrics[=FORMAT]] [--config FILE | --control SOCKET]\n\n"
+                 "On a terminal each part has its level beside it: green (it works), yellow (it works, but not as it "
+                 "should, or\nnot for ever) or red (people notice). NO_COLOR=1 leaves the words and takes the "
+                 "colours.\n\n"
                  "  --why             every interface and address: answered to whom, published, and why (or why not)\n"
                  "  --json            the whole status as JSON (docs/schema/status.schema.json)\n"
                  "  --metrics         counters for monitoring: prometheus (text format 0.0.4, for node_exporter's "

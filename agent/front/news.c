@@ -26,6 +26,23 @@ enum np_verdict_kind np_verdict_parse(const char *text)
     return NP_VERDICT_UNKNOWN;
 }
 
+static const char *const level_names[] = {
+    [NP_LEVEL_UNKNOWN] = "unknown", [NP_LEVEL_GREEN] = "green", [NP_LEVEL_YELLOW] = "yellow", [NP_LEVEL_RED] = "red"};
+
+const char *np_level_name(enum np_level level)
+{
+    return level_names[level];
+}
+
+static enum np_level parse_level(const char *text)
+{
+    for (int i = NP_LEVEL_GREEN; text && i <= NP_LEVEL_RED; i++) {
+        if (strcmp(level_names[i], text) == 0)
+            return (enum np_level)i;
+    }
+    return NP_LEVEL_UNKNOWN;
+}
+
 static bool same_addresses(const struct np_news_addresses *a, const struct np_news_addresses *b)
 {
     bool same = a->count == b->count;
@@ -63,10 +80,10 @@ char *np_news_encode(const struct np_news *news)
                               json_pack("{s:I,s:o}", "at", (json_int_t)entry->at_s, "addresses",
                                         texts_json(entry->addresses[0], sizeof entry->addresses[0], entry->count)));
     }
-    json_t *object =
-        json_pack("{s:s,s:s,s:I,s:b,s:o,s:o}", "verdict", np_verdict_name(verdict->kind), "by", verdict->by, "checked",
-                  (json_int_t)verdict->checked_s, "online", news->online, "mend",
-                  texts_json(verdict->mend[0], sizeof verdict->mend[0], verdict->mend_count), "history", history);
+    json_t *object = json_pack(
+        "{s:s,s:s,s:I,s:b,s:s,s:o,s:o}", "verdict", np_verdict_name(verdict->kind), "by", verdict->by, "checked",
+        (json_int_t)verdict->checked_s, "online", news->online, "level", np_level_name(news->level), "mend",
+        texts_json(verdict->mend[0], sizeof verdict->mend[0], verdict->mend_count), "history", history);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -113,6 +130,7 @@ int np_news_parse(const char *text, size_t len, struct np_news *out_news)
     np_text_sanitize(by ? by : "", news.verdict.by, sizeof news.verdict.by);
     news.verdict.checked_s = json_integer_value(json_object_get(root, "checked"));
     news.online = json_is_true(json_object_get(root, "online"));
+    news.level = parse_level(json_string_value(json_object_get(root, "level")));
     news.verdict.mend_count =
         read_texts(json_object_get(root, "mend"), news.verdict.mend[0], sizeof news.verdict.mend[0], NP_NEWS_LINES_MAX);
     read_history(json_object_get(root, "history"), &news);

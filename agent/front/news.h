@@ -2,7 +2,7 @@
  * box had. Pure. It travels in a NEWS frame (agent/front/front.h):
  *
  *   {"verdict": "filtered", "by": "dnsmasq", "checked": UNIX SECONDS, "online": true,
- *    "mend": ["rebind-domain-ok=/nifty-babbage.devices.example/"],
+ *    "level": "yellow", "mend": ["rebind-domain-ok=/nifty-babbage.devices.example/"],
  *    "history": [{"at": UNIX SECONDS, "addresses": ["192.168.1.1"]}]}
  *
  * The agent fills in what it knows by itself (no name, no certificate, expired, offline); what only a look at the
@@ -44,6 +44,9 @@ enum np_verdict_kind {
         NP_VERDICT_KINDS
 };
 
+/* How the box does (agent/level.h). */
+enum np_level { NP_LEVEL_UNKNOWN, NP_LEVEL_GREEN, NP_LEVEL_YELLOW, NP_LEVEL_RED };
+
 /* A verdict with what mends it. */
 struct np_verdict {
     enum np_verdict_kind kind;
@@ -64,9 +67,13 @@ struct np_news_addresses {
 struct np_news {
     struct np_verdict verdict;
     bool online;                                           /* HQ answered last time, and there is a way out */
+    enum np_level level;                                   /* of the whole */
     struct np_news_addresses history[NP_NEWS_HISTORY_MAX]; /* the newest first */
     size_t history_count;
 };
+
+/* "green" and so on, "unknown"; stable. Static storage. */
+const char *np_level_name(enum np_level level);
 
 /* The word for a kind, as in JSON. Static storage. */
 const char *np_verdict_name(enum np_verdict_kind kind);

@@ -55,10 +55,15 @@ enum np_verdict_kind np_page_verdict(const struct np_page *page)
     return late ? NP_VERDICT_UNKNOWN : kind;
 }
 
+enum np_level np_page_level(const struct np_page *page)
+{
+    return page->news ? page->news->level : NP_LEVEL_UNKNOWN;
+}
+
 const char *np_page_state(const struct np_page *page, char buffer[NP_PAGE_STATE_MAX])
 {
-    snprintf(buffer, NP_PAGE_STATE_MAX, "%s %d %lld", np_verdict_name(np_page_verdict(page)),
-             page->news && page->news->online, (long long)page->not_after_s);
+    snprintf(buffer, NP_PAGE_STATE_MAX, "%s %s %d %lld", np_level_name(np_page_level(page)),
+             np_verdict_name(np_page_verdict(page)), page->news && page->news->online, (long long)page->not_after_s);
     return buffer;
 }
 
@@ -164,6 +169,9 @@ static const char *news_value(const struct np_page *page, const char *key, size_
         return flag(kind == NP_VERDICT_UNKNOWN || (kind == NP_VERDICT_FILTERED && verdict->mend_count == 0));
     if (strcmp(key, "checked") == 0)
         return told ? moment(verdict->checked_s, text) : "";
+    const char *level = np_level_name(news->level);
+    if (strncmp(key, "level-", 6) == 0 && strcmp(key + 6, level) == 0)
+        return "yes";
     if (strcmp(key, "has-history") == 0)
         return flag(news->history_count > 0);
     if (strcmp(key, "line") == 0)

@@ -56,6 +56,9 @@ void np_page_write(struct np_writer *w, const struct np_page *page);
 /* What to tell: the agent's verdict, but for what the front sees better (whether https works now). */
 enum np_verdict_kind np_page_verdict(const struct np_page *page);
 
+/* How the box does, as the agent has said. */
+enum np_level np_page_level(const struct np_page *page);
+
 /* A word that differs when the page would: a page that is open asks for it, and is made anew. Returns buffer. */
 const char *np_page_state(const struct np_page *page, char buffer[NP_PAGE_STATE_MAX]);
 

@@ -42,10 +42,10 @@ void np_page_write_json(struct np_writer *w, const struct np_page *page)
 {
     char state[NP_PAGE_STATE_MAX];
     json_t *object =
-        json_pack("{s:s,s:o,s:o,s:s,s:b,s:o,s:o,s:o}", "state", np_page_state(page, state), "name",
-                  text_or_null(page->name), "url", text_or_null(page->url), "verdict",
-                  np_verdict_name(np_page_verdict(page)), "online", page->news && page->news->online, "certificate",
-                  certificate(page), "addresses", addresses(page), "history", history(page->news));
+        json_pack("{s:s,s:s,s:o,s:o,s:s,s:b,s:o,s:o,s:o}", "state", np_page_state(page, state), "level",
+                  np_level_name(np_page_level(page)), "name", text_or_null(page->name), "url", text_or_null(page->url),
+                  "verdict", np_verdict_name(np_page_verdict(page)), "online", page->news && page->news->online,
+                  "certificate", certificate(page), "addresses", addresses(page), "history", history(page->news));
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     if (text) {
         np_write_bytes(w, text, strlen(text));

@@ -76,6 +76,7 @@ def test_refusal(box, kind):
     status = box.status()
     assert len(box.hq.seen) <= 8, box.hq.seen
     assert status['certificate']['valid'] and status['problems']
+    assert (status['level'], status['levels']['hq'], status['levels']['certificate']) == ('yellow', 'yellow', 'green')
     assert wait_until(box.serial, 5, 'the front') == before
     assert [(path / 'state').read_bytes() for path in box.generations()] == stored
     assert peak_kib(box) < 16 * 1024
@@ -129,6 +130,7 @@ def test_captive_portal(box):
         box.start()
         box.complains(f'no connection to HQ at {HOST}')
         assert box.hq.seen == [] and wait_until(box.serial, 5, 'the front') == before
+        assert box.status()['levels']['hq'] == 'yellow'
     finally:
         portal.shutdown(socket.SHUT_RDWR)
         portal.close()

@@ -316,11 +316,12 @@ def test_without_javascript(browser, front, ca):
 
 
 def test_status_for_programs(home, front, ca):
-    certify(front, ca, told=news('fine'))
+    certify(front, ca, told=news('fine', level='yellow'))
     with home.laptop.inside(), urllib.request.urlopen(HERE + '.nameplate/status.json', timeout=10) as answer:
         assert answer.headers['access-control-allow-origin'] is None
         told = json.load(answer)
     jsonschema.validate(told, json.loads((ROOT / 'docs' / 'schema' / 'page.schema.json').read_text()))
     assert told['name'] == NAME and told['url'] == SECURE and told['verdict'] == 'fine' and told['online'] is True
+    assert told['level'] == 'yellow'
     assert told['addresses'] == [BOX] and told['history'] == [{'at': 1700000000, 'addresses': [BOX]}]
     assert told['certificate']['issuer'] == 'Test Home CA' and told['certificate']['not_after'] > 1700000000

@@ -1,8 +1,11 @@
 """`nameplate status` of a real agent: its JSON against docs/schema, the resolver's counters in it, and that it answers whatever
 the resolver does."""
+import contextlib
 import json
 import os
+import pty
 import signal
+import subprocess
 import threading
 import time
 
@@ -118,6 +121,38 @@ def test_text(box):
     assert lines['upstreams'].startswith(f'{OUTSIDE}:53: alive, ')
     assert lines['blocked'].startswith('evil.example, ') and lines['blocked'].endswith(' for 192.168.9.9')
     assert lines['problems'] == 'none'
+
+
+def on_a_terminal(box, **environment):
+    """The lines of `nameplate status` there, by their label."""
+    leader, follower = pty.openpty()
+    with open(leader, 'rb', buffering=0) as terminal:
+        try:
+            subprocess.run(box.namespace.argv(box.program, 'status', '--config', box.conf), stdout=follower, timeout=10, check=True,
+                           env={**os.environ, 'TERM': 'xterm', 'NO_COLOR': '', **environment})
+        finally:
+            os.close(follower)
+        shown = b''
+        with contextlib.suppress(OSError):  # EIO: nobody writes any more
+            while part := terminal.read(4096):
+                shown += part
+    return dict(line.split(None, 1) for line in shown.decode().splitlines() if line[:1].strip())
+
+
+LEVELLED = ['name', 'certificate', 'answered', 'HQ', 'clock', 'processes', 'listeners']
+
+
+def test_levels(box):
+    """A word beside each part, in its colour: on a terminal only, and without colours where somebody wants none."""
+    status = box.status()
+    assert {part for part, level in status['levels'].items() if level != 'green'} == {'doctor'}
+    assert status['levels']['doctor'] == status['level'] == 'yellow', 'there is no way to the Internet here'
+    lines = on_a_terminal(box)
+    for label in LEVELLED:
+        assert lines[label].startswith('\x1b[32mgreen\x1b[0m   '), lines
+    for plain in (on_a_terminal(box, NO_COLOR='1'), on_a_terminal(box, TERM='dumb')):
+        assert all(plain[label].startswith('green   ') for label in LEVELLED) and '\x1b' not in ''.join(plain.values())
+    assert 'green' not in text(box) and '\x1b' not in text(box)
 
 
 def test_why(box):
