@@ -217,6 +217,7 @@ def by_hand(scene):
         token = unb64(device.session().json['auth_token'])
         assert device.package(token, If_None_Match=tag).status == 304
         device.token = token
+        choose_a_name(device)
         assert device.put_addresses(1, ['192.168.1.1', '8.8.8.8'], ['fd00::1', '2001:db8::1']).status == 200
         assert device.put_addresses(1, ['192.168.1.3']).problem == 'stale-seq'
         assert device.put_addresses(2).problem == 'malformed'
@@ -225,6 +226,17 @@ def by_hand(scene):
         assert client.request('PUT', '/v1/devices').problem == 'method-not-allowed'
         assert device.leave('compromise').status == 204
         assert device.session().problem == 'retired'
+
+
+def choose_a_name(device):
+    path = f'/v1/devices/{device.id}/name'
+    for label, word in (('-', 'bad-name'), ('postmaster', 'name-reserved'), (device.name.partition('.')[0], 'bad-name')):
+        assert device.post(path, {'name': label}).problem in (word, 'name-reserved')
+    offered = device.post(path, {'name': 'kitchen', 'check': True})
+    assert offered.status == 200 and offered.json['offer']
+    wished = device.post(path, {'name': 'kitchen'})
+    assert wished.status == 200 and wished.json['wanted'] == 'kitchen.devices.example'
+    assert device.post(path, {'grant': wished.json['grant']}).json['wanted'] == wished.json['wanted']
 
 
 def fetched(device):
@@ -272,7 +284,7 @@ def scene(bin_dir):
             shutil.copy(folder / 'factory-ca.pem', box.hq.folder / 'factory-ca.pem')
             box.hq.configure(listen=[f'{OUTSIDE}:{HQ_PORT}'], dns_listen=[f'{OUTSIDE}:53', '127.0.0.1:53'], enrol=CREDENTIALS,
                              factory_ca=str(box.hq.folder / 'factory-ca.pem'), acme_directory=ca.directory,
-                             acme_anchors=str(ca.certificate), boot_jitter=1)
+                             acme_anchors=str(ca.certificate), boot_jitter=1, vanity=True)
             made.append(Scene(box, factory, ca))
 
         box = stack.enter_context(enrol_box(bin_dir, before_start=prepare))

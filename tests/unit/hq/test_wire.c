@@ -26,7 +26,11 @@ static void wire_setup(struct fixture *f, struct np_factorycert **out_factory)
     f->api.grant_key = f->grant_key;
     assert_int_equal(np_factorycert_new(anchors, strlen(anchors), true, out_factory), 0);
     f->api.policy.factory_certificate = *out_factory;
-    f->api.policy.claim_code = f->api.policy.open = true;
+    f->api.policy.claim_code = f->api.policy.open = f->api.vanity.allowed = true;
+    f->api.vanity.least = 4;
+    f->api.vanity.greatest = 30;
+    f->api.vanity.days = 90;
+    f->api.vanity.per_device = f->api.vanity.per_network = 5;
     snprintf(f->api.url, sizeof f->api.url, "%s", wire_text(keys, "url"));
     snprintf(f->api.zone, sizeof f->api.zone, "%s", wire_text(keys, "zone"));
     assert_int_equal(np_claim_parse(wire_text(keys, "claim-code"), code), 0);
@@ -63,8 +67,13 @@ static void issue_recorded(struct fixture *f, const struct wire *w, const json_t
     snprintf(box->told.device, sizeof box->told.device, "%.*s", (int)strcspn(id, "/"), id);
     assert_int_equal(np_store_device_get(f->store, box->told.device, &device), 0);
     f->now_us = w->at_us;
-    if (json_integer_value(json_object_get(recorded, "n")) > device.auth_n)
+    if (json_integer_value(json_object_get(recorded, "n")) > device.auth_n) {
+        struct np_order order;
         issue(f, box, wire_text(recorded, "chain"));
+        assert_int_equal(np_store_order_newest(f->store, box->told.device, &order), 0);
+        order.state = NP_ORDER_DONE;
+        assert_int_equal(np_store_order_update(f->store, &order), 0);
+    }
     assert_int_equal(np_store_commit(f->store), 0);
     free(box);
 }

@@ -32,6 +32,8 @@ AGAIN(checkin_answer)
 AGAIN(leave_request)
 AGAIN(time_request)
 AGAIN(time_answer)
+AGAIN(name_request)
+AGAIN(name_answer)
 AGAIN(problem)
 
 static const struct kind {
@@ -46,6 +48,7 @@ static const struct kind {
     {"checkin", checkin_request_again, checkin_answer_again},
     {"leave", leave_request_again, NULL},
     {"time", time_request_again, time_answer_again},
+    {"name", name_request_again, name_answer_again},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)
