@@ -42,6 +42,13 @@ static void print_key(FILE *out, const char *key, const char *value, const char 
     fputc('\n', out);
 }
 
+/* print_key for a file that the user has named from where he stood: serve starts somewhere else. */
+static void print_file(FILE *out, const char *key, const char *given, const char *example)
+{
+    char resolved[PATH_MAX];
+    print_key(out, key, given && realpath(given, resolved) ? resolved : given, example);
+}
+
 static void print_list(FILE *out, const char *key, const char *const *values, size_t count, const char *example)
 {
     fprintf(out, "%s%s = {", count ? "" : "# ", key);
@@ -103,7 +110,7 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
     print_path(out, "secrets", folder, "secrets");
     fprintf(out, "\n# Where the devices' certificates come from.\n");
     print_key(out, "acme-directory", o->directory ? o->directory : NP_INIT_ACME_DIRECTORY, "");
-    print_key(out, "acme-anchors", o->acme_anchors, "/etc/ssl/private-ca.pem");
+    print_file(out, "acme-anchors", o->acme_anchors, "/etc/ssl/private-ca.pem");
     print_key(out, "acme-contact", o->acme_contact, "mailto:certificates@manufacturer.example");
     fprintf(out, "# Rate limits: Let's Encrypt's are known; docs/operations.md says what the keys mean.\n"
                  "# public-suffix = true\n# acme-limit-orders = \"300/3h\"\n");
@@ -115,7 +122,7 @@ static void print_config(FILE *out, const struct np_init_options *o, const char 
         "# made by 'nameplate-hq claim make'), factory-certificate (see docs/factory.md), open (anybody).\n",
         o->terms_agreed ? "true" : "false");
     print_list(out, "enrol", o->enrol, o->enrol_count, "factory-secret");
-    print_key(out, "factory-ca", o->factory_ca, "/etc/nameplate-hq/factory-ca.pem");
+    print_file(out, "factory-ca", o->factory_ca, "/etc/nameplate-hq/factory-ca.pem");
     fprintf(out, "# factory-list = required\n");
     fprintf(out, "\n# Answers of *.rebind-test and *.plain-test, by which devices see who filters their names.\n");
     print_list(out, "probe-private", NULL, 0, "192.168.0.1");

@@ -56,6 +56,16 @@ def test_init_makes_everything_once(program, tmp_path):
     assert before == {path: path.read_bytes() for path in hq.folder.rglob('*') if path.is_file()}
 
 
+def test_init_names_files_from_anywhere(program, tmp_path):
+    """Files that were named from where the operator stood: serve starts in another folder."""
+    for name in ('ca.pem', 'line.pem'):
+        (tmp_path / name).write_text('')
+    subprocess.run([program, 'init', '--zone', ZONE, '--url', f'https://hq.{ZONE}', '--dir', 'hq', '--acme-anchors', 'ca.pem', '--enrol',
+                    'factory-certificate', '--factory-ca', '../' + tmp_path.name + '/line.pem'], cwd=tmp_path, check=True, capture_output=True)
+    conf = (tmp_path / 'hq/nameplate-hq.conf').read_text()
+    assert f'acme-anchors = "{tmp_path}/ca.pem"' in conf and f'factory-ca = "{tmp_path}/line.pem"' in conf
+
+
 @pytest.mark.parametrize('options, text', [
     (['--url', 'http://hq.devices.example'], 'must be https://'),
     (['--url', 'https://192.0.2.1'], 'host name'),
