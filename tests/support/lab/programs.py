@@ -74,7 +74,8 @@ class Hq:
                       '--acme-anchors', self.internet.anchors, '--agree-tos')
         with open(self.conf, 'a') as conf:
             conf.write(HQ_CONF)
-        self.node.tool(self.program, self.conf, 'serve', 'device', 'factory-secret')
+        self.node.tool(self.program, self.conf, 'serve', 'device', 'order', 'claim', 'audit', 'import', 'factory-secret', 'zone', 'ca', 'stats',
+                       'backup', 'restore', 'recovery')
 
     def serve(self):
         self.node.daemon('hq', *unprivileged(HQ_UID), self.program, 'serve', '--config', self.conf, ready=self.serves)
@@ -157,7 +158,8 @@ class Box:
         secret.chmod(0o400)
         self.root.write_text(self.internet.acme_root(self.hq.ca))
         if self.daemon == 'agent':
-            self.node.tool(self.program, self.conf, 'agent', 'status')
+            self.node.tool(self.program, self.conf, 'agent', 'status', 'doctor', 'events', 'config', 'deploy', 'cert', 'renew', 'reset',
+                           'support-bundle')
 
     def start(self):
         """Starts the agent; it starts the rest."""
