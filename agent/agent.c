@@ -163,7 +163,9 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
         np_agent_events_asked(agent, ticket, request + 7);
         return;
     }
-    if (strcmp(request, "renew") == 0 || strcmp(request, "renew new-key") == 0)
+    if (strcmp(request, "name") == 0 || strncmp(request, "name ", 5) == 0)
+        answer = np_agent_name_asked(agent, request + (request[4] ? 5 : 4), owner);
+    else if (strcmp(request, "renew") == 0 || strcmp(request, "renew new-key") == 0)
         answer = on_renew(agent, request[5] != 0, owner);
     else if (strcmp(request, "leave") == 0)
         answer = on_leave(agent, "");
@@ -172,7 +174,8 @@ static void on_control(void *ctx, uint64_t ticket, const char *request, bool own
     else if (strncmp(request, "leave ", 6) == 0)
         answer = on_leave(agent, request + 6);
     else
-        answer = strdup("{\"error\":\"unknown request; known: status, metrics, doctor, events, renew, leave\"}\n");
+        answer =
+            strdup("{\"error\":\"unknown request; known: status, metrics, doctor, events, name, renew, leave\"}\n");
     np_control_answer_take(agent->control, ticket, answer);
 }
 

@@ -329,6 +329,7 @@ static enum np_log_level level_of(enum np_enrol_state state)
     case NP_ENROL_PUSHING:
     case NP_ENROL_FETCHING:
     case NP_ENROL_CHECKING_IN:
+    case NP_ENROL_NAMING:
         return NP_LOG_DEBUG;
     default:
         return NP_LOG_INFO;
@@ -386,7 +387,8 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
 {
     struct np_enrol_action action;
     struct np_enrol_event next = *event;
-    char why[NP_ENROL_REASON_MAX], name[NP_NAME_MAX + 1];
+    char why[NP_ENROL_REASON_MAX];
+    struct np_agent_names before;
     _Static_assert(NP_ENROL_REASON_MAX >= NP_PACKAGE_WHY_MAX, "one room for both reasons");
     bool more = true;
     if (agent->stopping)
@@ -395,16 +397,10 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
         struct np_enrol_time now = {.now_ms = np_agent_now_ms(agent), .judged_s = np_agent_judged_s(agent)};
         if (next.type == NP_EVENT_TIMER && !agent->enrol.entropy && (agent->entropy.ready || np_agent_seed(agent) == 0))
             next.type = NP_EVENT_ENTROPY;
-        memcpy(name, agent->state.name, sizeof name);
+        np_agent_names_keep(agent, &before);
         np_enrol_step(&agent->enrol, &now, &next, &action);
         log_transitions(&action);
-        if (strcmp(name, agent->state.name) != 0) {
-            if (agent->state.name[0]) {
-                np_notice("this box is %s", agent->state.name);
-                np_agent_event(agent, NP_HAPPENED_NAME, "this box is %s", agent->state.name);
-            }
-            np_agent_update_view(agent);
-        }
+        np_agent_names_compare(agent, &before);
         more = act(agent, &action, why, &next);
     }
     np_wipe(&action, sizeof action);

@@ -273,6 +273,25 @@ void np_agent_zone_due(struct np_agent *agent);
 /* Gives the question up. */
 void np_agent_zone_stop(struct np_agent *agent);
 
+/* What the box is called beside its name: the member "naming" of the status, a new reference. */
+json_t *np_agent_naming(const struct np_agent *agent);
+
+/* Answers a control client's "name" with words behind it (agent/control.h), malloc'd; NULL when out of memory. */
+char *np_agent_name_asked(struct np_agent *agent, const char *words, bool owner);
+
+/* What the box was called before a step. */
+struct np_agent_names {
+    char name[NP_NAME_MAX + 1], wanted[NP_NAME_MAX + 1], old[NP_NAME_MAX + 1];
+    char san[NP_SAN_MAX][NP_NAME_MAX + 1];
+    size_t san_count;
+};
+
+/* Keeps it. */
+void np_agent_names_keep(const struct np_agent *agent, struct np_agent_names *out);
+
+/* After the step: events and the view, where it is called otherwise now. */
+void np_agent_names_compare(struct np_agent *agent, const struct np_agent_names *before);
+
 /* How a wish to leave stands, as JSON (agent/control.h), malloc'd; NULL when out of memory. */
 char *np_agent_leave_status(const struct np_agent *agent);
 

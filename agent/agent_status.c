@@ -266,6 +266,7 @@ char *np_agent_status(struct np_agent *agent)
                                addresses(agent, problems), "hq", hq(agent, problems));
     if (object) {
         json_object_set_new(object, "names", names(agent));
+        json_object_set_new(object, "naming", np_agent_naming(agent));
         json_object_set_new(object, "doctor", np_agent_doctor_brief(agent));
         doctor_problem(agent, problems);
         json_object_set_new(object, "interfaces", np_agent_why(agent));

@@ -7,9 +7,13 @@
  * be counted (resolver/base/metrics.h). "leave REASON\n" (reset, resale, compromise) begins to
  * leave HQ, "leave REASON local\n" leaves without telling it; both, and "leave\n" alone, answer at once how it stands:
  * {"leave": "none" | "under-way" | "failed" | "unwritten" | "done", "problem": null | "why it failed", "name": null |
- * "the name"}. Anything else gives {"error": "..."}. The connection is closed after the answer. Who may connect is the
- * file's mode and group; to begin to leave is for root and the agent's own user alone. Lifecycle: np_control_new,
- * np_control_close; the memory goes when the loop has closed the handles. */
+ * "the name"}. "name check LABEL\n" and "name request LABEL\n" begin to ask HQ whether the box may have that name, and
+ * for it; both, and "name\n" alone, answer at once how it stands: {"ask": "none" | "under-way" | "failed" | "done",
+ * "asked": the label, "check": whether it was a check, "problem": null | {"type": HQ's word or null, "detail": ...},
+ * "offer": null | {"name", "until", "public": [sentences]}, "name", "wanted", "old": null | {"name", "until"}}.
+ * Anything else gives {"error": "..."}. The connection is closed after the answer. Who may connect is the file's mode
+ * and group; to begin to leave, and to ask for a name, is for root and the agent's own user alone. Lifecycle:
+ * np_control_new, np_control_close; the memory goes when the loop has closed the handles. */
 #ifndef AGENT_CONTROL_H
 #define AGENT_CONTROL_H
 

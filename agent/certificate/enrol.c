@@ -38,6 +38,8 @@ const char *np_request_name(enum np_request request)
         return "POST checkin";
     case NP_REQUEST_LEAVE:
         return "POST leave";
+    case NP_REQUEST_NAME:
+        return "POST name";
     case NP_REQUEST_TIME:
         return "POST time";
     case NP_REQUEST_NONE:
@@ -85,6 +87,7 @@ void np_enrol_read_installed(struct np_enrol *e)
         return;
     e->not_before_s = leaf.not_before_s;
     e->not_after_s = leaf.not_after_s;
+    np_enrol_promote(e, &leaf);
     e->covered = e->device->device[0] && leaf.name_count == e->device->san_count;
     for (size_t i = 0; i < e->device->san_count; i++) {
         bool found = false;
@@ -367,6 +370,8 @@ static void decide(struct np_enrol *e, const struct np_enrol_time *t, struct np_
     }
     if (decide_local(e, t, out) || decide_identity(e, t, out))
         return;
+    if (np_enrol_decide_name(e, t, out))
+        return;
     if (needs_certificate(e))
         decide_certificate(e, t, out);
     else
@@ -465,6 +470,9 @@ void np_enrol_step(struct np_enrol *e, const struct np_enrol_time *t, const stru
         break;
     case NP_EVENT_LEAVE:
         np_enrol_on_leave(e, t, event, out);
+        break;
+    case NP_EVENT_NAME:
+        np_enrol_on_wish(e, t, event);
         break;
     case NP_EVENT_RENEW:
         np_enrol_on_renew(e, t);

@@ -16,6 +16,11 @@
  *   any -> refused (HQ does not take the credential: once a day), blocked (HQ wants no more requests: none until
  * restart)
  *
+ * A name that the owner has chosen: HQ gives it as `wanted`, and san has it; the box makes a key and sends a CSR for
+ * all of san, while what is installed goes on being served under the name that it has. With the certificate that
+ * carries the wanted name that is the box's name; the one before is `old`, and answered too, until HQ's san is without
+ * it.
+ *
  * Rules: one request at a time; no answer of HQ deletes a key, a name or a certificate that may be valid; only
  * NP_EVENT_LEAVE, which a person asks for, makes it forget who it is. What the state holds is stored before anything is
  * sent. Where the flash cannot be written the box goes on with what it has: it serves, pushes and fetches, with the
@@ -56,8 +61,9 @@
 #define NP_ENROL_DAY_MS             86400000
 #define NP_ENROL_COMPARE_MS         3600000 /* how often what the zone has is compared with what HQ said it would have */
 #define NP_ENROL_TIME_MS            3600000 /* HQ is asked the time at most so often for one reason */
-#define NP_ENROL_STORE_RETRY_MS     1000    /* first repetition of a write that failed; doubles to the cap */
-#define NP_ENROL_STORE_CAP_MS       900000  /* a disk that was full for days is noticed to be free within 15 min */
+#define NP_ENROL_NAMES_MS           600000 /* what the box is called is asked at most so often without a person's wish */
+#define NP_ENROL_STORE_RETRY_MS     1000   /* first repetition of a write that failed; doubles to the cap */
+#define NP_ENROL_STORE_CAP_MS       900000 /* a disk that was full for days is noticed to be free within 15 min */
 
 #define NP_ENROL_STATE_MAP(X)                                                                                          \
     X(NP_ENROL_STARTING, "starting")                                                                                   \
@@ -72,6 +78,7 @@
     X(NP_ENROL_PUSHING, "pushing-address")                                                                             \
     X(NP_ENROL_FETCHING, "fetching")                                                                                   \
     X(NP_ENROL_CHECKING_IN, "checking-in")                                                                             \
+    X(NP_ENROL_NAMING, "asking-name")                                                                                  \
     X(NP_ENROL_ASKING_TIME, "asking-time")                                                                             \
     X(NP_ENROL_LEAVING, "leaving")                                                                                     \
     X(NP_ENROL_SESSION, "session")                                                                                     \
@@ -97,6 +104,7 @@ enum np_request {
     NP_REQUEST_SESSION,
     NP_REQUEST_CHECKIN,
     NP_REQUEST_LEAVE,
+    NP_REQUEST_NAME,
     NP_REQUEST_TIME /* the owner makes the nonce, and verifies the answer before it gives it on */
 };
 
@@ -119,6 +127,7 @@ struct np_response {
         struct np_session_answer session;
         struct np_checkin_answer checkin;
         struct np_time_answer time;
+        struct np_name_answer name;
     };
 };
 
@@ -136,7 +145,9 @@ enum np_enrol_event_type {
     NP_EVENT_ZONE,      /* the zone was asked: rc (0: it answered), addresses (what it has for the own name) */
     NP_EVENT_LEAVE,     /* a person wants the box to leave HQ: leave, local */
     NP_EVENT_RENEW,     /* a person wants to know now whether there is a newer certificate */
-    NP_EVENT_ROTATE     /* a person wants another TLS key: the certificate is replaced once HQ has one for it */
+    NP_EVENT_ROTATE,    /* a person wants another TLS key: the certificate is replaced once HQ has one for it */
+    NP_EVENT_NAME       /* a person wants another name for the box, or to know whether he may: reason (the label), check
+                         */
 };
 
 /* An event. Pointers are borrowed for the step. */
@@ -154,6 +165,7 @@ struct np_enrol_event {
     bool from_next;                       /* CHECKED: it is for state->next, not for state->tls */
     enum np_leave_reason leave;           /* LEAVE */
     bool local;                           /* LEAVE: without telling HQ */
+    bool check;                           /* NAME: nothing is to be changed */
 };
 
 enum np_enrol_action_type {
@@ -183,6 +195,7 @@ struct np_enrol_action {
     struct np_addresses_request addresses; /* SEND of NP_REQUEST_ADDRESSES; of NP_REQUEST_ENROL: what to state */
     struct np_checkin_request checkin;     /* SEND of NP_REQUEST_CHECKIN, but for the version */
     struct np_leave_request leave;         /* SEND of NP_REQUEST_LEAVE */
+    struct np_name_request name;           /* SEND of NP_REQUEST_NAME */
     struct np_enrol_transition transitions[NP_ENROL_TRANSITIONS_MAX];
     size_t transition_count;
 };
@@ -211,6 +224,14 @@ enum np_leave_progress {
     NP_LEAVE_DONE        /* the box has begun anew */
 };
 
+/* How a person's question about a name stands. */
+enum np_name_progress {
+    NP_NAME_NONE,
+    NP_NAME_UNDER_WAY,
+    NP_NAME_FAILED, /* ask_word and ask_problem say why */
+    NP_NAME_DONE    /* HQ has given it, or (check) would: offer */
+};
+
 /* The machine. All members are private but for state, reason and the ones marked. */
 struct np_enrol {
     struct np_state *device; /* borrowed */
@@ -226,6 +247,10 @@ struct np_enrol {
     int64_t checkin_ms;                      /* readable: the next check-in; NP_JOB_NEVER: none planned */
     enum np_leave_progress leave;            /* readable */
     char leave_problem[NP_ENROL_REASON_MAX]; /* readable */
+    enum np_name_progress ask;               /* readable, with what belongs to it: */
+    bool ask_check;
+    char ask_label[NP_NAME_MAX + 1], ask_word[64], ask_problem[NP_ENROL_REASON_MAX];
+    struct np_name_offer offer;
 
     struct np_addresses_answer pushed; /* readable: HQ's answer to the last push that it took */
     bool has_pushed;                   /* readable: there was one since the start, for this name */
@@ -261,6 +286,9 @@ struct np_enrol {
     bool can_time, want_time; /* a signed time can be verified; is wanted */
     int64_t time_ms;          /* when it was asked for last; 0: never */
     bool rotate;              /* the owner wants another key, which has no certificate yet */
+    bool need_names;          /* HQ has other names for this box than it knows */
+    bool asking;              /* the request under way is a person's question */
+    int64_t names_ms;         /* HQ is not asked for them before */
     bool leave_resumed;       /* under way since before a restart: nobody waits for its end, and failures are no end */
 };
 

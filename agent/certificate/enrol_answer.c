@@ -19,6 +19,7 @@ void np_enrol_fail(struct np_enrol *e, const struct np_enrol_time *t, struct np_
     e->ordered = retry_after_ms > 0;
     if (e->leave == NP_LEAVE_UNDER_WAY && !e->leave_resumed)
         np_enrol_leave_failed(e, true, e->problem); /* whoever waits for it is told now, and decides */
+    np_enrol_ask_failed(e, "", e->problem);
     np_enrol_set_state(e, out, NP_ENROL_BACKOFF, "%.200s; next try in %lld.%lld s", e->problem,
                        (long long)(delay_ms / 1000), (long long)(delay_ms % 1000 / 100));
 }
@@ -98,10 +99,6 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const
         d->etag[0] = 0;
     }
     memcpy(d->device, answer->device, sizeof d->device);
-    memcpy(d->name, answer->names.name, sizeof d->name);
-    memcpy(d->san, answer->names.san, sizeof d->san);
-    d->san_count = answer->names.san_count;
-    memcpy(d->grant, answer->grant, sizeof d->grant);
     memcpy(d->nameservers, answer->nameservers, sizeof d->nameservers);
     d->nameserver_count = answer->nameserver_count;
     d->ttl_s = answer->ttl_s;
@@ -111,7 +108,7 @@ static void on_enrolled(struct np_enrol *e, const struct np_enrol_time *t, const
     e->csr_accepted = e->need_enrol = e->need_session = false;
     e->dirty = true;
     np_enrol_use_token(e); /* of the row that HQ has now */
-    np_enrol_read_installed(e);
+    np_enrol_take_names(e, &answer->names, answer->grant);
     np_publisher_known(&e->publisher, answer->seq, &e->stated);
     e->has_pushed = false; /* what HQ keeps out of the zone is not known yet */
     np_enrol_plan_checkin(e, t);
@@ -136,10 +133,12 @@ static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const 
                        struct np_enrol_action *out)
 {
     bool dead = strcmp(r->pending.state, "dead") == 0;
+    if (dead && e->device->wanted[0])
+        np_enrol_want_names(e); /* the CA may not have it */
     if (dead || strcmp(r->pending.state, "none") == 0) {
         /* HQ has nothing to work on: a CSR it lost, or an order that failed for good. A key in use is never dropped. */
         e->csr_accepted = false;
-        e->want_csr = true;
+        e->want_csr = e->want_csr || e->covered; /* else one is needed anyhow */
         if (dead && e->dead_ms == 0)
             e->dead_ms = t->now_ms;
         /* The key is seldom why: HQ takes the same CSR up again, and a box may bring few keys. */
@@ -203,6 +202,8 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
             e->csr_accepted = false;
             e->want_csr = e->want_csr || ++e->key_failures > 1;
         }
+        if (event->rc == NP_E_NAME && (d->wanted[0] || d->old[0]))
+            np_enrol_want_names(e); /* HQ has given the name up, or ended one */
         np_enrol_fail(e, t, out, 0, "HQ's package is refused: %s", event->reason);
         return;
     }
@@ -231,7 +232,11 @@ void np_enrol_on_checked(struct np_enrol *e, const struct np_enrol_time *t, cons
     e->awaited = e->urgent = e->poll_ordered = false;
     e->looks = e->key_failures = 0;
     e->dead_ms = 0;
+    char name[NP_NAME_MAX + 1];
+    memcpy(name, d->name, sizeof name);
     np_enrol_read_installed(e);
+    if (strcmp(name, d->name) != 0)
+        np_enrol_want_names(e);
     e->look_offset_ms = (int64_t)e->below(e->below_ctx, (uint32_t)np_renew_pace_ms(e->not_before_s, e->not_after_s));
     if (np_renew_is_due(e->not_before_s, e->not_after_s, t->judged_s))
         np_enrol_look_again(e, t, r->retry_after_ms); /* it is old already: the next one is not there at once */
@@ -244,7 +249,9 @@ static void on_session(struct np_enrol *e, const struct np_session_answer *answe
     struct np_state *d = e->device;
     e->need_session = false;
     e->session_fresh = true;
-    e->need_enrol = strcmp(answer->name, d->name) != 0; /* repeated, it tells all that belongs to the name */
+    e->need_enrol = !np_enrol_is_called(d, answer->name); /* repeated, it tells all that belongs to the name */
+    if (!e->need_enrol && strcmp(answer->name, d->name) != 0)
+        np_enrol_want_names(e);
     if (take_auth(d, answer->auth_token, answer->n))
         e->dirty = true;
     np_enrol_use_token(e); /* stored or not: HQ takes no other */
@@ -317,7 +324,9 @@ static void on_problem(struct np_enrol *e, const struct np_enrol_time *t, enum n
         }
         np_publisher_failed(&e->publisher, t->now_ms, r->retry_after_ms, e->below, e->below_ctx);
     }
-    if (is(r, "bad-nonce")) {
+    if (request == NP_REQUEST_NAME && np_enrol_on_name_problem(e, t, r)) {
+        return;
+    } else if (is(r, "bad-nonce")) {
         on_bad_nonce(e, t, r, out, text);
     } else if (is(r, "blocked") || is(r, "retired")) {
         e->blocked = true;
@@ -408,6 +417,10 @@ static void on_success(struct np_enrol *e, const struct np_enrol_time *t, enum n
     case NP_REQUEST_LEAVE:
         np_enrol_forget(e, t, out);
         return;
+    case NP_REQUEST_NAME:
+        np_enrol_on_name(e, t, &r->name);
+        progress(e);
+        break;
     case NP_REQUEST_TIME:
         e->retry_ms = 0; /* what failed by the old time may succeed by the new one */
         return;

@@ -72,6 +72,36 @@ void np_enrol_send_signed(struct np_enrol *e, const struct np_enrol_time *t, str
 /* HQ has let the device go, or need not be told: everything but the addresses and the clock's floor is forgotten. */
 void np_enrol_forget(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);
 
+/* Is name one of those that the device has? */
+bool np_enrol_is_called(const struct np_state *device, const char *name);
+
+/* What HQ calls the device is asked for, without waiting. */
+void np_enrol_want_names(struct np_enrol *e);
+
+/* The installed leaf, where it carries the wanted name: that is the device's name now. */
+void np_enrol_promote(struct np_enrol *e, const struct np_x509 *leaf);
+
+/* HQ has said what the certificate must carry: where that is something else, the names are asked for. */
+void np_enrol_hear_san(struct np_enrol *e, const char (*san)[NP_NAME_MAX + 1], size_t count);
+
+/* HQ has said what the device is called. */
+void np_enrol_take_names(struct np_enrol *e, const struct np_names *names, const char *grant);
+
+/* NP_EVENT_NAME. */
+void np_enrol_on_wish(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event);
+
+/* The owner's question has come to nothing; word is HQ's, empty where it is not known whether HQ heard it. */
+void np_enrol_ask_failed(struct np_enrol *e, const char *word, const char *text);
+
+/* Is there something to ask about names? Sends it; else plans the timer for the end of an old name. */
+bool np_enrol_decide_name(struct np_enrol *e, const struct np_enrol_time *t, struct np_enrol_action *out);
+
+/* The answer to a question about names. */
+void np_enrol_on_name(struct np_enrol *e, const struct np_enrol_time *t, const struct np_name_answer *answer);
+
+/* A problem as its answer: true where that is all that there is to it. */
+bool np_enrol_on_name_problem(struct np_enrol *e, const struct np_enrol_time *t, const struct np_response *r);
+
 /* NP_EVENT_STORED. */
 void np_enrol_on_stored(struct np_enrol *e, const struct np_enrol_time *t, const struct np_enrol_event *event);
 

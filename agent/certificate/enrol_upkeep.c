@@ -70,6 +70,7 @@ void np_enrol_on_checkin(struct np_enrol *e, const struct np_enrol_time *t, cons
     } else {
         np_publisher_heard(&e->publisher, answer->seq);
     }
+    np_enrol_hear_san(e, answer->san, answer->san_count);
     e->awaited = false;
     switch (answer->certificate) {
     case NP_CHECKIN_KEEP:

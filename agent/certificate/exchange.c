@@ -48,6 +48,8 @@ static int kid_payload(const struct np_exchange_self *self, const struct np_stat
         return csr_payload(device, out_json);
     if (action->request == NP_REQUEST_LEAVE)
         return np_leave_request_encode(&action->leave, out_json);
+    if (action->request == NP_REQUEST_NAME)
+        return np_name_request_encode(&action->name, out_json);
     const struct np_session_request session = {.life = self->life};
     return np_session_request_encode(&session, out_json);
 }
@@ -163,6 +165,10 @@ int np_exchange_build(const struct np_exchange_self *self, const struct np_state
         snprintf(x.path, sizeof x.path, "/v1/devices/%s/leave", id);
         rc = build_signed(self, device, action, &x);
         break;
+    case NP_REQUEST_NAME:
+        snprintf(x.path, sizeof x.path, "/v1/devices/%s/name", id);
+        rc = build_signed(self, device, action, &x);
+        break;
     case NP_REQUEST_TIME:
         snprintf(x.path, sizeof x.path, "/v1/time");
         rc = build_time(action, &x);
@@ -246,6 +252,10 @@ static void read_body(const char *body, size_t len, struct np_response *r)
     case NP_REQUEST_CHECKIN:
         r->rc = np_checkin_answer_parse(body, len, &r->checkin, NULL);
         r->time_s = r->rc ? 0 : r->checkin.time_s;
+        return;
+    case NP_REQUEST_NAME:
+        r->rc = np_name_answer_parse(body, len, &r->name, NULL);
+        r->time_s = r->rc ? 0 : r->name.time_s;
         return;
     case NP_REQUEST_TIME:
         r->rc = np_time_answer_parse(body, len, &r->time, NULL); /* its unsigned time is not taken */

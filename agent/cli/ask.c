@@ -49,6 +49,13 @@ int np_ask_path(const char *verb, const char *control, const char *config_path, 
 int np_ask_options(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
                    char out_path[NP_ASK_PATH_MAX])
 {
+    int count;
+    return np_ask_words(argc, argv, usage, flags, out_path, NULL, 0, &count);
+}
+
+int np_ask_words(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
+                 char out_path[NP_ASK_PATH_MAX], const char **out_words, int max, int *out_count)
+{
     enum { CONFIG, CONTROL, HELP, OWN }; /* a flag's value is OWN and its place */
     struct option options[3 + NP_ASK_FLAGS_MAX + 1] = {{"config", required_argument, NULL, CONFIG},
                                                        {"control", required_argument, NULL, CONTROL},
@@ -75,6 +82,9 @@ int np_ask_options(int argc, char **argv, void (*usage)(void), const struct np_a
         else
             return NP_EXIT_USAGE; /* getopt said why */
     }
+    *out_count = 0;
+    while (optind < argc && *out_count < max)
+        out_words[(*out_count)++] = argv[optind++];
     if (optind < argc) {
         fprintf(stderr, "nameplate %s: unexpected '%s'\n", argv[0], argv[optind]);
         return NP_EXIT_USAGE;

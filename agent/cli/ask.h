@@ -32,6 +32,10 @@ struct np_ask_flag {
 int np_ask_options(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
                    char out_path[NP_ASK_PATH_MAX]);
 
+/* np_ask_options with at most max words beside the options: *out_count of them, in out_words (borrowed from argv). */
+int np_ask_words(int argc, char **argv, void (*usage)(void), const struct np_ask_flag *flags,
+                 char out_path[NP_ASK_PATH_MAX], const char **out_words, int max, int *out_count);
+
 /* Sends one request line (without its newline) and reads the answer to the end: malloc'd text. Returns 0, -errno,
  * NP_E_CLOSED, NP_E_LIMIT or -ENOMEM. */
 int np_ask(const char *path, const char *request, char **out_answer);

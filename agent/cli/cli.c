@@ -15,6 +15,7 @@
 #include "agent/cli/deploy.h"
 #include "agent/cli/doctor.h"
 #include "agent/cli/events.h"
+#include "agent/cli/name.h"
 #include "agent/cli/renew.h"
 #include "agent/cli/reset.h"
 #include "agent/cli/status.h"
@@ -52,6 +53,7 @@ static const struct verb verbs[] = {
      false},
     {"deploy", np_deploy_verb_main, "give the certificate to other servers of this machine (root)", false},
     {"cert", np_cert_verb_main, "show the certificate, and which servers present it", false},
+    {"name", np_name_verb_main, "show the box's names, ask HQ for one of your own choice", false},
     {"renew", np_renew_verb_main, "ask HQ for a newer certificate, or for one with another key", false},
     {"reset", np_reset_verb_main, "leave HQ and begin anew as a new device", false},
     {"support-bundle", np_bundle_verb_main, "write what somebody who helps wants to see, without a secret", false},

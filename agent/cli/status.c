@@ -265,11 +265,21 @@ static void show_doctor(const json_t *status)
         puts("doctor       not asked yet: nameplate doctor");
 }
 
+static void show_naming(const json_t *naming)
+{
+    const json_t *old = json_object_get(naming, "old");
+    if (text(naming, "wanted")[0])
+        printf("             %s, once its certificate is there\n", text(naming, "wanted"));
+    if (json_is_object(old))
+        printf("             %s leads here too, until %s\n", text(old, "name"), text(old, "until"));
+}
+
 static void show(const json_t *status)
 {
     const json_t *problems = json_object_get(status, "problems"), *item;
     size_t i;
     printf("name         %s%s\n", level(status, "name"), text(status, "name")[0] ? text(status, "name") : "none yet");
+    show_naming(json_object_get(status, "naming"));
     if (text(status, "url")[0])
         printf("open         %s\n", text(status, "url"));
     show_certificate(status);

@@ -30,6 +30,8 @@ enum tag {
     TAG_CHAIN,
     TAG_ETAG,
     TAG_LEAVING, /* enum np_leaving, enum np_leave_reason */
+    TAG_WANTED,
+    TAG_OLD, /* until, name */
     TAG_COUNT
 };
 
@@ -72,6 +74,13 @@ static void write_enrolment(struct np_writer *w, const struct np_state *state)
     write_names(w, TAG_SAN, state->san, state->san_count);
     write_text(w, TAG_GRANT, state->grant);
     write_names(w, TAG_NAMESERVERS, state->nameservers, state->nameserver_count);
+    write_text(w, TAG_WANTED, state->wanted);
+    if (state->old[0]) {
+        np_write_u16(w, TAG_OLD);
+        np_write_u32(w, (uint32_t)(8 + strlen(state->old)));
+        np_write_u64(w, (uint64_t)state->old_until_s);
+        np_write_bytes(w, state->old, strlen(state->old));
+    }
     np_write_u16(w, TAG_TIMES);
     np_write_u32(w, 32);
     np_write_u64(w, (uint64_t)state->ttl_s);
@@ -259,6 +268,13 @@ static void read_record(struct np_reader *r, unsigned tag, struct np_state *stat
     case TAG_LEAVING:
         read_leaving(r, state);
         return;
+    case TAG_WANTED:
+        read_text(r, state->wanted, sizeof state->wanted);
+        return;
+    case TAG_OLD:
+        state->old_until_s = read_number(r);
+        read_text(r, state->old, sizeof state->old);
+        return;
     default:
         np_read_skip(r, np_reader_left(r)); /* of a later version */
     }
@@ -280,6 +296,10 @@ static int finish(uint32_t seen, struct np_state *state)
             return NP_E_MALFORMED;
     }
     if (HAS(seen, TAG_TLS) != state->has_chain || (HAS(seen, TAG_DEVICE) && !np_is_hostname(state->name)))
+        return NP_E_MALFORMED;
+    if ((HAS(seen, TAG_WANTED) && !np_is_hostname(state->wanted)) ||
+        (HAS(seen, TAG_OLD) && !np_is_hostname(state->old)) ||
+        (!HAS(seen, TAG_DEVICE) && (HAS(seen, TAG_WANTED) || HAS(seen, TAG_OLD))))
         return NP_E_MALFORMED;
     if (HAS(seen, TAG_DEVICE) && (!state->has_identity || state->san_count == 0))
         return NP_E_MALFORMED;

@@ -43,6 +43,9 @@ struct np_state {
     char nameservers[NP_NAMESERVERS_MAX][NP_NAME_MAX + 1];
     size_t nameserver_count;
     int64_t ttl_s, poll_s, checkin_s, boot_jitter_s;
+    char wanted[NP_NAME_MAX + 1]; /* a name that the owner has chosen, not in use yet; empty: none */
+    char old[NP_NAME_MAX + 1];    /* the name before, that still leads here; empty: none */
+    int64_t old_until_s;
 
     enum np_leaving leaving;
     enum np_leave_reason leave_reason; /* of leaving */

@@ -38,6 +38,9 @@ static void fill(struct np_state *s)
     snprintf(s->grant, sizeof s->grant, "a.b.c");
     snprintf(s->nameservers[0], sizeof s->nameservers[0], "ns1.devices.example");
     s->nameserver_count = 1;
+    snprintf(s->wanted, sizeof s->wanted, "kitchen.devices.example");
+    snprintf(s->old, sizeof s->old, "pantry.devices.example");
+    s->old_until_s = 1795320000;
     s->ttl_s = 60;
     s->poll_s = 1;
     s->checkin_s = 86400;

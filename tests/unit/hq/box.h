@@ -217,7 +217,7 @@ static inline void enrol(struct fixture *f, struct box *box, int status)
 
 static inline struct np_api_response send_csr(struct fixture *f, struct box *box, EVP_PKEY *key, const char *name)
 {
-    char san[NP_NAME_MAX + 8], path[96], *payload = NULL;
+    char san[3 * NP_NAME_MAX], path[96], *payload = NULL; /* two names with "DNS:" */
     snprintf(san, sizeof san, "DNS:%s", name ? name : box->told.names.name);
     struct csr_recipe recipe = {.san = san};
     box->csr.csr_len = csr_make(key ? key : box->tls, &recipe, box->csr.csr, sizeof box->csr.csr);
