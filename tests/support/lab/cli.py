@@ -12,7 +12,7 @@ HELP = Path(__file__).with_name('help.txt').read_text()
 BENCH_ROWS = ('own', 'hit', 'miss', 'mix', 'tcp', 'dot', 'memory', 'growth')
 AGENT_ROWS = ('size', 'idle', 'boot', 'change', 'handshakes', 'resumed', 'throughput', 'memory')
 ZONE_ROWS = ('builtin', 'bind', 'knot', 'powerdns', 'secondary', 'million')
-HQ_ROWS = ('certificate', 'certificates', 'enrolments', 'address', 'storm', 'million', 'halfopen')
+HQ_ROWS = ('idle', 'certificate', 'certificates', 'enrolments', 'address', 'storm', 'million', 'halfopen')
 
 
 def main(argv):

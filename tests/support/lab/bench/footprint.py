@@ -18,6 +18,7 @@ from lab.namespaces import Failed, Namespace, command, link
 from lab.paths import PREFIX
 from lab.waiting import pause, wait_until
 
+SETTLE_S = 125  # a boot's own work is over: the last of it is the first round of the doctor, up to 2 minutes later
 SIZE_BAR, PSS_BAR, DIRTY_BAR, WAKEUPS_BAR = 2.0, 4.0, 2.0, 0.1  # MB of 1,000,000 bytes; a second
 OTHERS = {'dnsmasq': '/usr/sbin/dnsmasq', 'inadyn': '/usr/sbin/inadyn', 'uacme': '/usr/bin/uacme', 'stunnel': '/usr/bin/stunnel4'}
 LIBC = re.compile(r'(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*)\.so\.\d+')  # what glibc is made of
@@ -203,9 +204,11 @@ def idle(bench):
             one.pids = one.box.pids()
             pause(1.0)  # what follows the first handshake: the report of the visible address
             one.note('after the first boot')
+        booted = time.monotonic()
         for one in watched:
             one.box.doctor()
             one.note('after a round of the doctor')
+        pause(0.0 if bench.quick else max(0.0, booted + SETTLE_S - time.monotonic()))
         before, theirs = [one.look() for one in watched], wakeups(neighbour.pids())
         begun = time.monotonic()
         pause(seconds)

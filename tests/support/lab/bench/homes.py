@@ -37,7 +37,7 @@ lan = {{"lan0"}}
 state = "{folder}/state"
 run = "{folder}/run"
 factory-secret = "{folder}/factory-secret"
-upstream = {{"{server}"}}
+resolv-conf = "{folder}/etc/resolv.conf"
 model = "bench"
 """
 
@@ -82,10 +82,12 @@ class Box:
         self.stop()
         self.lives += 1
         shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in (self.folder, self.folder / 'state', self.folder / 'run'):
+        for folder in (self.folder, self.folder / 'state', self.folder / 'run', self.folder / 'etc'):
             folder.mkdir(mode=0o755)
             os.chown(folder, BOX_UID, BOX_UID)
-        self.conf.write_text(CONF.format(host=HOST, hq=self.homes.hq.folder, folder=self.folder, server=OUTSIDE))
+        # Not the machine's /etc, in which others work: the agent watches the folder that this file is in.
+        (self.folder / 'etc' / 'resolv.conf').write_text(f'nameserver {OUTSIDE}\n')
+        self.conf.write_text(CONF.format(host=HOST, hq=self.homes.hq.folder, folder=self.folder))
         secret = self.folder / 'factory-secret'
         secret.write_text(self.homes.hq.run('factory-secret', f'BENCH-{self.number}-{self.lives}').stdout)
         secret.chmod(0o400)

@@ -18,6 +18,7 @@ from hqserver import HOST, ZONE, Hq
 from lab.bench import figures
 from lab.bench.clients import Clients
 from lab.bench.figures import Row
+from lab.bench.footprint import memory, wakeups
 from lab.bench.place import before_others
 from lab.bench.zone import Zone, fill, rss
 from lab.build import Progress
@@ -122,6 +123,26 @@ class Bench:
                 yield one.start()
             finally:
                 one.stop()
+
+    # ---- At rest ----
+
+    def idle(self):
+        """A new HQ with its own DNS, to which nothing happens."""
+        with self.hq(log_level='notice') as hq:
+            if hq.device('IDLE').enrol().status != 201:
+                raise Failed('a device is not enrolled')
+            parent = hq.process.pid
+            [child] = map(int, Path(f'/proc/{parent}/task/{parent}/children').read_text().split())
+            pause(5.0)  # the device's connection is over, its name confirmed
+            before, begun = [wakeups([pid]) for pid in (parent, child)], time.monotonic()
+            pause(self.some(60.0, 2.0))
+            took = time.monotonic() - begun
+            woken = [(wakeups([pid]) - was) / took for pid, was in zip((parent, child), before)]
+            pss, dirty = memory((parent, child))
+            own = memory((child,))
+        return [Row('idle', 'HQ at rest, both processes: PSS', 'MB', value=pss, notes=[f'its DNS {own[0]:.2f}']),
+                Row('idle', 'the same: private dirty', 'MB', value=dirty, notes=[f'its DNS {own[1]:.2f}']),
+                Row('idle', f'the same: wake-ups over {took:.0f} s', '/s', value=sum(woken), notes=[f'its DNS {woken[1]:.2f}'])]
 
     # ---- A certificate ----
 
