@@ -53,13 +53,16 @@ static int each_name(struct np_sql *q, np_store_name_fn *each, void *ctx)
 
 int np_store_names_after(struct np_store *store, const char *after, size_t limit, np_store_name_fn *each, void *ctx)
 {
-    /* Two walks by their indexes, merged: the devices' own names, and those that some have beside it. */
+    /* Two walks by the indexes of names, merged: the devices' own names, and those that some have beside it. The signs
+     * before the states and the CROSS JOIN keep SQLite to these indexes; by the one of states it would read and sort
+     * every device for each slice. */
     static const char text[] =
         "SELECT w.name, 1, w.published, coalesce(m.version, 0) FROM ("
-        "SELECT a.name, a.published FROM (SELECT name, published FROM device WHERE name > ?1 AND state = 0"
-        " AND silent_s = 0 ORDER BY name LIMIT ?2) a UNION ALL"
-        " SELECT b.name, b.published FROM (SELECT n.name, d.published FROM naming n JOIN device d ON d.id = n.device"
-        " WHERE n.name > ?1 AND n.role IN (1, 2) AND d.state = 0 AND d.silent_s = 0 ORDER BY n.name LIMIT ?2) b) w"
+        "SELECT a.name, a.published FROM (SELECT name, published FROM device WHERE name > ?1 AND +state = 0"
+        " AND +silent_s = 0 ORDER BY name LIMIT ?2) a UNION ALL"
+        " SELECT b.name, b.published FROM (SELECT n.name, d.published FROM naming n CROSS JOIN device d"
+        " WHERE n.name > ?1 AND n.role IN (1, 2) AND d.id = n.device AND +d.state = 0 AND +d.silent_s = 0"
+        " ORDER BY n.name LIMIT ?2) b) w"
         " LEFT JOIN dirty m ON m.name = w.name ORDER BY w.name LIMIT ?2";
     struct np_sql q = np_sql_start(store, text);
     np_sql_name(&q, after);
