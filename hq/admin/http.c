@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hq/body.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
-#include "resolver/base/text.h"
 
 #define IDLE_S     30
 #define MEMORY_MAX ((size_t)16 * 1024)
@@ -24,12 +24,6 @@ struct np_admin_http {
     unsigned handles; /* still to be closed */
     void (*done)(void *ctx);
     void *done_ctx;
-};
-
-/* A request whose body is coming in. */
-struct body {
-    size_t len, discarded;
-    char data[NP_ADMIN_BODY_MAX];
 };
 
 int np_admin_listen(const struct np_endpoint *local)
@@ -70,7 +64,7 @@ static void add_headers(struct MHD_Response *response, const struct np_admin_res
 }
 
 static enum MHD_Result answer_request(struct np_admin_http *http, struct MHD_Connection *connection, const char *method,
-                                      const char *path, const struct body *body)
+                                      const char *path, const struct np_body *body)
 {
     struct np_admin_response answer = {.status = 500};
     struct np_admin_request request = {
@@ -103,20 +97,17 @@ static enum MHD_Result answer_request(struct np_admin_http *http, struct MHD_Con
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *data_size, void **request_ctx)
 {
-    struct body *body = *request_ctx;
+    struct np_body *body = *request_ctx;
     (void)version;
     if (!body) { /* MHD keeps a connection alive only when the answer is queued at a later call than this first one */
-        body = calloc(1, sizeof *body);
+        body = np_body_new(NP_ADMIN_BODY_MAX);
         *request_ctx = body;
         return body ? MHD_YES : MHD_NO;
     }
     if (*data_size > 0) {
-        size_t room = sizeof body->data - body->len, taken = *data_size < room ? *data_size : room;
-        memcpy(body->data + body->len, data, taken);
-        body->len += taken;
-        body->discarded += *data_size - taken;
+        size_t len = *data_size;
         *data_size = 0;
-        return body->discarded > NP_ADMIN_DISCARD_MAX ? MHD_NO : MHD_YES;
+        return np_body_add(body, data, len, NP_ADMIN_DISCARD_MAX) ? MHD_YES : MHD_NO;
     }
     return answer_request(ctx, connection, method, url, body);
 }
@@ -124,13 +115,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
                            enum MHD_RequestTerminationCode why)
 {
-    struct body *body = *request_ctx;
     (void)ctx;
     (void)connection;
     (void)why;
-    if (body)
-        np_wipe(body->data, body->len); /* a login carries the token */
-    free(body);
+    np_body_free(*request_ctx);
     *request_ctx = NULL;
 }
 

@@ -11,9 +11,9 @@
 #include <time.h>
 
 #include "hq/api/forwarded.h"
+#include "hq/body.h"
 #include "resolver/base/error.h"
 #include "resolver/base/log.h"
-#include "resolver/base/text.h"
 
 /* A request that was answered in this turn. */
 struct answered {
@@ -36,14 +36,6 @@ struct np_web {
     bool told;        /* that the proxy does not say who asks */
     void (*done)(void *ctx);
     void *done_ctx;
-};
-
-/* A request whose body is coming in. */
-struct body {
-    int64_t begun_ns;
-    size_t len;
-    size_t discarded;
-    char data[NP_BODY_MAX];
 };
 
 static int64_t now_us(void)
@@ -154,7 +146,7 @@ static struct np_addr client_of(struct np_web *web, struct MHD_Connection *conne
 }
 
 static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection *connection, const char *method,
-                                      const char *path, const struct body *body)
+                                      const char *path, const struct np_body *body)
 {
     struct np_api_response answer;
     struct np_api_request request = {
@@ -180,23 +172,20 @@ static enum MHD_Result answer_request(struct np_web *web, struct MHD_Connection 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *data_size, void **request_ctx)
 {
-    struct body *body = *request_ctx;
+    struct np_body *body = *request_ctx;
     (void)version;
     if (!body) {
         /* MHD keeps a connection alive only when the answer is queued at a later call than this first one. */
-        body = calloc(1, sizeof *body);
+        body = np_body_new(NP_BODY_MAX);
         if (body)
             body->begun_ns = monotonic_ns();
         *request_ctx = body;
         return body ? MHD_YES : MHD_NO;
     }
     if (*data_size > 0) {
-        size_t room = sizeof body->data - body->len, taken = *data_size < room ? *data_size : room;
-        memcpy(body->data + body->len, data, taken);
-        body->len += taken;
-        body->discarded += *data_size - taken;
+        size_t len = *data_size;
         *data_size = 0;
-        return body->discarded > NP_WEB_DISCARD_MAX ? MHD_NO : MHD_YES;
+        return np_body_add(body, data, len, NP_WEB_DISCARD_MAX) ? MHD_YES : MHD_NO;
     }
     return answer_request(ctx, connection, method, url, body);
 }
@@ -204,13 +193,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 static void on_request_end(void *ctx, struct MHD_Connection *connection, void **request_ctx,
                            enum MHD_RequestTerminationCode why)
 {
-    struct body *body = *request_ctx;
     (void)ctx;
     (void)connection;
     (void)why;
-    if (body)
-        np_wipe(body->data, body->len); /* a signed enrolment carries a token */
-    free(body);
+    np_body_free(*request_ctx);
     *request_ctx = NULL;
 }
 
