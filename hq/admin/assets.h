@@ -11,7 +11,6 @@
 
 NP_ASSET(index_html)
 NP_ASSET(login_html)
-NP_ASSET(login_wrong_html)
 NP_ASSET(app_css)
 NP_ASSET(app_js)
 NP_ASSET(icon_svg)

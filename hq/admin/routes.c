@@ -100,9 +100,29 @@ static void index_page(struct call *call)
     asset(call, "text/html; charset=utf-8", np_asset_index_html, np_asset_index_html_len);
 }
 
+/* The page has a line for who has shown a wrong token: everybody else does not get it. */
+static void answer_login(struct call *call, bool wrong)
+{
+    static const char line[] = "<p class=\"wrong\" role=\"alert\">That is not the token.</p>\n";
+    const char *page = (const char *)np_asset_login_html;
+    const char *at = memmem(page, np_asset_login_html_len, line, sizeof line - 1);
+    asset(call, "text/html; charset=utf-8", np_asset_login_html, np_asset_login_html_len);
+    if (wrong) {
+        call->response->status = 403;
+        return;
+    }
+    char *text = at ? calloc(1, np_asset_login_html_len) : NULL; /* with its NUL, since the line is longer than that */
+    if (!text)
+        return;
+    size_t before = (size_t)(at - page), behind = before + sizeof line - 1;
+    memcpy(text, page, before);
+    memcpy(text + before, page + behind, np_asset_login_html_len - behind);
+    answer_take(call, "text/html; charset=utf-8", text);
+}
+
 static void login_page(struct call *call)
 {
-    asset(call, "text/html; charset=utf-8", np_asset_login_html, np_asset_login_html_len);
+    answer_login(call, false);
 }
 
 static void style(struct call *call)
@@ -150,8 +170,7 @@ static void login(struct call *call)
     char cookie[NP_ADMIN_COOKIE_MAX];
     if (call->request->too_large ||
         !np_admin_auth_form(call->routes->auth, call->request->body, call->request->body_len)) {
-        asset(call, "text/html; charset=utf-8", np_asset_login_wrong_html, np_asset_login_wrong_html_len);
-        call->response->status = 403;
+        answer_login(call, true);
         return;
     }
     np_admin_auth_cookie_make(call->routes->auth, call->now_s, cookie);
