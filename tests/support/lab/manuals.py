@@ -13,7 +13,8 @@ FOLDER = ROOT / 'docs' / 'man'
 NO_VERBS = {'help', 'version', '--help', '--version'}
 
 
-def _help(bin_dir, *argv):
+def help_of(bin_dir, *argv):
+    """What a program, or a verb of it, says to --help."""
     done = subprocess.run([str(bin_dir / argv[0]), *argv[1:], '--help'], capture_output=True, text=True, check=False, timeout=20)
     if done.returncode != 0 or not done.stdout:
         raise Failed(f'{" ".join(argv)} --help failed: {done.stderr}')
@@ -21,11 +22,11 @@ def _help(bin_dir, *argv):
 
 
 def agent_verbs(bin_dir):
-    return [line.split()[0] for line in _help(bin_dir, 'nameplate').splitlines() if re.match(r'  [a-z]', line)]
+    return [line.split()[0] for line in help_of(bin_dir, 'nameplate').splitlines() if re.match(r'  [a-z]', line)]
 
 
 def hq_verbs(bin_dir):
-    found = re.findall(r'^  nameplate-hq ([a-z-]+)', _help(bin_dir, 'nameplate-hq'), re.MULTILINE)
+    found = re.findall(r'^  nameplate-hq ([a-z-]+)', help_of(bin_dir, 'nameplate-hq'), re.MULTILINE)
     return list(dict.fromkeys(found))
 
 
@@ -44,11 +45,11 @@ def _verbs(bin_dir, program, names):
     for name in names:
         if name in NO_VERBS:
             continue
-        said = re.split(r'\n+Keys of (?:the|a target\'s) file:\n', _help(bin_dir, program, name))
+        said = re.split(r'\n+Keys of (?:the|a target\'s) file:\n', help_of(bin_dir, program, name))
         rest = said[1].partition('\n\n')[2] if len(said) > 1 else ''
         parts.append(f'.Ss {name}\n' + _literal(said[0] + ('\n\n' + rest if rest else '')))
         for action in re.findall(r'^  ([a-z]+)  ', said[0], re.MULTILINE) if (program, name) == ('nameplate', 'config') else ():
-            parts.append(_literal(_help(bin_dir, program, name, action)))
+            parts.append(_literal(help_of(bin_dir, program, name, action)))
     return ''.join(parts)
 
 
@@ -67,9 +68,9 @@ def parts(bin_dir):
     return {
         ('nameplate.8', 'verbs'): _verbs(bin_dir, 'nameplate', agent_verbs(bin_dir)),
         ('nameplate-hq.8', 'verbs'): _verbs(bin_dir, 'nameplate-hq', hq_verbs(bin_dir)),
-        ('nameplate.conf.5', 'agent-keys'): _keys(_help(bin_dir, 'nameplate', 'agent')),
-        ('nameplate.conf.5', 'deploy-keys'): _keys(_help(bin_dir, 'nameplate', 'deploy')),
-        ('nameplate-hq.conf.5', 'hq-keys'): _keys(_help(bin_dir, 'nameplate-hq', 'serve')),
+        ('nameplate.conf.5', 'agent-keys'): _keys(help_of(bin_dir, 'nameplate', 'agent')),
+        ('nameplate.conf.5', 'deploy-keys'): _keys(help_of(bin_dir, 'nameplate', 'deploy')),
+        ('nameplate-hq.conf.5', 'hq-keys'): _keys(help_of(bin_dir, 'nameplate-hq', 'serve')),
     }
 
 
@@ -86,6 +87,9 @@ def pages(bin_dir):
 
 
 def write(bin_dir):
+    """The pages, and the shells' completion, which is made from the same."""
+    from lab import completions
+    completions.write(bin_dir)
     for page, text in pages(bin_dir).items():
         if (FOLDER / page).read_text() != text:
             (FOLDER / page).write_text(text)
