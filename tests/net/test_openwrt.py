@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -119,9 +120,11 @@ def test_odd_names_are_refused(run, name):
 
 @pytest.mark.parametrize('action, told', [('ifup', True), ('ifdown', True), ('ifupdate', True), ('add', False)])
 def test_hotplug(tmp_path, action, told):
-    script = (FILES / 'nameplate.hotplug').read_text().replace('/etc/init.d/nameplate', 'true')
-    stub = f'ACTION={action}\nprocd_send_signal() {{ echo "$@"; }}\n'
-    done = subprocess.run(['dash', '-c', stub + script], capture_output=True, text=True, check=False)
+    """hotplug-call has only /lib/functions.sh around it: what it needs of procd's functions it brings itself."""
+    (tmp_path / 'procd.sh').write_text('procd_send_signal() { echo "$@"; }\n')
+    script = (FILES / 'nameplate.hotplug').read_text().replace('/etc/init.d/nameplate', 'true').replace('/lib/functions', str(tmp_path))
+    done = subprocess.run(['dash', '-c', f'ACTION={action}\n{script}'], capture_output=True, text=True, check=False)
+    assert not done.stderr, done.stderr
     assert done.stdout == ('nameplate agent HUP\n' if told else '')
 
 
@@ -148,6 +151,23 @@ def test_shellcheck_finds_nothing():
     for name in ('nameplate.init', 'nameplate.hotplug', 'nameplate-renewed'):
         status, out, err = attempt('shellcheck', '-s', 'dash', '-e', 'SC1008,SC1090,SC1091,SC2034,SC2154,SC3043', FILES / name)
         assert status == 0, out + err
+
+
+@pytest.mark.long
+def test_it_builds_with_openwrt_s_c_library(tmp_path):
+    """Every source of the device's program with musl, as far as it can be without OpenWrt's libraries: compiled, with their headers."""
+    headers = tmp_path / 'include'
+    headers.mkdir()
+    for pattern in ('uv.h', 'uv', 'bearssl.h', 'bearssl', 'ares*.h', 'jansson*.h', 'confuse.h', 'linux', 'asm-generic', '*/asm', '*/jansson*.h'):
+        for found in Path('/usr/include').glob(pattern):
+            (headers / found.name).symlink_to(found)
+    flags = re.search(r'target_compile_options\(np_flags INTERFACE\n(.*?)\)', (ROOT / 'CMakeLists.txt').read_text(), re.DOTALL).group(1).split()
+    sources = [path for folder in ('agent', 'resolver', 'hq/proto') for path in sorted((ROOT / folder).rglob('*.c'))]
+    assert len(sources) > 150
+    for path in sources:
+        status, _, err = attempt('musl-gcc', '-std=gnu11', '-fsyntax-only', '-D_GNU_SOURCE', '-D_TIME_BITS=64', '-D_FILE_OFFSET_BITS=64',
+                                 '-DNP_VERSION="0"', '-DNP_BUILD_TIME=0', *flags, '-I', ROOT, '-isystem', headers, path)
+        assert status == 0, err
 
 
 def test_recipe_installs_every_file():
