@@ -170,7 +170,7 @@ int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size)
                          : conn->retry_ms * 2 > NP_PG_RETRY_MAX_MS ? NP_PG_RETRY_MAX_MS
                                                                    : conn->retry_ms * 2;
         pause_after(conn, asked_ms);
-        return rc;
+        return conn->generation ? -EAGAIN : rc;
     }
     PQsetnonblocking(conn->pg, 1);
     conn->retry_ms = 0;

@@ -45,8 +45,9 @@ struct np_pg_conn {
     int retry_ms;
 };
 
-/* Connects where there is no connection and the pause is over. Returns 0, -EAGAIN, or NP_E_STORE where the server is
- * there and does not let us in; error (size bytes) says why. */
+/* Connects where there is no connection and the pause is over. Returns 0, -EAGAIN, or, before there has ever been one,
+ * NP_E_STORE where the server is there and does not let us in: later that passes, as what a server says while it ends
+ * or begins does. error (size bytes) says why. */
 int np_pg_connect(struct np_pg_conn *conn, char *error, size_t size);
 
 /* Ends the connection. */

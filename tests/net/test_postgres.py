@@ -145,3 +145,18 @@ def test_server_goes_back(hq, postgres):
     assert fresh.enrol().status == 201
     assert re.match(r'^[a-z]+-[a-z]+-[2-9a-z]{7}\.', fresh.name), fresh.name
     assert len(ledger.read_text().splitlines()) == int(postgres.sql('SELECT count(*) FROM ledger', hq.name))
+
+
+def test_server_lets_nobody_in(hq, postgres):
+    """A role that may not log in any more, under a running HQ: requests are told to come again, until it may."""
+    url = postgres.create(hq.name)
+    postgres.sql('CREATE ROLE app LOGIN SUPERUSER')
+    one = hq(url.replace('postgres@', 'app@')).start()
+    device = one.device()
+    assert device.enrol().status == 201
+    postgres.sql("ALTER ROLE app NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+    for _ in range(3):
+        answer = device.session()
+        assert (answer.status, answer.problem) == (503, 'busy') and int(answer.headers['Retry-After']) > 0
+    postgres.sql('ALTER ROLE app LOGIN')
+    wait_until(lambda: device.session().status == 200, 30, 'HQ to be let in again')

@@ -207,7 +207,7 @@ def test_postgresql_is_restarted_under_load(make_hq, wait_until):
             postgres.start()
         load.wait_for(wait_until, 50, 200)
         load.end()
-        assert not load.failures, load.failures
+        assert not load.failures, (load.failures, hq.log.read_text()[-3000:])
         rows = {row[0]: (int(row[1]), row[2]) for row in
                 (line.split('|') for line in postgres.sql('SELECT id, seq, name FROM device', 'load').splitlines())}
         for device, (seq, name) in load.confirmed.items():
