@@ -13,9 +13,13 @@
 #include "resolver/base/error.h"
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
+#include "resolver/base/memory.h"
 #include "resolver/base/notify.h"
 #include "resolver/base/random.h"
 #include "resolver/base/text.h"
+
+#define TRIM_SOON_MS 2000                         /* what comes with it is over by then */
+#define TRIM_LATE_MS (NP_HQCLIENT_IDLE_MS + 5000) /* a kept connection is closed */
 
 int64_t np_agent_now_ms(struct np_agent *agent)
 {
@@ -46,6 +50,20 @@ void np_agent_arm(struct np_agent *agent)
         uv_timer_stop(&agent->timer);
     else
         uv_timer_start(&agent->timer, on_timer, due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
+}
+
+void np_agent_was_busy(struct np_agent *agent)
+{
+    agent->busy_ms = np_agent_now_ms(agent);
+    np_jobs_schedule(&agent->jobs, NP_JOB_TRIM, agent->busy_ms + TRIM_SOON_MS);
+}
+
+static void trim(struct np_agent *agent)
+{
+    int64_t later_ms = agent->busy_ms + TRIM_LATE_MS;
+    np_memory_trim();
+    if (np_agent_now_ms(agent) < later_ms)
+        np_jobs_schedule(&agent->jobs, NP_JOB_TRIM, later_ms);
 }
 
 /* The loop turns and its jobs are done: that is all that the service manager wants to know. */
@@ -97,6 +115,9 @@ static void on_timer(uv_timer_t *timer)
             break;
         case NP_JOB_DOCTOR_SERVERS:
             np_agent_doctor_servers_due(agent);
+            break;
+        case NP_JOB_TRIM:
+            trim(agent);
             break;
         case NP_JOB_DOUBT:
             np_agent_trust(agent);

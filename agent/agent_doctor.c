@@ -384,6 +384,7 @@ static void conclude(struct np_agent_doctor *d)
     for (size_t i = 0; i < d->ticket_count; i++)
         np_control_answer_take(agent->control, d->tickets[i], np_agent_doctor_write(agent));
     d->ticket_count = 0;
+    np_agent_was_busy(agent);
 }
 
 /* Gives up what has not come. */

@@ -405,6 +405,7 @@ void np_agent_enrol(struct np_agent *agent, const struct np_enrol_event *event)
     }
     np_wipe(&action, sizeof action);
     np_agent_event_hq(agent);
+    np_agent_was_busy(agent);
     np_jobs_reschedule(&agent->jobs, NP_JOB_ENROL, np_enrol_due(&agent->enrol));
     np_agent_send_news(agent);
     np_agent_arm(agent);

@@ -45,7 +45,8 @@ enum np_agent_job {
     NP_JOB_DOCTOR,         /* a round of the agent's own */
     NP_JOB_DOCTOR_SERVERS, /* the doctor waits no longer for the zone's servers to be found */
     NP_JOB_DOCTOR_END,     /* ... nor for anything */
-    NP_JOB_DOUBT           /* the clock was doubted for long enough */
+    NP_JOB_DOUBT,          /* the clock was doubted for long enough */
+    NP_JOB_TRIM            /* freed memory goes back */
 };
 
 #define NP_CERTIFICATE_LOOK_MS 3600000 /* the wall clock may jump: validity is looked at again at least this often */
@@ -158,6 +159,7 @@ struct np_agent {
     char *news_json;     /* what was sent last */
     bool unanswered;     /* the last request to HQ got no answer */
     int64_t begin_ms;    /* when the agent started */
+    int64_t busy_ms;     /* when it last did something that takes memory */
 
     struct np_control *control;
     struct np_agent_waiting waiting[NP_CONTROL_CLIENTS_MAX];
@@ -179,6 +181,10 @@ int64_t np_agent_now_ms(struct np_agent *agent);
 
 /* Arms the one timer for the earliest job. */
 void np_agent_arm(struct np_agent *agent);
+
+/* Something was done that takes memory: what is freed of it goes back to the kernel soon, and once more when the
+ * connection to HQ that may have come with it is closed. */
+void np_agent_was_busy(struct np_agent *agent);
 
 /* Seconds of a clock that nobody sets and that runs on in suspend. */
 int64_t np_agent_steady_s(void);

@@ -12,7 +12,7 @@
 
 #include "resolver/base/random.h"
 
-#define NP_JOBS_MAX  16 /* kinds in one planner: an agent has about eight */
+#define NP_JOBS_MAX  16 /* kinds in one planner: an agent has fourteen */
 #define NP_JOB_NEVER INT64_MAX
 
 /* The planner: due_ms[kind], NP_JOB_NEVER where nothing is planned. */
