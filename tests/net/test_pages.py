@@ -121,7 +121,8 @@ def front(home, bin_dir):
 
 
 def news(verdict, online=True, **more):
-    return {'verdict': verdict, 'online': online, 'history': [{'at': 1700000000, 'addresses': [BOX]}], **more}
+    level = {'fine': 'green', 'unknown': 'green', 'expired': 'red'}.get(verdict, 'yellow')
+    return {'verdict': verdict, 'online': online, 'level': level, 'history': [{'at': 1700000000, 'addresses': [BOX]}], **more}
 
 
 def certify(front, ca, days=45, https=True, told=None):

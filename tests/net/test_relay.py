@@ -263,30 +263,60 @@ def test_websocket(front, ca, secure):
         client.close()
 
 
-def test_a_long_download_needs_little_memory(front, ca):
-    """64 MB through a front that holds a few buffers: its peak grows by less than a megabyte."""
+def peak_kib(front):
+    lines = Path(f'/proc/{front.process.pid}/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
+
+
+def digest_of(piece, count):
+    digest = hashlib.sha256()
+    for _ in range(count):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize('megabytes', [64, pytest.param(1024, marks=pytest.mark.long)])
+def test_a_long_download_needs_little_memory(front, ca, megabytes):
+    """Through a front that holds a few buffers: its peak grows by less than a megabyte."""
     piece = os.urandom(1 << 16)
 
     def handler(sock):
         sock.recv(65536)
-        for _ in range(1024):
+        for _ in range(16 * megabytes):
             sock.sendall(piece)
 
-    def peak():
-        lines = Path(f'/proc/{front.process.pid}/status').read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
+    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
+        sock.sendall(b'GET')
+        first = sock.recv(1)
+        before, digest, total = peak_kib(front), hashlib.sha256(first), 1
+        while chunk := sock.recv(1 << 16):
+            digest.update(chunk)
+            total += len(chunk)
+        assert total == 16 * megabytes * len(piece) and digest.hexdigest() == digest_of(piece, 16 * megabytes)
+        assert peak_kib(front) - before < 1024
 
-    with relaying(front, ca, handler):
-        with front.connect_tls(ca) as sock:
-            sock.sendall(b'GET')
-            sock.recv(1)
-            before = peak()
-            total, digest = read_all(sock)
-        want = hashlib.sha256()
-        for _ in range(1024):
-            want.update(piece)
-        assert total == 1024 * len(piece) - 1
-        assert peak() - before < 1024
+
+@pytest.mark.parametrize('megabytes', [16, pytest.param(1024, marks=pytest.mark.long)])
+def test_a_long_upload_needs_little_memory(front, ca, megabytes):
+    piece, size = os.urandom(1 << 16), megabytes << 20
+
+    def handler(sock):
+        digest, left = hashlib.sha256(), size
+        while left and (chunk := sock.recv(min(left, 1 << 16))):
+            digest.update(chunk)
+            left -= len(chunk)
+        sock.sendall(digest.hexdigest().encode())
+
+    with relaying(front, ca, handler), front.connect_tls(ca) as sock:
+        sock.sendall(piece)
+        before = peak_kib(front)
+        for _ in range(16 * megabytes - 1):
+            sock.sendall(piece)
+        told = b''
+        while chunk := sock.recv(100):
+            told += chunk
+        assert told.decode() == digest_of(piece, 16 * megabytes)
+        assert peak_kib(front) - before < 1024
 
 
 # Over 80 at an address
