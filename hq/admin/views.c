@@ -6,6 +6,7 @@
 
 #include "hq/proto/json.h"
 #include "hq/store/lives.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 
 static const char *state_name(enum np_device_state state)
@@ -39,15 +40,35 @@ static int certificate_json(struct np_store *store, const struct np_device *d, j
     return 0;
 }
 
+static int names_json(struct np_store *store, const struct np_device *d, json_t **out_json)
+{
+    struct np_naming_row rows[NP_NAMING_PAST_MAX];
+    size_t count;
+    int rc = np_store_naming_rows(store, d->id, rows, &count);
+    if (rc)
+        return rc;
+    *out_json = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(*out_json, json_pack("{s:s,s:s,s:I,s:I}", "name", rows[i].name, "role",
+                                                   np_naming_role_name(rows[i].role), "asked",
+                                                   (json_int_t)rows[i].asked_s, "until", (json_int_t)rows[i].until_s));
+    return 0;
+}
+
 static int device_json(struct np_store *store, const struct np_device *d, json_t **out_json)
 {
-    json_t *certificate;
+    json_t *certificate, *names;
     struct np_lives lives;
     int rc = np_store_lives_get(store, d->id, &lives);
     if (rc == 0)
         rc = certificate_json(store, d, &certificate);
     if (rc)
         return rc;
+    rc = names_json(store, d, &names);
+    if (rc) {
+        json_decref(certificate);
+        return rc;
+    }
     *out_json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:I,s:o,s:o,s:I,s:I,s:I,s:I}", "id", d->id, "name",
                           d->name, "serial", d->serial, "state", state_name(d->state), "credential",
                           np_credential_name(d->credential), "model", d->model, "version", d->version, "publish",
@@ -56,6 +77,10 @@ static int device_json(struct np_store *store, const struct np_device *d, json_t
                           "published", addresses_json(&d->published), "created", (json_int_t)d->created_s, "last_seen",
                           (json_int_t)d->last_seen_s, "silent", (json_int_t)d->silent_s, "clone",
                           (json_int_t)lives.suspected_s);
+    if (*out_json)
+        json_object_set_new(*out_json, "names", names);
+    else
+        json_decref(names);
     return *out_json ? 0 : -ENOMEM;
 }
 

@@ -12,6 +12,7 @@
 #include "hq/cli/verb.h"
 #include "hq/store/browse.h"
 #include "hq/store/lives.h"
+#include "hq/store/naming.h"
 #include "hq/store/store.h"
 #include "resolver/base/error.h"
 
@@ -258,15 +259,38 @@ static int print_timeline(struct np_store *store, const struct np_device *device
     return rc;
 }
 
+/* Names that its owner has chosen, and those before them. */
+static int print_names(struct np_store *store, const struct np_device *d)
+{
+    struct np_naming_row rows[NP_NAMING_PAST_MAX];
+    char at[NP_TABLE_TIME_MAX];
+    size_t count;
+    int rc = np_store_naming_rows(store, d->id, rows, &count);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct np_naming_row *row = &rows[i];
+        if (row->role == NP_NAMING_WANTED)
+            printf("%-12s%s, chosen %s; its certificate is awaited\n", "", row->name, np_table_time(row->asked_s, at));
+        else if (row->role == NP_NAMING_OLD)
+            printf("%-12s%s, served too until %s\n", "", row->name, np_table_time(row->until_s, at));
+        else if (row->role == NP_NAMING_GONE)
+            printf("%-12s%s, ended %s\n", "", row->name, np_table_time(row->until_s, at));
+    }
+    return rc;
+}
+
 static int print_device(struct np_store *store, const struct np_device *d)
 {
     char time[NP_TABLE_TIME_MAX];
     size_t count = 0;
-    printf("%-12s%s\n%-12s%s\n%-12s%s\n", "name", d->name, "id", d->id, "serial", d->serial[0] ? d->serial : "-");
+    printf("%-12s%s\n", "name", d->name);
+    int rc = print_names(store, d);
+    if (rc)
+        return rc;
+    printf("%-12s%s\n%-12s%s\n", "id", d->id, "serial", d->serial[0] ? d->serial : "-");
     printf("%-12s%s%s\n", "state", np_device_filter_name(np_device_shown_state(d)),
            d->state == NP_DEVICE_ACTIVE && d->silent_s ? ": its name shows nothing until it is seen again" : "");
     struct np_lives lives;
-    int rc = np_store_lives_get(store, d->id, &lives);
+    rc = np_store_lives_get(store, d->id, &lives);
     if (rc)
         return rc;
     if (lives.suspected_s)

@@ -7,6 +7,7 @@
 #include "hq/cli/table.h"
 #include "hq/cli/verb.h"
 #include "hq/store/browse.h"
+#include "hq/store/naming.h"
 #include "resolver/base/config.h"
 
 #define NEAR_MAX    2000 /* names that are compared with a word that is none */
@@ -14,23 +15,39 @@
 
 /* What a word may mean. */
 struct candidates {
+    struct np_store *store;
     const char *word;
     size_t exact, similar, live;
     struct np_device found;               /* the exact one, or the only one */
     struct np_device list[NP_FIND_SHOWN]; /* exact ones first */
 };
 
-static bool is_exact(const struct np_device *d, const char *word)
+static bool is_name(const char *name, const char *word)
 {
-    size_t label = strcspn(d->name, ".");
-    return strcmp(d->id, word) == 0 || strcasecmp(d->name, word) == 0 || strcmp(d->serial, word) == 0 ||
-           (strlen(word) == label && strncasecmp(d->name, word, label) == 0);
+    size_t label = strcspn(name, ".");
+    return strcasecmp(name, word) == 0 || (strlen(word) == label && strncasecmp(name, word, label) == 0);
+}
+
+/* Also one of the names that it has beside its own, or has had. */
+static bool is_exact(struct np_store *store, const struct np_device *d, const char *word)
+{
+    struct np_naming_row rows[NP_NAMING_PAST_MAX];
+    size_t count = 0;
+    if (strcmp(d->id, word) == 0 || strcmp(d->serial, word) == 0 || is_name(d->name, word))
+        return true;
+    if (np_store_naming_rows(store, d->id, rows, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (is_name(rows[i].name, word))
+            return true;
+    }
+    return false;
 }
 
 static int consider(void *ctx, const struct np_device *device)
 {
     struct candidates *c = ctx;
-    bool exact = is_exact(device, c->word);
+    bool exact = is_exact(c->store, device, c->word);
     if (c->exact + c->similar < NP_FIND_SHOWN)
         c->list[c->exact + c->similar] = *device;
     bool live = exact && device->state != NP_DEVICE_RETIRED;
@@ -108,6 +125,7 @@ int np_find_device(struct np_store *store, const char *word, struct np_device *o
     if (!c)
         return np_verb_failed("out of memory");
     c->word = word;
+    c->store = store;
     int rc = np_store_devices_find(store, word, NP_FIND_SHOWN, consider, c), status = 0;
     if (rc)
         status = np_verb_store_failed(store, rc);

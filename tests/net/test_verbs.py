@@ -71,10 +71,10 @@ def test_config_check(box, tmp_path):
     assert attempt(box.program, 'config', 'check', '--json', '--config', wrong)[0] == 2
 
 
-VERBS = ['agent', 'resolver', 'status', 'doctor', 'events', 'deploy', 'cert', 'renew', 'reset', 'support-bundle', 'version', 'config',
+VERBS = ['agent', 'resolver', 'status', 'doctor', 'events', 'deploy', 'cert', 'name', 'renew', 'reset', 'support-bundle', 'version', 'config',
          *(f'config {what}' for what in ('check', 'show', 'rebind', 'redirect', 'integrate', 'dnr'))]
-ASKING = ['status', 'doctor', 'events', 'cert', 'renew', 'reset --yes', *(f'config {what}' for what in ('rebind', 'redirect', 'integrate', 'dnr'))]
-REPORTS = {'status': 'status', 'doctor': 'doctor', 'events': 'events', 'cert': 'cert', 'config show': 'config-show',
+ASKING = ['status', 'doctor', 'events', 'cert', 'name', 'name check kitchen', 'renew', 'reset --yes', *(f'config {what}' for what in ('rebind', 'redirect', 'integrate', 'dnr'))]
+REPORTS = {'status': 'status', 'doctor': 'doctor', 'events': 'events', 'cert': 'cert', 'name': 'name', 'config show': 'config-show',
            'config integrate': 'integrate', 'config dnr': 'dnr'}
 
 

@@ -201,7 +201,9 @@ async function search(event) {
 async function showDevice(id) {
     const device = await ask(`/api/device?q=${encodeURIComponent(id)}`);
     const certificate = device.certificate;
-    const facts = [['id', device.id], ['serial', device.serial || '–'], ['state', device.state === 'active' && device.silent ? 'silent' : device.state],
+    const others = device.names.filter((row) => row.role === 'wanted' || row.role === 'old')
+        .map((row) => `${row.name} (${row.role === 'old' ? `until ${time(row.until)}` : 'its certificate is awaited'})`);
+    const facts = [['id', device.id], ...(others.length ? [['other names', others.join(', ')]] : []), ['serial', device.serial || '–'], ['state', device.state === 'active' && device.silent ? 'silent' : device.state],
         ['credential', device.credential], ['model', `${device.model || '–'} ${device.version}`], ['enrolled', time(device.created)], ['last seen', time(device.last_seen)],
         ['stated', device.stated.join(' ') || 'none'], ['published', device.published.join(' ') || 'none'],
         ['certificate', certificate ? `number ${certificate.n}, until ${time(certificate.not_after)}, renewal ${time(certificate.renewal)}` : 'none']];
