@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "hq/store/store.h"
+#include "hq/store/lease.h"
 
 #define NP_LEASE_BEAT_MS 2000
 #define NP_LEASE_LOOK_MS 500   /* who stands by looks so often */

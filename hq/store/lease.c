@@ -1,4 +1,6 @@
 /* Leases, and the fence that keeps a holder who has lost one from writing. */
+#include "hq/store/lease.h"
+
 #include <string.h>
 
 #include "hq/store/sql.h"
