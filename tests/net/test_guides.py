@@ -1,5 +1,7 @@
 """The guides are true: every command in them is run, in its order, on a machine of its own with the real programs (tests/support/guide.py
 has the convention). What cannot be run here is listed below, with the reason."""
+import re
+
 import pytest
 
 import guide
@@ -129,6 +131,16 @@ def test_readme(bin_dir):
                     assert status == 0, f'README.md: {line}: {output}'
                     ran += 1
         assert ran
+
+
+def test_compliance_names_tests_that_exist():
+    """docs/compliance.md says where each requirement is tested."""
+    text = (guide.DOCS / 'compliance.md').read_text()
+    files = set(re.findall(r'test_\w+\.py', text))
+    units = set(re.findall(r'unit_([a-z]+)_(\w+)', text))
+    assert len(files) > 20 and len(units) > 5
+    assert [name for name in files if not (ROOT / 'tests/net' / name).exists()] == []
+    assert [unit for unit in units if not (ROOT / 'tests/unit' / unit[0] / f'test_{unit[1]}.c').exists()] == []
 
 
 def test_shows():
