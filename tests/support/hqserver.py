@@ -4,6 +4,7 @@ import http.client
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -66,8 +67,23 @@ class Hq:
     def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            return self.process.wait(10)
+            status = self.process.wait(10)
+            if number == signal.SIGKILL:
+                self._wait_for_child()
+            return status
         return None
+
+    def _wait_for_child(self):
+        """The name server outlives a killed HQ by the moment in which it notices; its port is what the next one needs."""
+        end = time.monotonic() + 20
+        while True:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(('127.0.0.1', self.dns_port))
+                    return
+                except OSError:
+                    assert time.monotonic() < end, 'the name server of a killed HQ is still there'
+            select.select([], [], [], 0.02)
 
     def run(self, *words, check=True):
         return subprocess.run([self.program, *words, '--config', self.conf], capture_output=True, text=True,
