@@ -81,7 +81,7 @@ int np_enrol_leaf(const struct np_state *device, struct np_x509 *out_leaf)
 void np_enrol_read_installed(struct np_enrol *e)
 {
     struct np_x509 leaf;
-    e->covered = false;
+    e->covered = e->serves = false;
     e->not_before_s = e->not_after_s = 0;
     if (np_enrol_leaf(e->device, &leaf))
         return;
@@ -89,6 +89,8 @@ void np_enrol_read_installed(struct np_enrol *e)
     e->not_after_s = leaf.not_after_s;
     np_enrol_promote(e, &leaf);
     e->covered = e->device->device[0] && leaf.name_count == e->device->san_count;
+    for (size_t i = 0; i < leaf.name_count; i++)
+        e->serves = e->serves || (e->device->device[0] && strcmp(leaf.names[i], e->device->name) == 0);
     for (size_t i = 0; i < e->device->san_count; i++) {
         bool found = false;
         for (size_t j = 0; j < leaf.name_count; j++)

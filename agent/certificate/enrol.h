@@ -262,7 +262,8 @@ struct np_enrol {
     char nonce[NP_NONCE_MAX + 1];
     int64_t nonce_ms;
     unsigned nonce_failures;
-    bool covered;                      /* the installed leaf has the names of the last enrolment */
+    bool covered;                      /* the installed leaf has the names of the last enrolment, and no other */
+    bool serves;                       /* it has the device's name at least: while it is valid nothing is urgent */
     int64_t not_before_s, not_after_s; /* of the installed leaf; 0: none */
     struct np_backoff backoff;
     int64_t retry_ms, poll_ms, due_ms;

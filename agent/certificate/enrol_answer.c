@@ -154,7 +154,7 @@ static void on_pending(struct np_enrol *e, const struct np_enrol_time *t, const 
     }
     np_backoff_reset(&e->backoff);
     progress(e);
-    if (e->covered) { /* what is served meanwhile is good */
+    if (e->covered || (e->serves && t->judged_s <= e->not_after_s)) { /* what is served meanwhile is good */
         e->awaited = !e->want_csr;
         np_enrol_look_again(e, t, r->retry_after_ms);
         return;

@@ -94,9 +94,9 @@ void np_enrol_on_checkin(struct np_enrol *e, const struct np_enrol_time *t, cons
 void np_enrol_look_again(struct np_enrol *e, const struct np_enrol_time *t, int64_t retry_after_ms)
 {
     enum np_renew_need need = NP_RENEW_ROUTINE;
-    if (!e->covered || t->judged_s > e->not_after_s)
+    if (!e->serves || t->judged_s > e->not_after_s)
         need = NP_RENEW_URGENT;
-    else if (e->awaited || e->want_csr)
+    else if (e->awaited || e->want_csr || !e->covered)
         need = NP_RENEW_AWAITED;
     int64_t delay_ms = np_renew_delay_ms(need, np_renew_pace_ms(e->not_before_s, e->not_after_s),
                                          np_enrol_poll_pace(e, 0), e->looks, e->below, e->below_ctx);

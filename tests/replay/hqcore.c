@@ -11,6 +11,7 @@
 #include "hq/api/api.h"
 #include "hq/store/browse.h"
 #include "hq/store/lives.h"
+#include "hq/store/naming.h"
 #include "resolver/base/error.h"
 #include "resolver/base/jobs.h"
 #include "resolver/base/random.h"
@@ -58,20 +59,22 @@ struct hqcore *hqcore_new(const char *database)
     }
     must(np_hq_key_make(&core->grant_key), "grant key");
     np_outlook_init(&core->outlook, 64);
-    core->api = (struct np_api){.url = HQCORE_URL,
-                                .zone = ZONE,
-                                .nameservers = {"ns1." ZONE},
-                                .nameserver_count = 1,
-                                .ttl_s = 60,
-                                .poll_s = 1,
-                                .checkin_s = 86400,
-                                .boot_jitter_s = 600,
-                                .policy = {.factory_secret = true, .serial_live = 3, .serial_recent = 1000},
-                                .pepper = "pepper",
-                                .nonce_key = "nonce key",
-                                .grant_key = core->grant_key,
-                                .store = core->store,
-                                .outlook = &core->outlook};
+    core->api =
+        (struct np_api){.url = HQCORE_URL,
+                        .zone = ZONE,
+                        .nameservers = {"ns1." ZONE},
+                        .nameserver_count = 1,
+                        .ttl_s = 60,
+                        .poll_s = 1,
+                        .checkin_s = 86400,
+                        .boot_jitter_s = 600,
+                        .vanity = {.allowed = true, .least = 3, .greatest = 30, .per_device = 5, .per_network = 1000},
+                        .policy = {.factory_secret = true, .serial_live = 3, .serial_recent = 1000},
+                        .pepper = "pepper",
+                        .nonce_key = "nonce key",
+                        .grant_key = core->grant_key,
+                        .store = core->store,
+                        .outlook = &core->outlook};
     memcpy(core->api.policy.master, master, sizeof master);
     core->life_s = HQCORE_LIFE_S;
     uv_loop_init(&core->loop);
@@ -246,6 +249,8 @@ static int64_t find_due_ms(struct hqcore *core)
 {
     struct batch batch;
     int64_t due_ms = core->beat_ms, next_ms;
+    if (np_store_naming_next_end(core->store, &next_ms) == 0 && next_ms < due_ms / 1000)
+        due_ms = next_ms * 1000;
     if (np_store_renewals_next(core->store, &next_ms) == 0 && next_ms < due_ms)
         due_ms = next_ms;
     if (np_store_queue_next_try(core->store, &next_ms) == 0 && next_ms < due_ms)
@@ -272,6 +277,7 @@ void hqcore_turn(struct hqcore *core, int64_t now_ms)
         np_renewer_beat(core->renewer, now_ms);
         core->beat_ms = now_ms + HQCORE_BEAT_MS;
     }
+    must(np_store_naming_end_due(core->store, NULL, now_ms / 1000, BATCH), "names");
     must(np_renewer_turn(core->renewer, now_ms), "renewals");
     must(np_store_queue_refill(core->store, now_ms), "queue");
     queued(core, &batch);
@@ -320,6 +326,13 @@ struct hqcore_counts hqcore_count(struct hqcore *core)
     must(np_store_devices_page(core->store, NP_DEVICES_ALL, "", DEVICES_MAX, count_device, &walk), "devices");
     walk.counts.certificates = core->certificates;
     return walk.counts;
+}
+
+bool hqcore_shows(struct hqcore *core, const char *name)
+{
+    struct np_zone_name shown;
+    must(np_store_name_get(core->store, name, &shown), "name");
+    return shown.present;
 }
 
 int64_t hqcore_holders(struct hqcore *core, const char *name)

@@ -75,6 +75,9 @@ void hqcore_turn(struct hqcore *core, int64_t now_ms);
 /* Counts. */
 struct hqcore_counts hqcore_count(struct hqcore *core);
 
+/* Does the zone show the name? */
+bool hqcore_shows(struct hqcore *core, const char *name);
+
 /* How many different live devices hold a name: 1 where all is well. */
 int64_t hqcore_holders(struct hqcore *core, const char *name);
 

@@ -11,10 +11,9 @@
 
 #include "resolver/base/file.h"
 #include "resolver/base/log.h"
-#include "tests/replay/world.h"
+#include "tests/replay/lifecycle.h"
 
-/* Passes the time in hours; the certificate that the box serves must be valid all the while. */
-static void pass_valid(struct world_box *one, int64_t days, const char *what)
+void lifecycle_pass_valid(struct world_box *one, int64_t days, const char *what)
 {
     for (int64_t hour = 0; hour < days * 24; hour++) {
         world_pass(one->world, WORLD_HOUR_MS);
@@ -23,7 +22,7 @@ static void pass_valid(struct world_box *one, int64_t days, const char *what)
     }
 }
 
-static struct world *begin(const char *name, struct world_box **out_box)
+struct world *lifecycle_begin(const char *name, struct world_box **out_box)
 {
     struct world *world = world_new(name);
     *out_box = world_add(world, "NP-0001");
@@ -47,7 +46,7 @@ static void copy_name(const struct world_box *one, char out[NP_NAME_MAX + 1])
 static void year(void)
 {
     struct world_box *one;
-    struct world *world = begin("year", &one);
+    struct world *world = lifecycle_begin("year", &one);
     struct box *box = &one->box;
     char name[NP_NAME_MAX + 1], address[32];
     copy_name(one, name);
@@ -57,7 +56,7 @@ static void year(void)
         if (np_addr_parse(address, &box->network.addresses[0].prefix.addr))
             abort();
         box_look(box);
-        pass_valid(one, 7, "a quiet year");
+        lifecycle_pass_valid(one, 7, "a quiet year");
         if (week % 4 == 3) {
             world_power_off(one);
             world_power_on(one);
@@ -79,14 +78,14 @@ static void away(bool ca)
 {
     for (int from = 0; from <= 45; from += 3) {
         struct world_box *one;
-        struct world *world = begin(ca ? "ca-away-14-days" : "hq-away-14-days", &one);
-        pass_valid(one, from, "before");
+        struct world *world = lifecycle_begin(ca ? "ca-away-14-days" : "hq-away-14-days", &one);
+        lifecycle_pass_valid(one, from, "before");
         world->hq_away = !ca;
         hqcore_ca(world->hq, ca, HQCORE_LIFE_S);
-        pass_valid(one, 14, "without");
+        lifecycle_pass_valid(one, 14, "without");
         world->hq_away = false;
         hqcore_ca(world->hq, false, HQCORE_LIFE_S);
-        pass_valid(one, 40, "after");
+        lifecycle_pass_valid(one, 40, "after");
         world_free(world);
     }
 }
@@ -110,7 +109,7 @@ static void long_outages(void)
         int days = lengths[i];
         for (int what = 0; what < 3; what++) {
             struct world_box *one;
-            struct world *world = begin("long-outages", &one);
+            struct world *world = lifecycle_begin("long-outages", &one);
             char name[NP_NAME_MAX + 1];
             copy_name(one, name);
             world->hq_away = what == 0;
@@ -141,7 +140,7 @@ static void long_outages(void)
 static void hand_over(void)
 {
     struct world_box *one;
-    struct world *world = begin("hand-over", &one);
+    struct world *world = lifecycle_begin("hand-over", &one);
     struct np_private_key identity = one->box.state.identity, tls = one->box.state.tls;
     char name[NP_NAME_MAX + 1];
     copy_name(one, name);
@@ -164,15 +163,15 @@ static void hand_over(void)
 static void key_rotation(void)
 {
     struct world_box *one;
-    struct world *world = begin("key-rotation", &one);
+    struct world *world = lifecycle_begin("key-rotation", &one);
     struct np_private_key tls = one->box.state.tls;
     char name[NP_NAME_MAX + 1];
     copy_name(one, name);
     box_enrol(&one->box, &(struct np_enrol_event){.type = NP_EVENT_ROTATE});
-    pass_valid(one, 1, "while the key is changed");
+    lifecycle_pass_valid(one, 1, "while the key is changed");
     world_check(world, memcmp(&tls, &one->box.state.tls, sizeof tls) != 0, "another key");
     expect_name(one, name);
-    pass_valid(one, 60, "after");
+    lifecycle_pass_valid(one, 60, "after");
     world_check(world, !memory_disk_holds(one->medium, tls.scalar, sizeof tls.scalar),
                 "nothing of the old key on the flash after a renewal");
     world_check(world, one->box.csrs == 2, "two CSRs, not %u", one->box.csrs);
@@ -185,7 +184,7 @@ static void key_rotation(void)
 static void cloned_box(void)
 {
     struct world_box *one;
-    struct world *world = begin("clone", &one);
+    struct world *world = lifecycle_begin("clone", &one);
     char name[NP_NAME_MAX + 1];
     copy_name(one, name);
     struct world_box *two = world_add(world, "NP-0001");
@@ -193,7 +192,7 @@ static void cloned_box(void)
     two->medium = two->box.medium = memory_disk_copy(one->medium);
     world_power_on(two);
     for (int day = 0; day < 120; day++) {
-        pass_valid(one, 1, "the first of two");
+        lifecycle_pass_valid(one, 1, "the first of two");
         world_check(world, box_certificate_valid(&two->box), "the second's to be valid on day %d", day);
     }
     expect_name(one, name);
@@ -215,15 +214,15 @@ static void restored_box(void)
 {
     for (int what = 0; what < 3; what++) {
         struct world_box *one;
-        struct world *world = begin("restored-box", &one);
+        struct world *world = lifecycle_begin("restored-box", &one);
         char name[NP_NAME_MAX + 1];
         copy_name(one, name);
         struct memory_disk *backup = memory_disk_copy(one->medium);
         if (what == 2) {
             box_enrol(&one->box, &(struct np_enrol_event){.type = NP_EVENT_ROTATE});
-            pass_valid(one, 1, "another key");
+            lifecycle_pass_valid(one, 1, "another key");
         }
-        pass_valid(one, what == 1 ? 70 : 33, "before");
+        lifecycle_pass_valid(one, what == 1 ? 70 : 33, "before");
         box_kill(&one->box);
         memory_disk_free(one->medium);
         one->medium = one->box.medium = backup;
@@ -231,7 +230,7 @@ static void restored_box(void)
         world_pass(world, WORLD_DAY_MS);
         world_check(world, box_certificate_valid(&one->box), "a valid certificate within a day (%d)", what);
         expect_name(one, name);
-        pass_valid(one, 60, "after");
+        lifecycle_pass_valid(one, 60, "after");
         world_check(world, one->box.enrolments == 1, "no second enrolment");
         world_free(world);
     }
@@ -240,7 +239,7 @@ static void restored_box(void)
 /* A database is its file and, where SQLite has them, two more. */
 static const char *const database_parts[] = {"", "-wal", "-shm"};
 
-static void remove_database(const char *name)
+void lifecycle_remove_database(const char *name)
 {
     char path[64];
     for (size_t i = 0; i < sizeof database_parts / sizeof *database_parts; i++) {
@@ -249,10 +248,10 @@ static void remove_database(const char *name)
     }
 }
 
-static void copy_database(const char *from, const char *to)
+void lifecycle_copy_database(const char *from, const char *to)
 {
     char path[64];
-    remove_database(to);
+    lifecycle_remove_database(to);
     for (size_t i = 0; i < 2; i++) { /* the third is made from the second */
         uint8_t *data;
         size_t len;
@@ -276,26 +275,26 @@ static void restored_hq(void)
         struct world_box *one = world_add(world, "NP-0001");
         char name[NP_NAME_MAX + 1];
         if (what == 2)
-            copy_database("hq.db", "backup.db");
+            lifecycle_copy_database("hq.db", "backup.db");
         world_power_on(one);
         world_wait(one, world_is_installed, WORLD_DAY_MS, "a certificate");
         copy_name(one, name);
         if (what < 2)
-            copy_database("hq.db", "backup.db");
+            lifecycle_copy_database("hq.db", "backup.db");
         if (what == 1)
             box_enrol(&one->box, &(struct np_enrol_event){.type = NP_EVENT_ROTATE});
-        pass_valid(one, 34, "before");
+        lifecycle_pass_valid(one, 34, "before");
         if (what == 3)
-            remove_database("backup.db");
+            lifecycle_remove_database("backup.db");
         world_check(world, hqcore_restore(world->hq, "backup.db"), "a database");
-        pass_valid(one, 90, "after");
+        lifecycle_pass_valid(one, 90, "after");
         expect_name(one, name);
         printf("restored-hq %d: %u requests in 90 days, %u enrolments, %u CSRs\n", what, one->box.requests,
                one->box.enrolments, one->box.csrs);
         world_check(world, one->box.requests < 2000, "no storm: %u requests", one->box.requests);
         world_free(world);
-        remove_database("hq.db");
-        remove_database("backup.db");
+        lifecycle_remove_database("hq.db");
+        lifecycle_remove_database("backup.db");
     }
 }
 
@@ -303,7 +302,7 @@ static void restored_hq(void)
 static void lossy(void)
 {
     struct world_box *one;
-    struct world *world = begin("lossy", &one);
+    struct world *world = lifecycle_begin("lossy", &one);
     char name[NP_NAME_MAX + 1];
     copy_name(one, name);
     for (int hour = 0; hour < 100 * 24; hour++) {
@@ -337,13 +336,13 @@ static void wrong_clocks(void)
             one->box.off_s = off_s;
             /* A clock that runs ahead is noticed when HQ is asked next: a day at most. */
             world_pass(world, WORLD_DAY_MS);
-            pass_valid(one, 100, "with a wrong clock");
+            lifecycle_pass_valid(one, 100, "with a wrong clock");
             world_check(world, one->box.requests < 160, "no storm: %u requests", one->box.requests);
             one->box.off_s = 0;
-            pass_valid(one, 50, "with a right clock");
+            lifecycle_pass_valid(one, 50, "with a right clock");
             world_power_off(one);
             world_power_on(one);
-            pass_valid(one, 50, "after a restart");
+            lifecycle_pass_valid(one, 50, "after a restart");
             world_check(world, one->box.enrolments == 1 && one->box.csrs == 1, "no second enrolment, no second CSR");
             world_free(world);
         }
@@ -378,7 +377,7 @@ static void weeks_off(void)
             expect_right_time(one, "after a day");
             unsigned asked = one->box.times, least = running && days[i] < 0 ? 0 : 1; /* 0: behind what HQ has said */
             world_check(world, asked >= least && asked <= 2, "one or two questions for the time, not %u", asked);
-            pass_valid(one, 50, "weeks off");
+            lifecycle_pass_valid(one, 50, "weeks off");
             world_check(world, one->box.times == asked, "no further question, not %u", one->box.times);
             world_check(world, one->box.requests < 120, "no storm: %u requests", one->box.requests);
             world_free(world);
@@ -419,7 +418,7 @@ static void old_stock(void)
     one->box.off_s = -world_true_ms(world) / 1000;
     world_power_on(one);
     world_pass(world, WORLD_HOUR_MS);
-    pass_valid(one, 60, "after two years in a drawer");
+    lifecycle_pass_valid(one, 60, "after two years in a drawer");
     world_free(world);
 }
 
@@ -439,7 +438,12 @@ static const struct {
              {"wrong-clocks", wrong_clocks},
              {"weeks-off", weeks_off},
              {"wrong-signed-time", wrong_signed_time},
-             {"old-stock", old_stock}};
+             {"old-stock", old_stock},
+             {"chosen-name", lifecycle_chosen_name},
+             {"chosen-name-too-late", lifecycle_chosen_name_too_late},
+             {"chosen-name-restored", lifecycle_chosen_name_restored},
+             {"chosen-name-off", lifecycle_chosen_name_off},
+             {"chosen-name-kills", lifecycle_chosen_name_kills}};
 
 int main(int argc, char **argv)
 {
