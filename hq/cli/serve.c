@@ -124,6 +124,8 @@ static int start(struct service *service, const struct np_config *config, uid_t 
         np_error("privileges cannot be dropped: %s", np_strerror(rc));
         return rc;
     }
+    /* What a service manager gave us for low ports is ours: the name server's process is born without it. */
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0); /* keys are in this process: no core, no ptrace by the same user */
     const struct np_hq_events events = {.ready = on_ready, .ended = on_ended, .ctx = service};
     rc = np_hq_start(service->hq, &events, error);

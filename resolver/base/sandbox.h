@@ -38,8 +38,9 @@ struct np_sandbox_report {
  * one of the first four failed: then the child must not go on. */
 int np_sandbox_enter(enum np_sandbox_role role, struct np_sandbox_report *out_report);
 
-/* Clears the effective, permitted, inheritable and ambient capabilities. Makes system calls only, so that it can be
- * called between fork and exec. Returns 0 or -errno. */
+/* Clears the effective, permitted, inheritable and ambient capabilities. Where a service manager has taken capset away
+ * it clears the ambient ones: without them an exec by any user but root leaves none, and then this succeeds. Makes
+ * system calls only, so that it can be called between fork and exec. Returns 0 or -errno. */
 int np_sandbox_drop_capabilities(void);
 
 /* What a sanitizers' build needs in a sandboxed child's environment ("NAME=VALUE"); NULL in other builds. Static. */

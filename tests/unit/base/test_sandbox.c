@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -331,6 +333,38 @@ static void test_still_allowed(void **state)
     assert_int_equal(outcome(NP_SANDBOX_FRONT, use_socketpair), 0);
 }
 
+/* systemd's @privileged denies capset: then it must not be needed. */
+static int deny_capset(void)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static int without_capset_holding_some(void)
+{
+    return deny_capset() ? 220 : -np_sandbox_drop_capabilities();
+}
+
+static int without_capset_holding_none(void)
+{
+    struct np_sandbox_report report;
+    if (deny_capset() || (getuid() == 0 && setresuid(65534, 65534, 65534)))
+        return 220;
+    return np_sandbox_enter(NP_SANDBOX_RESOLVER, &report) ? 221 : 0;
+}
+
+static void test_capset_is_not_needed(void **state)
+{
+    (void)state;
+    assert_int_equal(outcome(-1, without_capset_holding_none), 0);
+    if (getuid() == 0)
+        assert_int_equal(outcome(-1, without_capset_holding_some), EPERM);
+}
+
 /* Landlock alone and seccomp alone would each hide the absence of the other from the tests above. */
 static int report_says_both(void)
 {
@@ -366,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_forbidden_by_role),
         cmocka_unit_test(test_still_allowed),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_capset_is_not_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
