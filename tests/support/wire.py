@@ -183,6 +183,12 @@ def act(scene):
     with recorder.expects('leave', 204), recorder.expects('enrol', 201):
         box.run('reset', '--reason', 'resale', '--yes')
     scene.installed()
+    with recorder.expects('name', 200):
+        box.run('name', 'check', 'pantry')
+    with recorder.expects('name', 200), recorder.expects('package', 200):
+        box.run('name', 'request', 'pantry', '--yes')
+    wait_until(lambda: box.status().get('name') == 'pantry.devices.example', 30, 'the chosen name is in force')
+    scene.installed()
     box.stop()
     recorder.present(begin=DAY, end=DAY * 9)  # as a box sees HQ whose clock is behind
     with recorder.expects('time', 200):

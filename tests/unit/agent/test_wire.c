@@ -11,6 +11,7 @@ static const struct {
     {"nonce", NP_REQUEST_NONCE},         {"enrol", NP_REQUEST_ENROL},     {"csr", NP_REQUEST_CSR},
     {"package", NP_REQUEST_PACKAGE},     {"session", NP_REQUEST_SESSION}, {"leave", NP_REQUEST_LEAVE},
     {"addresses", NP_REQUEST_ADDRESSES}, {"checkin", NP_REQUEST_CHECKIN}, {"time", NP_REQUEST_TIME},
+    {"name", NP_REQUEST_NAME},
 };
 
 #define STEPS (sizeof steps / sizeof *steps)
