@@ -17,7 +17,8 @@ runuser -u nameplate-hq -- nameplate-hq init --dir /etc/nameplate-hq --zone devi
     --address {FAR} --agree-tos > /dev/null
 cp /usr/share/doc/nameplate-hq/examples/nameplate-hq.conf /etc/nameplate-hq/nameplate-hq.conf
 systemctl start nameplate-hq
-until grep -q ' ready:' /var/log/nameplate-hq.log; do sleep 0.1; done
+'''
+A_SECRET = '''
 install -d -o nameplate -m 700 /etc/nameplate/factory
 nameplate-hq factory-secret NP-0001 > /etc/nameplate/factory/secret
 chown nameplate /etc/nameplate/factory/secret
@@ -47,9 +48,10 @@ def test_router_and_hq_as_they_are(bin_dir, wait_until):
     with guide.Machine('ex', f'{LAN}/24', outside=[f'{FAR}/24']) as machine:
         for name, source in (('nameplate', 'agent'), ('nameplate-hq', 'hq')):
             guide.package(machine, name, bin_dir, source)
-        for script, outside in ((AN_HQ, True), (A_BOX, False)):
+        for script, outside in ((AN_HQ, True), (A_SECRET, True), (A_BOX, False)):
             status, output = machine.run(script, outside=outside)
             assert status == 0, output
+            wait_until(lambda: ' ready:' in machine.path('/var/log/nameplate-hq.log').read_text(), 60, 'HQ')
 
         def enrolled():
             rows = json.loads(machine.run('nameplate-hq device list --json')[1])

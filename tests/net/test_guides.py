@@ -38,10 +38,11 @@ PEBBLE_VA_NOSLEEP=1 pebble -config pebble.json -dnsserver {HQ}:53 > pebble.log 2
 nameplate-hq init --dir hq --zone devices.example --url https://hq.devices.example --address {HQ} --listen {HQ}:443 --dns-listen {HQ}:53 \\
     --nameserver ns1.devices.example={HQ} --acme-directory https://localhost:14000/dir --acme-anchors ca.pem --agree-tos --enrol claim-code > /dev/null
 nameplate-hq serve --config hq/nameplate-hq.conf > hq.log 2>&1 &
-until grep -q ' ready:' hq.log; do sleep 0.1; done
+echo nameserver {HQ} > /etc/resolv.conf
+'''
+A_LABEL = '''
 nameplate-hq claim make --count 1 --config hq/nameplate-hq.conf | tail -n 1 | cut -d , -f 2 > $REPOSITORY/claim-code
 cp hq/hq-anchors.pem $REPOSITORY/
-echo nameserver {HQ} > /etc/resolv.conf
 cd $REPOSITORY
 '''
 
@@ -64,7 +65,7 @@ def test_hq(bin_dir):
         assert follow(machine, 'hq.md') > 15
 
 
-def test_gateway(bin_dir):
+def test_gateway(bin_dir, wait_until):
     with guide.Machine('gw', f'{LAN}/24', outside=[f'{HQ}/24']) as machine:
         guide.package(machine, 'nameplate', bin_dir, 'agent')
         machine.put('/usr/local/bin/nameplate-hq', (bin_dir / 'nameplate-hq').read_bytes(), 0o755)
@@ -73,9 +74,11 @@ def test_gateway(bin_dir):
         machine.put('/etc/nginx/nginx.conf', NGINX)
         for folder in ('/etc/dnsmasq.d', '/etc/nginx/ssl'):
             machine.path(folder).mkdir(parents=True, exist_ok=True)
-        for script, outside in ((AN_HQ, True), (AN_NGINX, False)):
+        for script, outside, log in ((AN_HQ, True, '/srv/hq/hq.log'), (A_LABEL, True, None), (AN_NGINX, False, None)):
             status, output = machine.run(script, outside=outside)
             assert status == 0, output
+            if log:
+                wait_until(lambda path=machine.path(log): ' ready:' in path.read_text(), 60, 'HQ')
         assert follow(machine, 'gateway.md') > 5
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """systemctl for the machines of tests/support/guide.py, where no systemd runs: starts, stops and reloads what the units say, as the user
 that they say, with the folders and capabilities that they say. What it cannot do it refuses."""
+import contextlib
 import os
 import pwd
+import select
 import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 FOLDERS = [Path(p) for p in ('/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system')]
@@ -88,19 +89,18 @@ def start(name, values):
             (RUN / name).write_text(pid.strip())
         return
     (RUN / name).write_text(str(process.pid))
-    time.sleep(0.5)
-    if process.poll() is not None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)  # one that is wrong ends at once
         sys.exit(f'Job for {name}.service failed, see /var/log/{name}.log:\n' + Path(f'/var/log/{name}.log').read_text()[-2000:])
 
 
 def stop(name):
     pid = pid_of(name)
     if pid:
+        watched = os.pidfd_open(pid)
         os.kill(pid, signal.SIGTERM)
-        for _ in range(300):
-            if not pid_of(name):
-                break
-            time.sleep(0.05)
+        if not select.select([watched], [], [], 60)[0]:
+            sys.exit(f'{name}.service does not end')
 
 
 def main():
