@@ -153,14 +153,14 @@ SET_UP = '''
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1"/{upper,work,root,rupper,rwork}
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mkdir -p "$1/root$2"
-mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/rupper,workdir=$1/rwork" "$1/root$2"
 cd "$1/root"
 mount -t proc proc proc
 mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
+mkdir -p ".$2"  # which may lie below /tmp
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/rupper,workdir=$1/rwork" ".$2"
 mkdir -p run/lock var/lib/apt/lists/partial
 printf '127.0.0.1 localhost\\n::1 localhost\\n' > etc/hosts
 : > run/guide
