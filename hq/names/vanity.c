@@ -143,23 +143,33 @@ int np_vanity_reserve_host(struct np_vanity *vanity, const char *zone, const cha
 
 /* ---- A label ---- */
 
-/* How a word looks at a glance: digits as the letters that they stand for, pairs as the letter that they look like,
- * without hyphens. Two words that look alike have one skeleton. out has room for the label. */
-static void skeleton(const char *label, char *out)
+/* How a word looks at a glance: digits as the letters that they stand for, without hyphens. out has room for the
+ * label. */
+static void fold_digits(const char *label, char *out)
 {
     static const char seen[] = "0134578i", as[] = "oleastbl";
     size_t n = 0;
     for (const char *p = label; *p; p++) {
         const char *alike = strchr(seen, *p);
-        char c = alike ? as[alike - seen] : *p;
-        if (c == '-')
-            continue;
-        if (c == 'n' && n > 0 && out[n - 1] == 'r')
+        if (*p != '-')
+            out[n++] = alike ? as[alike - seen] : *p;
+    }
+    out[n] = 0;
+}
+
+/* fold_digits, and pairs as the letter that they look like. Two words that look alike have one skeleton; a word inside
+ * of another may lose a letter of its own to its neighbour, so that inside is looked for in both forms. */
+static void skeleton(const char *label, char *out)
+{
+    size_t n = 0;
+    fold_digits(label, out);
+    for (const char *p = out; *p; p++) {
+        if (*p == 'n' && n > 0 && out[n - 1] == 'r')
             out[n - 1] = 'm'; /* rn */
-        else if (c == 'v' && n > 0 && out[n - 1] == 'v')
+        else if (*p == 'v' && n > 0 && out[n - 1] == 'v')
             out[n - 1] = 'w'; /* vv */
         else
-            out[n++] = c;
+            out[n++] = *p;
     }
     out[n] = 0;
 }
@@ -231,11 +241,15 @@ static bool part_is_any(const char *label, const char *const *words, size_t coun
 
 static bool has_any(const char *label, const char *const *words, size_t count)
 {
-    char seen[NP_LABEL_MAX + 1], wanted[NP_LABEL_MAX + 1];
-    skeleton(label, seen);
+    char folded[NP_LABEL_MAX + 1], whole[NP_LABEL_MAX + 1], wanted[NP_LABEL_MAX + 1];
+    fold_digits(label, folded);
+    skeleton(label, whole);
     for (size_t i = 0; i < count; i++) {
+        fold_digits(words[i], wanted);
+        if (wanted[0] && strstr(folded, wanted))
+            return true;
         skeleton(words[i], wanted);
-        if (wanted[0] && strstr(seen, wanted))
+        if (wanted[0] && strstr(whole, wanted))
             return true;
     }
     return false;

@@ -168,7 +168,7 @@ static void test_own_lists(void **state)
 {
     (void)state;
     static const char reserved[] = "# ours\n\nWidget # the product\r\n  help-desk\t\nns9x";
-    static const char banned[] = "duck\nfoo-bar\n";
+    static const char banned[] = "duck\nfoo-bar\nnut\nvine\n";
     struct np_vanity vanity = open_policy();
     char error[NP_WORDS_ERROR_MAX];
     assert_int_equal(np_words_parse(reserved, strlen(reserved), &vanity.reserved, error), 0);
@@ -183,6 +183,9 @@ static void test_own_lists(void **state)
     expect(&vanity, "ducks", "name-reserved");
     expect(&vanity, "du-ck", "name-reserved");
     expect(&vanity, "xfoobarx", "name-reserved");
+    /* Also where its first letter makes a pair with the one before: "rn", "vv". */
+    expect(&vanity, "barnut", "name-reserved");
+    expect(&vanity, "avvvine", "name-reserved");
     /* HQ's own hosts in the zone, whatever their depth; others are nobody's business. */
     assert_int_equal(np_vanity_reserve_host(&vanity, "devices.example", "enrolment.devices.example"), 0);
     assert_int_equal(np_vanity_reserve_host(&vanity, "devices.example", "a.b.names.devices.example"), 0);
