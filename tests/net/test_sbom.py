@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from lab.paths import ROOT
+from lab import build as lab_build
+from lab.paths import BUILD, ROOT
 
 PROGRAMS = ('nameplate', 'nameplate-hq')
 # Identifiers of the SPDX licence list that may come up.
@@ -89,6 +90,17 @@ def test_a_new_library_is_noticed(sbom, build, program, tmp_path):
     subprocess.run('gcc -c x.c && ar rcs libunknown.a x.o', shell=True, cwd=tmp_path, check=True)
     with pytest.raises(sbom.Unknown, match='libunknown.a.*no Debian package'):
         sbom.document(build, program, ('-Wl,--undefined=nobody_knows_me', tmp_path / 'libunknown.a'))
+
+
+@pytest.mark.long
+def test_static_program(sbom):
+    """Without any shared library everything is linked statically, and the bill of materials says so."""
+    lab_build.build('static', targets=('nameplate',))
+    document = sbom.document(BUILD / 'static', 'nameplate')
+    kinds = {relation['relationshipType'] for relation in document['relationships']}
+    names = {re.sub(r'-\d+$', '', package['name']) for package in document['packages']}
+    assert kinds == {'DESCRIBES', 'STATIC_LINK', 'CONTAINS'}
+    assert names == {'nameplate', 'bearssl', 'c-ares', 'gcc', 'glibc', 'jansson', 'libconfuse', 'libuv1', 'qrcode-generator'}
 
 
 def test_licence_texts(sbom, build, program, document):
