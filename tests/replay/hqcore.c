@@ -17,12 +17,13 @@
 #include "resolver/base/random.h"
 #include "tests/support/test_ca.h"
 
-#define ZONE        "devices.example"
-#define ROOT        200 /* numbers of test_ca's keys */
-#define CA          201
-#define CA_MS       1500 /* of an order at the CA */
-#define BATCH       16
-#define DEVICES_MAX 10000
+#define ZONE         "devices.example"
+#define ROOT         200 /* numbers of test_ca's keys */
+#define CA           201
+#define CA_MS        1500 /* of an order at the CA */
+#define BATCH        16
+#define DEVICES_PAGE 1000
+#define ORDERS_MAX   1000 /* of one device */
 
 static const uint8_t master[32] = "replay master";
 
@@ -298,7 +299,16 @@ struct walk {
     struct hqcore_counts counts;
     const char *name;
     int64_t holders;
+    size_t page; /* rows of this one */
+    char after[NP_NAME_MAX + 1];
 };
+
+static int count_order(void *ctx, const struct np_order *order)
+{
+    struct walk *walk = ctx;
+    walk->counts.live_orders += order->state != NP_ORDER_DEAD || order->order_url[0];
+    return 0;
+}
 
 static int count_device(void *ctx, const struct np_device *device)
 {
@@ -307,6 +317,8 @@ static int count_device(void *ctx, const struct np_device *device)
     struct np_lives lives;
     must(np_store_lives_get(walk->core->store, device->id, &lives), "lives");
     walk->counts.clones += lives.suspected_s != 0;
+    walk->page++;
+    snprintf(walk->after, sizeof walk->after, "%s", device->name);
     walk->counts.devices++;
     walk->counts.live += device->state == NP_DEVICE_ACTIVE;
     if (walk->name && device->state == NP_DEVICE_ACTIVE && strcmp(walk->name, device->name) == 0)
@@ -314,16 +326,27 @@ static int count_device(void *ctx, const struct np_device *device)
     must(np_store_order_count(walk->core->store, device->id, 0, &orders, &oldest), "orders");
     walk->counts.orders += orders;
     if (device->state == NP_DEVICE_ACTIVE) {
-        walk->counts.live_orders += orders;
+        must(np_store_orders_of(walk->core->store, device->id, ORDERS_MAX, count_order, walk), "orders");
         walk->counts.live_packages += device->auth_n;
     }
     return 0;
 }
 
+static void walk_devices(struct walk *walk)
+{
+    do {
+        char after[sizeof walk->after];
+        memcpy(after, walk->after, sizeof after);
+        walk->page = 0;
+        must(np_store_devices_page(walk->core->store, NP_DEVICES_ALL, after, DEVICES_PAGE, count_device, walk),
+             "devices");
+    } while (walk->page == DEVICES_PAGE);
+}
+
 struct hqcore_counts hqcore_count(struct hqcore *core)
 {
     struct walk walk = {.core = core};
-    must(np_store_devices_page(core->store, NP_DEVICES_ALL, "", DEVICES_MAX, count_device, &walk), "devices");
+    walk_devices(&walk);
     walk.counts.certificates = core->certificates;
     return walk.counts;
 }
@@ -338,6 +361,6 @@ bool hqcore_shows(struct hqcore *core, const char *name)
 int64_t hqcore_holders(struct hqcore *core, const char *name)
 {
     struct walk walk = {.core = core, .name = name};
-    must(np_store_devices_page(core->store, NP_DEVICES_ALL, "", DEVICES_MAX, count_device, &walk), "devices");
+    walk_devices(&walk);
     return walk.holders;
 }

@@ -36,7 +36,7 @@ struct hqcore_answer {
 struct hqcore_counts {
     int64_t devices, live; /* rows, and those that are active */
     int64_t orders;        /* ever made */
-    int64_t live_orders;   /* of active devices */
+    int64_t live_orders;   /* of active devices; without those that a new key made useless before the CA knew of them */
     int64_t live_packages; /* ever stored for active devices */
     int64_t certificates;  /* ever signed by the CA */
     int64_t clones;        /* devices that HQ takes for several boxes */
