@@ -23,7 +23,7 @@ from upstream import Upstream, good  # noqa: E402
 def pytest_configure(config):
     """SIGTERM ends the run as Ctrl-C does: fixtures are torn down, nothing stays behind."""
     interrupts.install()
-    config.addinivalue_line('markers', 'host: needs the machine\'s own /run; runs on the first track')
+    config.addinivalue_line('markers', 'host: needs the machine\'s own /run or network; runs on the first track')
     config.addinivalue_line('markers', 'long: waits for half a minute and more; `tests/lab test --long` runs it')
 
 

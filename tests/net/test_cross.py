@@ -9,6 +9,8 @@ import pytest
 from lab import cross
 from lab.build import Progress
 
+pytestmark = pytest.mark.host  # Debian's mirror is asked
+
 
 @pytest.mark.long
 @pytest.mark.parametrize('arch', cross.ARCHES)

@@ -19,6 +19,7 @@ from lab.waiting import wait_until
 UNITS = {'nameplate': ROOT / 'agent' / 'packaging' / 'systemd' / 'nameplate.service',
          'nameplate-hq': ROOT / 'hq' / 'packaging' / 'systemd' / 'nameplate-hq.service'}
 MOST_EXPOSED = 15  # tenths, as systemd-analyze counts
+pytestmark = pytest.mark.host  # Debian's mirror is asked
 MIRROR = 'http://deb.debian.org/debian'
 
 

@@ -12,7 +12,7 @@ CLAIMS = os.environ.get('NAMEPLATE_CLAIMS')
 APART = ['unshare', '--net', '--mount', '--propagation', 'private', 'sh', '-c',
          'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock /etc/netns && mount -t tmpfs tmpfs /etc/netns'
          ' && ip link set lo up && exec "$@"', 'track']
-# Whether this is the track on the machine itself, which tests marked `host` need.
+# Whether this is the track on the machine itself, with its network, which tests marked `host` need.
 IS_HOST = os.environ.get('NAMEPLATE_TRACK', '1') == '1'
 
 
