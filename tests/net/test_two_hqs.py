@@ -34,6 +34,7 @@ class Member(Hq):
             self.program, self.folder = program, folder
             shutil.copytree(first.folder, folder, ignore=shutil.ignore_patterns('log', 'ledger'))
             self.port, self.url, self.process = free_port(), first.url, None
+            self.dns_port = first.dns_port  # of no name server: BIND serves the zone
             self.conf, self.log = folder / 'nameplate-hq.conf', folder / 'log'
             text = self.conf.read_text().replace(str(first.folder), str(folder))
             text = text.replace(f'listen = {{"127.0.0.1:{first.port}"}}', f'listen = {{"127.0.0.1:{self.port}"}}')
@@ -83,7 +84,7 @@ def pair(bin_dir, tmp_path, postgres, request):
         first = Member(bin_dir / 'nameplate-hq', tmp_path / 'a', database=postgres.create(name), zone_backend='rfc2136',
                        update_servers=[bind.endpoint], update_key=keys[0].path, acme_update_key=keys[1].path,
                        nameservers=[f'ns1.{ZONE}={bind.endpoint}'], hq_address=[], probe_public=[], dns_listen=[],
-                       acme_directory=ca.directory, acme_anchors=ca.certificate, enrol=['open'], open_enrolments=10000)
+                       acme_directory=ca.directory, acme_anchors=ca.certificate, enrol=['open'], open_enrolments=10000, vanity=True)
         first.holder = lambda: postgres.sql('SELECT holder FROM lease', name)
         stack.callback(end, first)
         first.start()  # makes the account's key, which the others need too
@@ -362,3 +363,36 @@ def test_many_takeovers(pair, wait_until):
             assert worker.process.wait(30) != 0
         worker.start()
     assert ordered(pair.ca) == len(boxes)
+
+
+def test_one_name_is_asked_for_at_both(pair, wait_until):
+    """Two boxes, two HQs, one name: one of the boxes gets it, and BIND shows its two names until it leaves."""
+    boxes = [Box(pair.first, pair.second).enrol().send_csr(), Box(pair.second, pair.first).enrol().send_csr()]
+    wait_until(lambda: all(box.has_package() for box in boxes), TAKES_OVER + 20, 'the first certificates')
+    wish = {'name': 'kitchen'}
+
+    def ask(box, **payload):
+        return box.ask(lambda device: device.post(f'/v1/devices/{device.id}/name', payload))
+    wait_until(lambda: all(ask(box, **wish, check=True).status == 200 for box in boxes), 20, 'the name to be had')
+    start, answers = threading.Barrier(2), {}
+
+    def race(box):
+        start.wait(20)
+        answers[box] = ask(box, **wish)
+    threads = [threading.Thread(target=race, args=(box,)) for box in boxes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert sorted(answer.status for answer in answers.values()) == [200, 409]
+    winner, loser = sorted(boxes, key=lambda box: answers[box].status)
+    assert answers[loser].problem == 'name-taken'
+    device, chosen = winner.device, f'kitchen.{ZONE}'
+    wait_until(lambda: pair.bind.lookup(chosen) == pair.bind.lookup(device.name) == ['192.168.1.10'], 20, 'both names at BIND')
+    csr = device.csr([chosen, device.name])
+    assert winner.ask(lambda device: device.post_csr(csr)).status == 202
+    wait_until(lambda: ask(winner).json['name'] == chosen, 30, 'the certificate for both names')
+    assert ask(winner).json['old']['name'] == device.name
+    assert winner.ask(lambda device: device.post(f'/v1/devices/{device.id}/leave', {'reason': 'reset'})).status == 204
+    wait_until(lambda: pair.bind.lookup(chosen) == pair.bind.lookup(device.name) == [], 20, 'both names gone')
+    assert ask(loser, **wish).problem == 'name-taken'

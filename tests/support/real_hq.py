@@ -32,6 +32,10 @@ class RealHq(Hq):
             super().start()
         return self
 
+    def stop(self, *number):
+        with self.namespace.inside():
+            return super().stop(*number)
+
     def rows(self):
         """The rows of `device list`."""
         return json.loads(self.run('device', 'list', '--json').stdout)
