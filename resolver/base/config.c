@@ -356,7 +356,8 @@ int np_config_load(const char *path, const struct np_config_key *keys, struct np
     size_t len;
     int rc = np_file_read(path, NP_CONFIG_FILE_MAX, &data, &len);
     if (rc) {
-        snprintf(error, NP_CONFIG_ERROR_MAX, "%.200s: %s", path, np_strerror(rc));
+        snprintf(error, NP_CONFIG_ERROR_MAX, "%.200s: %s%s", path, np_strerror(rc),
+                 rc == -ENOENT ? " (--config FILE names another)" : "");
         return NP_E_CONFIG;
     }
     rc = np_config_parse((const char *)data, len, path, keys, out_config, error);

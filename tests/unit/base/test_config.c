@@ -186,7 +186,7 @@ static void test_load(void **state)
     struct np_config *config = NULL;
     (void)state;
     assert_int_equal(np_config_load("/nonexistent/box.conf", keys, &config, error), NP_E_CONFIG);
-    assert_string_equal(error, "/nonexistent/box.conf: No such file or directory");
+    assert_string_equal(error, "/nonexistent/box.conf: No such file or directory (--config FILE names another)");
     FILE *file = fdopen(mkstemp(path), "w");
     fputs("role = router\n", file);
     fclose(file);
