@@ -86,10 +86,14 @@ int np_words_parse(const char *text, size_t len, struct np_words *out_words, cha
             rc = complain(error, NP_E_MALFORMED, line, "a word has 1 to 63 letters, digits and hyphens");
             break;
         }
+        if (words.count == NP_WORDS_MAX) {
+            rc = complain(error, NP_E_LIMIT, line, "there are too many words");
+            break;
+        }
         const char **grown =
             words.count % 64 ? words.words : reallocarray(words.words, words.count + 64, sizeof *grown);
-        if (words.count == NP_WORDS_MAX || !grown) {
-            rc = complain(error, grown ? NP_E_LIMIT : -ENOMEM, line, "there are too many words");
+        if (!grown) {
+            rc = complain(error, -ENOMEM, line, np_strerror(-ENOMEM));
             break;
         }
         words.words = grown;
