@@ -117,6 +117,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp('root')
     with contextlib.ExitStack() as stack:
         command('debootstrap', '--variant=minbase', '--include=adduser,systemd', 'bookworm', folder, MIRROR, timeout=900)
+        folder.chmod(0o755)  # its / is for all its users, pytest's folders are for one
         shutil.copy('/etc/resolv.conf', folder / 'etc' / 'resolv.conf')
         (folder / 'usr/sbin/policy-rc.d').write_text('#!/bin/sh\nexit 101\n')
         (folder / 'usr/sbin/policy-rc.d').chmod(0o755)
