@@ -39,6 +39,7 @@ log-level = debug
 HQ_CONF = """\
 ttl = 5
 dns-rate-limit = 0
+vanity = true
 log-level = debug
 """
 
@@ -158,7 +159,7 @@ class Box:
         secret.chmod(0o400)
         self.root.write_text(self.internet.acme_root(self.hq.ca))
         if self.daemon == 'agent':
-            self.node.tool(self.program, self.conf, 'agent', 'status', 'doctor', 'events', 'config', 'deploy', 'cert', 'renew', 'reset',
+            self.node.tool(self.program, self.conf, 'agent', 'status', 'doctor', 'events', 'config', 'deploy', 'cert', 'name', 'renew', 'reset',
                            'support-bundle')
 
     def start(self):
