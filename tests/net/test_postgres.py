@@ -135,7 +135,7 @@ def test_server_goes_back(hq, postgres):
     wait_until(lambda: int(postgres.sql('SELECT beat FROM lease', hq.name)) > beats + 1, 20, 'two beats')
     postgres.go_back()
     one.wait_for_log('the database has gone back: what was committed', 60)
-    one.wait_for_log('the database has gone back: it lacked 1 entries', 60)
+    one.wait_for_log('the database has gone back: it lacked ', 60)  # the name that has left, and perhaps the entry of a new day
     assert postgres.sql(f"SELECT count(*) FROM tombstone WHERE name = '{name}'", hq.name) == '1'
     assert 'in recovery until' in one.run('recovery', 'show').stdout
     wait_until(lambda: early.session().status == 200, 30, 'HQ to find its database again')
